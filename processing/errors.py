@@ -1,0 +1,44 @@
+"""What can go wrong while a document is processed, by the two questions that matter.
+
+Will another try help, and whose fault is it? Adapters raise these `from` the vendor's error; nobody else catches vendor
+exceptions. Every error for the uploader carries a stable `code` and one `sentence` without jargon; tracebacks go to the log.
+"""
+
+
+class ProcessingError(Exception):
+    """The root of everything below; never raised itself."""
+
+
+class _DocumentError(ProcessingError):
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(f"{code}: {sentence}")
+        self.code = code
+        self.sentence = sentence
+
+
+class PermanentError(_DocumentError):
+    """This document can never be processed as it is: no further try.
+
+    Codes in use: `encrypted`, `corrupt`, `no_text`, `too_large`, `unsupported_type`.
+    """
+
+
+class RetryableError(_DocumentError):
+    """Another try may help; this one counts. Codes in use by parsing: `parser_died`, `parser_timeout`."""
+
+
+class ServiceUnavailable(ProcessingError):
+    """A service that we depend on is down or overloaded: not the document's fault, so the try is given back.
+
+    `service` is "storage", "embedding" or "vectors"; `retry_after` is the service's own wish in seconds, if it has one.
+    """
+
+    def __init__(self, service: str, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{service}: {reason}")
+        self.service = service
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class LeaseLost(ProcessingError):
+    """Another worker owns the document now, or it was deleted: stop and touch nothing more."""
