@@ -108,6 +108,11 @@ def application(env: dict[str, str], host: str, port: int) -> list[Program]:
         "dramatiq_queue_prefetch": str(WORKER_THREADS),  # take no more than can run: STACK.md 1.6
         "dramatiq_worker_timeout": "50",  # milliseconds between two looks at an empty queue
     }
+
+    def pool(size: int) -> dict[str, str]:
+        """Few connections for those who need few; the setting's default is the web's."""
+        return {"DB_POOL_SIZE": str(size), **env}
+
     worker = ["rundramatiq", "--processes", "1", "--threads", str(WORKER_THREADS), "--skip-logging"]
     patience = ["--worker-shutdown-timeout", f"{1000 * (WORKER_STOP - 2):.0f}"]
     return [
@@ -117,9 +122,9 @@ def application(env: dict[str, str], host: str, port: int) -> list[Program]:
             env,
             ready=lambda: http_answers(visible(host), port, "/health/live"),
         ),
-        manage("worker", env | dramatiq, *worker, *patience, stop_seconds=WORKER_STOP),
-        manage("relay", env, "relay"),
-        manage("reconcile", env, "reconcile", "--every", "300"),
+        manage("worker", pool(4) | dramatiq, *worker, *patience, stop_seconds=WORKER_STOP),
+        manage("relay", pool(2), "relay"),
+        manage("reconcile", pool(2), "reconcile", "--every", "300"),
     ]
 
 

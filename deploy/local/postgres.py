@@ -4,6 +4,7 @@ The wheel's own launcher is not used: as root it adds a user and opens every par
 the world.
 """
 
+import hashlib
 import os
 import pwd
 import shutil
@@ -60,6 +61,7 @@ def program(data: Path, port: int, password: str) -> Program:
         psycopg.connect(url(port, password), connect_timeout=5).close()
 
     settings = {
+        "cluster_name": _cluster(data),
         "listen_addresses": "127.0.0.1",
         "port": port,
         "unix_socket_directories": "",
@@ -70,47 +72,56 @@ def program(data: Path, port: int, password: str) -> Program:
     return Program(
         "postgres",
         [*_as_owner_of(data), _binary("postgres"), "-D", str(data), *options],
-        # Not marked: stop_abandoned() ends a stray server in better order than kill_strays() would.
+        # Not marked: end_orphans() ends a stray server in better order than kill_strays() would.
         env={"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC", MARK: ""},
+        prepare=lambda: end_orphans(data),
         ready=ready,
         stop_signal=signal.SIGINT,  # "fast": sessions are ended, then a clean shutdown
         stop_seconds=20,
     )
 
 
-def stop_abandoned(data: Path) -> None:
-    """End the server that a killed supervisor left on `data`, and remove its lock file.
+def end_orphans(data: Path) -> None:
+    """End what an earlier server left on `data`: itself, busy sessions, its lock file.
 
+    A session that computes does not notice that its server was killed, and keeps the next one out.
     Only with `home` locked, when nobody else can be using the cluster.
     """
     lock_file = data / "postmaster.pid"
-    if not lock_file.exists():
-        return
-    pid = int(lock_file.read_text().split()[0])
-    for stop_signal, seconds in ((signal.SIGINT, 10), (signal.SIGKILL, 5)):
-        if not _serves(pid, data):
-            break
-        with suppress(ProcessLookupError):
-            os.kill(pid, stop_signal)
-        _wait_until_gone(pid, data, seconds)
-    lock_file.unlink(
-        missing_ok=True
-    )  # else a process that happens to have this pid now keeps us out
+    server = int(lock_file.read_text().split()[0]) if lock_file.exists() else 0
+    for number, seconds in ((signal.SIGINT, 10), (signal.SIGKILL, 5)):
+        deadline = time.monotonic() + seconds
+        while _serves(server, data) and time.monotonic() < deadline:
+            _kill(server, number)
+            time.sleep(0.1)
+    for process in Path("/proc").glob("[0-9]*"):
+        if _command(int(process.name))[0].startswith(f"postgres: {_cluster(data)}: ".encode()):
+            _kill(int(process.name), signal.SIGKILL)
+    lock_file.unlink(missing_ok=True)  # its number may be a stranger's by now, or a zombie's
 
 
 def _serves(pid: int, data: Path) -> bool:
-    """Whether `pid` is a postmaster on `data`: its arguments are readable, whoever owns it."""
+    """Whether `pid` is a postmaster on `data`."""
+    arguments = _command(pid)
+    return b"postgres" in arguments[0] and os.fsencode(data) in arguments
+
+
+def _command(pid: int) -> list[bytes]:
+    """The arguments of a process, whoever owns it; one empty one when there is no such process."""
     try:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        return False
-    return os.fsencode(data) in arguments and b"postgres" in arguments[0]
+        return [b""]
 
 
-def _wait_until_gone(pid: int, data: Path, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while _serves(pid, data) and time.monotonic() < deadline:
-        time.sleep(0.05)
+def _kill(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _cluster(data: Path) -> str:
+    """The name in the titles of this cluster's processes, and of no other's."""
+    return f"lumikb-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
 
 
 def _step(argv: list[str], text: str) -> None:

@@ -30,11 +30,15 @@ MAX_DELAY = 10.0  # seconds between two restarts of a process that keeps dying
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. `ready` raises as long as the program does not do its work yet."""
+    """What to run.
+
+    `prepare` is called before each start; `ready` raises until the program does its work.
+    """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    prepare: Callable[[], object] = lambda: None
     ready: Callable[[], object] = lambda: None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0  # then SIGKILL
@@ -56,6 +60,7 @@ class Process:
 
     def start(self) -> None:
         program = self.program
+        program.prepare()
         self._started = time.monotonic()
         self._popen = subprocess.Popen(
             # When this process dies, by SIGKILL too, the kernel asks the child to stop.

@@ -66,7 +66,6 @@ def start_servers(supervisor: Supervisor, home: Path) -> dict[str, str]:
         redis.program(home / "redis", redis_port, secrets["redis"]),
     )
     data = home / "postgres"
-    postgres.stop_abandoned(data)
     postgres.initialise(data, secrets["postgres"], secrets["postgres_superuser"])
     supervisor.start(postgres.program(data, postgres_port, secrets["postgres"]))
     return env
