@@ -1,7 +1,8 @@
 """What can go wrong while a document is processed, by the two questions that matter.
 
-Will another try help, and whose fault is it? Adapters raise these `from` the vendor's error; nobody else catches vendor
-exceptions. Every error for the uploader carries a stable `code` and one `sentence` without jargon; tracebacks go to the log.
+Will another try help, and whose fault is it? Adapters raise these `from` the vendor's error; nobody
+else catches vendor exceptions. Every error for the uploader carries a stable `code` and one
+`sentence` without jargon; tracebacks go to the log.
 """
 
 
@@ -24,13 +25,17 @@ class PermanentError(_DocumentError):
 
 
 class RetryableError(_DocumentError):
-    """Another try may help; this one counts. Codes in use by parsing: `parser_died`, `parser_timeout`."""
+    """Another try may help; this one counts. Codes in use by parsing: `parser_died`,
+    `parser_timeout`.
+    """
 
 
 class ServiceUnavailable(ProcessingError):
-    """A service that we depend on is down or overloaded: not the document's fault, so the try is given back.
+    """A service that we depend on is down or overloaded: not the document's fault, so the try is
+    given back.
 
-    `service` is "storage", "embedding" or "vectors"; `retry_after` is the service's own wish in seconds, if it has one.
+    `service` is "storage", "embedding" or "vectors"; `retry_after` is the service's own wish in
+    seconds, if it has one.
     """
 
     def __init__(self, service: str, reason: str, retry_after: float | None = None) -> None:

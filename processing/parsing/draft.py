@@ -1,0 +1,96 @@
+"""Collects a document's sections while a reader walks through it, and keeps the heading path."""
+
+import re
+
+from processing.errors import PermanentError
+from processing.parsing.model import ParsedDocument, Section
+
+# More than the largest upload (50 MiB) can hold as plain text; an inflated archive can hold more.
+MAX_CHARS = 60_000_000
+MAX_TITLE_CHARS = 200
+MAX_PATH_CHARS = 500
+SEPARATOR = "\n\n"
+
+# PostgreSQL stores neither NUL nor surrogates; the other control characters would only show as
+# boxes. The soft hyphen and the byte order mark show as nothing at all, but keep a word from being
+# found.
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\xad\ufeff]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+def clean(text: str) -> str:
+    """The text as it is stored and cited: `\\n` line ends, at most one blank line, nothing that
+    PostgreSQL refuses.
+    """
+    text = re.sub(r"\r\n?|[\x0b\x0c]", "\n", text)
+    text = _SURROGATES.sub("\ufffd", _CONTROLS.sub("", text))
+    # Line by line: a regular expression for trailing spaces takes quadratic time on a long run of
+    # them.
+    text = "\n".join(line.rstrip() for line in text.split("\n"))
+    return _BLANK_LINES.sub("\n\n", text).strip()
+
+
+def one_line(text: str) -> str:
+    """A title: one line of at most MAX_TITLE_CHARS characters."""
+    return " ".join(clean(text).replace("\u200b", "").split())[:MAX_TITLE_CHARS].rstrip()
+
+
+class Outline:
+    """The path of headings above the current place."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[int, str]] = []
+
+    def enter(self, level: int, title: str) -> str:
+        """Pass a heading (1 is the highest; 0 is the document's title) and return the path from now
+        on.
+        """
+        self._open = [(above, name) for above, name in self._open if above < level]
+        if title := one_line(title).replace(" > ", " › "):
+            self._open.append((level, title))
+        return self.path
+
+    @property
+    def path(self) -> str:
+        """For example "Manual > Installation"; when too long, its deep end is what matters."""
+        path = " > ".join(name for _, name in self._open)
+        return path if len(path) <= MAX_PATH_CHARS else "…" + path[1 - MAX_PATH_CHARS :]
+
+
+class Draft:
+    """A document under construction."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._sections: list[Section] = []
+        self._length = 0
+
+    def add(
+        self, text: str, *, page: int | None = None, heading: str = "", apart: bool = False
+    ) -> None:
+        """Append a section; one without any visible character is left out.
+
+        Raises PermanentError("too_large") when the whole text passes MAX_CHARS.
+        """
+        text = clean(text)
+        if not text:
+            return
+        start = self._length + len(SEPARATOR) if self._parts else 0
+        end = self._length = start + len(text)
+        if end > MAX_CHARS:
+            raise PermanentError(
+                "too_large",
+                f"This document has over {MAX_CHARS:,} characters; split it and upload the parts.",
+            )
+        self._parts.append(text)
+        self._sections.append(Section(start, end, page, heading, apart))
+
+    def finish(self, no_text: str) -> ParsedDocument:
+        """The document. Raises PermanentError("no_text", `no_text`) when there is no letter and no
+        digit in it.
+        """
+        text = SEPARATOR.join(self._parts)
+        if not any(map(str.isalnum, text)):
+            raise PermanentError("no_text", no_text)
+        return ParsedDocument(text, tuple(self._sections))
