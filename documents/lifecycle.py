@@ -1,0 +1,424 @@
+"""What happens: every transition of a document's life, and nothing else writes these columns.
+
+Each transition is one conditional UPDATE whose row count is the answer, with its timeline event and
+its outbox row in the same transaction. False or None means that the guard in the WHERE did not hold:
+somebody else was first, the lease is lost, the document is deleted. That is an answer, not an error.
+All times are the database's.
+"""
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Now
+
+from .models import Chunk, Document, DocumentEvent, OutboxMessage, Stage, Status
+
+Action = OutboxMessage.Action
+Priority = OutboxMessage.Priority
+
+OUTBOX_CHANNEL = "lumikb_outbox"  # NOTIFY wakes the relay
+IMMEDIATELY = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to a document. The epoch is the fence: every write carries it."""
+
+    document_id: UUID
+    epoch: int
+    attempt: int
+
+
+class DuplicateFilename(Exception):
+    """The knowledge base has a live document of that name: `existing`, unless it is gone again."""
+
+    def __init__(self, existing: Document | None):
+        super().__init__("a live document has this filename")
+        self.existing = existing
+
+
+# --- Coming in ---------------------------------------------------------------------------------
+
+
+def register(document: Document, priority: int = Priority.INTERACTIVE) -> Document:
+    """Accept an uploaded file whose object is stored. Raises DuplicateFilename."""
+    with transaction.atomic():
+        _insert(document)
+        _record(document.pk, "registered", by=document.uploaded_by_id)
+        _post(document.pk, Action.PROCESS, priority=priority)
+    return document
+
+
+def replace(old: Document, new: Document) -> Document | None:
+    """Put `new` in the place of `old`, which stays searchable until `new` is READY.
+
+    None when `old` was deleted or replaced meanwhile. Raises DuplicateFilename when another
+    document has the new name.
+    """
+    by = new.uploaded_by_id
+    with transaction.atomic():
+        if not _mark_deleted(Document.objects.live().filter(pk=old.pk)):
+            return None
+        old.refresh_from_db(fields=["indexed_at", "replaces"])
+        if old.indexed_at:
+            new.replaces_id = old.pk
+        else:  # never searchable: what it was to replace still is, and waits for the new one
+            new.replaces_id = old.replaces_id
+            _post(old.pk, Action.PURGE, delay=settings.PURGE_AFTER)
+        _insert(new)
+        _record(old.pk, "replaced", f"by {new.pk}", by=by)
+        _record(new.pk, "registered", f"replaces {old.pk}", by=by)
+        _post(new.pk, Action.PROCESS)
+    return new
+
+
+# --- The worker's way ----------------------------------------------------------------------------
+
+
+def claim(document_id: UUID) -> Claim | None:
+    """Take a due document. The try is counted here, so a killed worker's try counts too."""
+    with transaction.atomic():
+        taken = (
+            Document.objects.due()
+            .filter(pk=document_id)
+            .update(
+                status=Status.PROCESSING,
+                stage=Stage.FETCH,
+                attempts=F("attempts") + 1,
+                lease_epoch=F("lease_epoch") + 1,
+                lease_expires_at=Now() + settings.LEASE,
+                waiting_for="",
+                progressed_at=Now(),
+            )
+        )
+        if not taken:
+            return None
+        epoch, attempt = Document.objects.values_list("lease_epoch", "attempts").get(pk=document_id)
+        _record(document_id, "claimed", f"attempt {attempt}", epoch=epoch)
+    return Claim(document_id, epoch, attempt)
+
+
+def renew(claims: Collection[Claim]) -> set[Claim]:
+    """Extend the leases of all these claims in one UPDATE; returns those that are still held."""
+    if not claims:
+        return set()
+    ours = Q()
+    for held in claims:
+        ours |= Q(pk=held.document_id, lease_epoch=held.epoch)
+    leased = Document.objects.live().filter(ours, status=Status.PROCESSING)
+    if leased.update(lease_expires_at=Now() + settings.LEASE) == len(claims):
+        return set(claims)
+    still = set(leased.values_list("pk", "lease_epoch"))
+    return {held for held in claims if (held.document_id, held.epoch) in still}
+
+
+def progress(claim: Claim, stage: str, count: int = 0, total: int = 0) -> bool:
+    """Say how far the work has come; `count` of `total` chunks."""
+    updated = _leased(claim).update(
+        stage=stage, progress_count=count, progress_total=total, progressed_at=Now()
+    )
+    return bool(updated)
+
+
+def succeed(claim: Claim, chunks: Sequence[Chunk]) -> bool:
+    """READY: from this commit on search reads these chunks, and no longer what they replace."""
+    with transaction.atomic():
+        done = _leased(claim).update(
+            status=Status.READY,
+            chunk_count=len(chunks),
+            indexed_epoch=claim.epoch,
+            indexed_at=Now(),
+            **_NO_LEASE,
+            **_NOTHING_WAITED_FOR,
+        )
+        if not done:
+            return False
+        Chunk.objects.filter(document_id=claim.document_id).delete()
+        Chunk.objects.bulk_create(chunks, batch_size=1000)
+        _record(claim.document_id, "succeeded", f"{len(chunks)} passages", epoch=claim.epoch)
+        _release_replaced(claim.document_id)
+    return True
+
+
+def fail(claim: Claim, code: str, sentence: str) -> bool:
+    """FAILED: this document cannot be processed; `sentence` tells the uploader why."""
+    return _fail(_leased(claim), claim, code, sentence)
+
+
+def retry_later(claim: Claim, code: str, sentence: str) -> bool:
+    """Back to PENDING, due after a backoff with jitter; FAILED when the tries are spent."""
+    if claim.attempt >= settings.MAX_ATTEMPTS:
+        return _fail(_leased(claim), claim, code, sentence)
+    backoff = min(settings.RETRY_BACKOFF * 2 ** (claim.attempt - 1), settings.RETRY_BACKOFF_MAX)
+    return _give_back(_leased(claim), claim, "retried", sentence, _jitter(backoff))
+
+
+def postpone(claim: Claim, reason: str, delay: timedelta | None = None) -> bool:
+    """Back to PENDING with the try given back: an outage is not the document's fault.
+
+    Due after `delay`, by default a backoff with jitter. FAILED when it has been waiting for `POSTPONE_GIVE_UP`.
+    """
+    too_long = _leased(claim).filter(postponed_since__lt=Now() - settings.POSTPONE_GIVE_UP)
+    if _fail(too_long, claim, "service_unavailable", f"Given up after 24 hours: {reason}"):
+        return True
+    return _give_back(
+        _leased(claim),
+        claim,
+        "postponed",
+        reason,
+        _jitter(settings.POSTPONE_BACKOFF) if delay is None else delay,
+        attempts=F("attempts") - 1,
+        postponed_since=Coalesce("postponed_since", Now()),
+    )
+
+
+# --- Healing -------------------------------------------------------------------------------------
+
+
+def reclaim(document: Document) -> bool:
+    """Take a document from a worker that vanished: due at once, or FAILED when the tries are spent.
+
+    The expired lease was the wait; a further backoff would only delay the recovery.
+    """
+    lost = Claim(document.pk, document.lease_epoch, document.attempts)
+    abandoned = Document.objects.abandoned().filter(pk=lost.document_id, lease_epoch=lost.epoch)
+    if lost.attempt >= settings.MAX_ATTEMPTS:
+        times = "once" if lost.attempt == 1 else f"{lost.attempt} times"
+        sentence = f"The worker died {times}, the last time at stage {document.stage}."
+        return _fail(abandoned, lost, "worker_died", sentence)
+    detail = f"The worker vanished at stage {document.stage}."
+    return _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY)
+
+
+def repost(document: Document) -> bool:
+    """Post the lost message of a PENDING document again."""
+    with transaction.atomic():
+        if not Document.objects.unposted().filter(pk=document.pk).update(posted_at=Now()):
+            return False
+        if document.posted_at <= document.progressed_at:  # the first time only: no flood of events
+            _record(document.pk, "reposted", "its message was lost")
+        _post(document.pk, Action.PROCESS, priority=Priority.RETRY)
+    return True
+
+
+def repost_purge(document: Document) -> bool:
+    """Post the lost message of a document that should have been purged."""
+    with transaction.atomic():
+        purgeable = Document.objects.purgeable().filter(pk=document.pk, outboxmessage=None)
+        if not purgeable.exists():
+            return False
+        _post(document.pk, Action.PURGE, priority=Priority.BULK)
+    return True
+
+
+# --- People --------------------------------------------------------------------------------------
+
+
+def requeue(document_id: UUID, by: Any = None, reason: str = "") -> bool:
+    """Process a FAILED or READY document anew, with all its tries. It stays searchable meanwhile."""
+    finished = Document.objects.live().filter(
+        pk=document_id, status__in=[Status.FAILED, Status.READY]
+    )
+    with transaction.atomic():
+        if not finished.update(
+            status=Status.PENDING, attempts=0, **_due(IMMEDIATELY), **_NOTHING_WAITED_FOR
+        ):
+            return False
+        _record(document_id, "requeued", reason, by=by and by.pk)
+        _post(document_id, Action.PROCESS)
+    return True
+
+
+def unstick(document: Document, by: Any) -> bool:
+    """Get a document going that hangs: its worker vanished, or it waits for its next try."""
+    if reclaim(document):
+        _record(document.pk, "unstuck", by=by.pk)
+        return True
+    pending = Document.objects.live().filter(pk=document.pk, status=Status.PENDING)
+    with transaction.atomic():
+        if not pending.update(**_due(IMMEDIATELY), waiting_for=""):
+            return False
+        _record(document.pk, "unstuck", by=by.pk)
+        _post(document.pk, Action.PROCESS)
+    return True
+
+
+def soft_delete(document_id: UUID, by: Any) -> bool:
+    """Delete, restorable until it is purged after `PURGE_AFTER`. A worker's lease is revoked."""
+    with transaction.atomic():
+        if not _mark_deleted(Document.objects.live().filter(pk=document_id)):
+            return False
+        _record(document_id, "deleted", by=by.pk)
+        _post(document_id, Action.PURGE, delay=settings.PURGE_AFTER)
+        _release_replaced(document_id)
+    return True
+
+
+def restore(document_id: UUID, by: Any) -> bool:
+    """Bring a deleted document back; a replacement that was never indexed gives way to it.
+
+    Raises DuplicateFilename when another live document has its name.
+    """
+    deleted = Document.objects.filter(pk=document_id, purging_at=None).exclude(deleted_at=None)
+    unfinished = Q(status__in=[Status.PENDING, Status.PROCESSING])
+    with transaction.atomic():
+        replacements = Document.objects.live().filter(replaces=document_id, indexed_at=None)
+        for replacement_id in replacements.values_list("pk", flat=True):
+            soft_delete(replacement_id, by)
+        try:
+            with transaction.atomic():  # so that the queries after a refusal still work
+                restored = deleted.update(
+                    deleted_at=None,
+                    status=Case(When(unfinished, then=Value(Status.PENDING)), default=F("status")),
+                    **_due(IMMEDIATELY),
+                )
+        except IntegrityError as error:
+            raise _duplicate(error, Document.objects.get(pk=document_id)) from error
+        if not restored:
+            return False
+        OutboxMessage.objects.filter(document=document_id, action=Action.PURGE).delete()
+        _record(document_id, "restored", by=by.pk)
+        if Document.objects.filter(unfinished, pk=document_id).exists():
+            _post(document_id, Action.PROCESS)
+    return True
+
+
+# --- Going out -----------------------------------------------------------------------------------
+
+
+def begin_purge(document_id: UUID) -> bool:
+    """The point of no return: from here a document cannot be restored. May be called again."""
+    return bool(
+        Document.objects.purgeable()
+        .filter(pk=document_id)
+        .update(purging_at=Coalesce("purging_at", Now()))
+    )
+
+
+def finish_purge(document_id: UUID) -> bool:
+    """The vectors and objects are gone; the passages go now, and the row stays as a tombstone."""
+    with transaction.atomic():
+        purging = Document.objects.filter(pk=document_id, purged_at=None).exclude(purging_at=None)
+        if not purging.update(purged_at=Now(), chunk_count=0, indexed_at=None, indexed_epoch=None):
+            return False
+        Chunk.objects.filter(document_id=document_id).delete()
+        _record(document_id, "purged")
+    return True
+
+
+# --- What the transitions are made of ------------------------------------------------------------
+
+_NO_LEASE: dict[str, Any] = {
+    "lease_expires_at": None,
+    "stage": "",
+    "progress_count": 0,
+    "progress_total": 0,
+    "progressed_at": Now(),
+}
+_NOTHING_WAITED_FOR: dict[str, Any] = {
+    "waiting_for": "",
+    "postponed_since": None,
+    "failure_code": "",
+    "failure_message": "",
+}
+
+
+def _due(delay: timedelta) -> dict[str, Combinable]:
+    return {"due_at": Now() + delay, "posted_at": Now(), "progressed_at": Now()}
+
+
+def _leased(claim: Claim) -> Any:
+    return Document.objects.leased_by(claim.document_id, claim.epoch)
+
+
+def _fail(documents: Any, claim: Claim, code: str, sentence: str) -> bool:
+    with transaction.atomic():
+        failure = {**_NOTHING_WAITED_FOR, "failure_code": code, "failure_message": sentence[:500]}
+        if not documents.update(status=Status.FAILED, **failure, **_NO_LEASE):
+            return False
+        _record(claim.document_id, "failed", f"{code}: {sentence}", epoch=claim.epoch)
+    return True
+
+
+def _give_back(
+    documents: Any, claim: Claim, kind: str, reason: str, delay: timedelta, **changes: Any
+) -> bool:
+    with transaction.atomic():
+        if not documents.update(
+            **_NO_LEASE | _due(delay) | changes, status=Status.PENDING, waiting_for=reason[:200]
+        ):
+            return False
+        _record(claim.document_id, kind, reason, epoch=claim.epoch)
+        _post(claim.document_id, Action.PROCESS, priority=Priority.RETRY, delay=delay)
+    return True
+
+
+def _mark_deleted(documents: Any) -> bool:
+    return bool(documents.update(deleted_at=Now(), **_NO_LEASE))
+
+
+def _release_replaced(document_id: UUID) -> None:
+    """Nothing waits for this replacement any more: what it replaced may be purged."""
+    replaced = Document.objects.filter(replacements=document_id, purging_at=None)
+    for old_id in replaced.exclude(deleted_at=None).values_list("pk", flat=True):
+        _post(old_id, Action.PURGE, delay=settings.PURGE_AFTER)
+
+
+def _insert(document: Document) -> None:
+    try:
+        with transaction.atomic():  # a savepoint: the transaction outlives the violation
+            document.save(force_insert=True)
+    except IntegrityError as error:
+        raise _duplicate(error, document) from error
+
+
+def _duplicate(error: IntegrityError, document: Document) -> Exception:
+    """The duplicate that this violation stands for; any other violation stays itself."""
+    diagnostics = getattr(error.__cause__, "diag", None)
+    if diagnostics is None or diagnostics.constraint_name != "one_live_document_per_filename":
+        return error
+    return DuplicateFilename(namesake(document.knowledge_base_id, document.filename))
+
+
+def namesake(knowledge_base_id: int, filename: str) -> Document | None:
+    """The live document of that name, if there is one."""
+    return (
+        Document.objects.live()
+        .filter(knowledge_base_id=knowledge_base_id, filename=filename)
+        .first()
+    )
+
+
+def _jitter(delay: timedelta) -> timedelta:
+    return delay * random.uniform(0.75, 1.25)  # noqa: S311 (spreads load, guards nothing)
+
+
+def _record(
+    document_id: UUID, kind: str, detail: str = "", *, epoch: int | None = None, by: Any = None
+) -> None:
+    DocumentEvent.objects.create(
+        document_id=document_id, kind=kind, detail=detail[:500], epoch=epoch or 0, by_id=by
+    )
+
+
+def _post(
+    document_id: UUID,
+    action: str,
+    *,
+    priority: int = Priority.INTERACTIVE,
+    delay: timedelta = IMMEDIATELY,
+) -> None:
+    OutboxMessage.objects.create(
+        document_id=document_id, action=action, priority=priority, due_at=Now() + delay
+    )
+    if not delay:
+        with connection.cursor() as cursor:
+            cursor.execute(f"NOTIFY {OUTBOX_CHANNEL}")

@@ -1,0 +1,22 @@
+"""manage.py create_api_token"""
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from documents.models import ApiToken
+
+
+class Command(BaseCommand):
+    help = "Make an API token for a user and print it; it cannot be shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("--name", default="command line", help="what it is for")
+
+    def handle(self, username: str, name: str, **options: Any) -> None:
+        user = get_user_model().objects.filter(username=username).first()
+        if user is None:
+            raise CommandError(f"There is no user “{username}”.")
+        self.stdout.write(ApiToken.issue(user, name))

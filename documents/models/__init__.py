@@ -1,0 +1,23 @@
+"""What is: knowledge bases, documents, and the rows that move them along.
+
+These models declare; `lifecycle.py` says what happens. Nothing else writes a document's status,
+attempts, lease or deletion, an outbox message or an event.
+"""
+
+from .access import ApiToken, KnowledgeBase, Membership
+from .document import Chunk, Document, Stage, Status
+from .records import DocumentEvent, Heartbeat, OutboxMessage, ReconcileRun
+
+__all__ = [
+    "ApiToken",
+    "Chunk",
+    "Document",
+    "DocumentEvent",
+    "Heartbeat",
+    "KnowledgeBase",
+    "Membership",
+    "OutboxMessage",
+    "ReconcileRun",
+    "Stage",
+    "Status",
+]

@@ -1,0 +1,97 @@
+"""Who may see and change what: knowledge bases, their members, and API tokens."""
+
+import hashlib
+import secrets
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+from django.urls import reverse
+
+
+class KnowledgeBaseQuerySet(models.QuerySet["KnowledgeBase"]):
+    def visible_to(self, user: Any) -> Self:
+        """Those of which the user is a member; all of them for a superuser."""
+        return self if user.is_superuser else self.filter(membership__user_id=user.pk)
+
+
+class KnowledgeBase(models.Model):
+    """A set of documents that are searched together and shared with the same people."""
+
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=100, unique=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership")
+
+    objects = KnowledgeBaseQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("documents", args=[self.slug])
+
+    def role_of(self, user: Any) -> str | None:
+        """The user's role here; a superuser is an owner everywhere."""
+        if user.is_superuser:
+            return Membership.Role.OWNER
+        return self.membership_set.filter(user=user).values_list("role", flat=True).first()
+
+
+class Membership(models.Model):
+    """Who may see (viewer), change (editor) and share (owner) a knowledge base."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer"
+        EDITOR = "editor"
+        OWNER = "owner"
+
+    knowledge_base = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    role = models.CharField(max_length=10, choices=Role, default=Role.VIEWER)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["knowledge_base", "user"], name="one_role_per_member")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.role})"
+
+
+class ApiToken(models.Model):
+    """A key to the API in its user's name. Only its hash is kept: it is shown once."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    name = models.CharField(max_length=100, help_text="what it is for")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def issue(cls, user: Any, name: str) -> str:
+        """Make a token and return its secret, which cannot be read again."""
+        secret = "lumikb_" + secrets.token_urlsafe(32)
+        cls.objects.create(user=user, name=name, digest=cls._digest(secret))
+        return secret
+
+    @classmethod
+    def user_of(cls, secret: str) -> Any | None:
+        """The active user to whom the secret belongs, or None."""
+        token = (
+            cls.objects.select_related("user")
+            .filter(digest=cls._digest(secret), user__is_active=True)
+            .first()
+        )
+        return token and token.user
+
+    @staticmethod
+    def _digest(secret: str) -> str:
+        # The secret has 256 random bits: a plain hash cannot be searched, a slow one is no safer.
+        return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,296 @@
+"""The document, its states and its passages."""
+
+import uuid
+from datetime import datetime
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Count, Exists, Func, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Now
+from django.urls import reverse
+from django.utils import timezone
+
+from .access import KnowledgeBase
+from .records import Heartbeat, OutboxMessage
+
+
+class Status(models.TextChoices):
+    PENDING = "pending", "Waiting"
+    PROCESSING = "processing", "Processing"
+    READY = "ready", "Ready"
+    FAILED = "failed", "Failed"
+
+
+class Stage(models.TextChoices):
+    """Where the pipeline is, in this order; empty unless PROCESSING."""
+
+    FETCH = "fetch"
+    PARSE = "parse"
+    EMBED = "embed"
+    INDEX = "index"
+
+
+class DocumentQuerySet(models.QuerySet["Document"]):
+    def live(self) -> Self:
+        return self.filter(deleted_at=None)
+
+    def visible_to(self, user: Any) -> Self:
+        if user.is_superuser:
+            return self
+        return self.filter(knowledge_base__membership__user_id=user.pk)
+
+    def matching(self, status: str = "", q: str = "") -> Self:
+        """What a list shows: a status, `stuck` or `deleted`; else all that is live; `q` in the name."""
+        if status == "deleted":
+            found = self.exclude(deleted_at=None).filter(purging_at=None)
+        elif status == "stuck":
+            found = self.stuck()
+        else:
+            found = self.live().filter(Q(status=status) if status else Q())
+        return found.filter(filename__icontains=q) if q else found
+
+    def due(self) -> Self:
+        return self.live().filter(status=Status.PENDING, due_at__lte=Now())
+
+    def leased_by(self, document_id: uuid.UUID, epoch: int) -> Self:
+        """The fence: only the worker of this epoch finds its document here."""
+        return self.live().filter(pk=document_id, status=Status.PROCESSING, lease_epoch=epoch)
+
+    def abandoned(self) -> Self:
+        """A worker's lease ran out by the database's clock: nobody works on these."""
+        return self.live().filter(status=Status.PROCESSING, lease_expires_at__lt=Now())
+
+    def unposted(self) -> Self:
+        """Due, but no message says so: it was lost on the way, or lost with Redis."""
+        return (
+            self.due()
+            .filter(posted_at__lt=Now() - settings.REPOST_AFTER)
+            .exclude(Exists(OutboxMessage.objects.filter(document=OuterRef("pk"))))
+        )
+
+    def stuck(self) -> Self:
+        """Not done, and nothing has happened to them for `STUCK_AFTER`, or their worker is gone."""
+        unfinished = self.live().filter(status__in=[Status.PENDING, Status.PROCESSING])
+        return unfinished.filter(
+            Q(progressed_at__lt=Now() - settings.STUCK_AFTER, due_at__lt=Now())
+            | Q(status=Status.PROCESSING, lease_expires_at__lt=Now())
+        )
+
+    def searchable(self) -> Self:
+        """Indexed and live, or replaced by a document that is not indexed yet: no gap."""
+        return self.filter(
+            Q(deleted_at=None) | self._awaits_replacement(), purging_at=None
+        ).exclude(indexed_at=None)
+
+    def purgeable(self) -> Self:
+        """Deleted for longer than `PURGE_AFTER`, not purged, and needed by no replacement."""
+        return self.filter(deleted_at__lte=Now() - settings.PURGE_AFTER, purged_at=None).exclude(
+            self._awaits_replacement()
+        )
+
+    def explained(self) -> Self:
+        """Annotates what `Document.explain()` needs: the queue ahead and the worker's last sign."""
+        ahead = (
+            Document.objects.due()
+            .filter(due_at__lt=OuterRef("due_at"))
+            .values("status")
+            .values(count=Count("*"))
+        )
+        workers = Heartbeat.objects.filter(kind=Heartbeat.Kind.WORKER)
+        return self.annotate(
+            ahead_count=Coalesce(Subquery(ahead), 0),
+            worker_seen_at=Subquery(workers.values("seen_at")),
+        )
+
+    @staticmethod
+    def _awaits_replacement() -> Exists:
+        return Exists(
+            Document.objects.filter(replaces=OuterRef("pk"), deleted_at=None, indexed_at=None)
+        )
+
+
+class Document(models.Model):
+    """A stored file and how far its processing has come."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    knowledge_base = models.ForeignKey(KnowledgeBase, on_delete=models.PROTECT)
+    filename = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=100)
+    size = models.BigIntegerField(help_text="bytes")
+    sha256 = models.CharField(max_length=64)
+    uploaded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    # The document that search still shows until this one is indexed.
+    replaces = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="replacements"
+    )
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    stage = models.CharField(max_length=10, choices=Stage, blank=True)
+    progress_count = models.PositiveIntegerField(default=0, help_text="chunks done in this stage")
+    progress_total = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="counted when a worker begins")
+    due_at = models.DateTimeField(db_default=Now(), help_text="no worker begins before")
+    lease_epoch = models.PositiveIntegerField(default=0, help_text="+1 for each claim, never reset")
+    lease_expires_at = models.DateTimeField(null=True)
+    waiting_for = models.CharField(max_length=200, blank=True, help_text="why the next try waits")
+    postponed_since = models.DateTimeField(null=True, help_text="a service has been away since")
+    failure_code = models.CharField(max_length=40, blank=True)
+    failure_message = models.CharField(max_length=500, blank=True)
+
+    # What search reads: the index written by the worker of `indexed_epoch`.
+    chunk_count = models.PositiveIntegerField(default=0)
+    indexed_epoch = models.PositiveIntegerField(null=True)
+    indexed_at = models.DateTimeField(null=True)
+
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    posted_at = models.DateTimeField(db_default=Now(), help_text="last outbox message")
+    progressed_at = models.DateTimeField(db_default=Now(), help_text="last change but a heartbeat")
+    deleted_at = models.DateTimeField(null=True)
+    purging_at = models.DateTimeField(null=True, help_text="no way back from here")
+    purged_at = models.DateTimeField(null=True)
+
+    objects = DocumentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            # Decides duplicates, for every writer there is: lifecycle.register reads its name.
+            models.UniqueConstraint(
+                fields=["knowledge_base", "filename"],
+                condition=Q(deleted_at=None),
+                name="one_live_document_per_filename",
+            ),
+            # A lease exists if and only if a worker may be at work: lifecycle.claim, abandoned().
+            models.CheckConstraint(
+                name="lease_iff_processing_and_live",
+                condition=Q(
+                    Q(status=Status.PROCESSING, deleted_at=None, lease_expires_at__isnull=False)
+                    | (~Q(status=Status.PROCESSING) | Q(deleted_at__isnull=False))
+                    & Q(lease_expires_at=None)
+                ),
+            ),
+            # Nobody reads a failure that is over, or meets one without a reason: explain().
+            models.CheckConstraint(
+                name="failure_iff_failed",
+                condition=Q(
+                    ~Q(failure_message="") & ~Q(failure_code="") & Q(status=Status.FAILED)
+                    | Q(failure_message="", failure_code="") & ~Q(status=Status.FAILED)
+                ),
+            ),
+            # Two Unicode forms of one name would be two documents to the constraint above.
+            models.CheckConstraint(
+                name="filename_nfc_and_not_empty",
+                condition=Q(filename=Func("filename", function="NORMALIZE")) & ~Q(filename=""),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["knowledge_base", "-created_at"], name="document_list"),
+            # unposted(), stuck() and abandoned() read only what is unfinished: a small index.
+            models.Index(
+                fields=["status", "due_at"],
+                condition=Q(deleted_at=None, status__in=[Status.PENDING, Status.PROCESSING]),
+                name="document_unfinished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.filename
+
+    def get_absolute_url(self) -> str:
+        return reverse("document", args=[self.pk])
+
+    @property
+    def storage_prefix(self) -> str:
+        """Under this the original and the extracted texts are stored; a key is never used twice."""
+        return f"{self.knowledge_base_id}/{self.pk}"
+
+    @property
+    def storage_key(self) -> str:
+        return f"{self.storage_prefix}/original"
+
+    def text_key(self, epoch: int) -> str:
+        """The extracted text that the worker of this epoch stored."""
+        return f"{self.storage_prefix}/text-{epoch}"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in (Status.READY, Status.FAILED) or self.deleted_at is not None
+
+    def explain(self) -> str:
+        """Why is it not ready? One sentence for a person, in the time zone in use."""
+        if self.purged_at:
+            return f"Deleted for good on {_clock(self.purged_at)}."
+        if self.deleted_at:
+            return (
+                f"Deleted on {_clock(self.deleted_at)}; it can be restored until its content is "
+                f"removed, from {_clock(self.deleted_at + settings.PURGE_AFTER)} on."
+            )
+        if self.status == Status.READY:
+            return f"Ready since {_clock(self.indexed_at)}, in {self.chunk_count} passages."
+        if self.status == Status.FAILED:
+            return self.failure_message
+        if self.status == Status.PROCESSING:
+            if self.lease_expires_at < timezone.now():
+                return (
+                    f"Its worker has not been heard of since {_clock(self.lease_expires_at)}; "
+                    "it will be taken over."
+                )
+            done = f" {self.progress_count}/{self.progress_total}" if self.progress_total else ""
+            return f"At stage {self.stage}{done}."
+        if self.due_at > timezone.now():
+            return f"Waiting: {self.waiting_for} Next try at {_clock(self.due_at)}."
+        return self._explain_queue()
+
+    def _explain_queue(self) -> str:
+        if not hasattr(self, "ahead_count"):
+            return Document.objects.explained().get(pk=self.pk).explain()
+        seen_at: datetime | None = self.worker_seen_at
+        if seen_at is None:
+            return "Waiting: no worker has been seen yet."
+        if timezone.now() - seen_at > 2 * settings.LEASE:
+            return f"Waiting: no worker has been seen since {_clock(seen_at)}."
+        if self.ahead_count:
+            return f"Waiting in the queue behind {self.ahead_count} others."
+        return "Next in the queue."
+
+
+def _clock(moment: datetime | None) -> str:
+    local = timezone.localtime(moment)
+    today = local.date() == timezone.localdate()
+    return local.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
+
+
+class Chunk(models.Model):
+    """A passage of a document: what search finds and cites.
+
+    Its id is made from the document and the position, and is also the point's id in Qdrant.
+    `extracted text[start:end] == text`; `page` counts from 1 (a slide in a presentation).
+    """
+
+    id = models.UUIDField(primary_key=True)
+    document = models.ForeignKey(Document, on_delete=models.CASCADE)
+    position = models.PositiveIntegerField()
+    text = models.TextField()
+    page = models.PositiveIntegerField(null=True)
+    heading = models.TextField(blank=True)
+    start = models.PositiveIntegerField()
+    end = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["document", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["document", "position"], name="one_chunk_per_position")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.document_id} #{self.position}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("passage", args=[self.pk])
+
+    @staticmethod
+    def id_for(document_id: uuid.UUID, position: int) -> uuid.UUID:
+        return uuid.uuid5(document_id, str(position))

@@ -1,0 +1,40 @@
+"""What a user may see and change. What may not be seen does not exist: 404, never 403."""
+
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.shortcuts import get_object_or_404
+
+from .models import Document, KnowledgeBase, Membership
+
+
+def knowledge_base_for(user: Any, slug: str) -> KnowledgeBase:
+    """Raises Http404."""
+    return get_object_or_404(KnowledgeBase.objects.visible_to(user), slug=slug)
+
+
+def document_for(user: Any, document_id: UUID) -> Document:
+    """A visible document, deleted ones too until they are purged. Raises Http404."""
+    visible = Document.objects.visible_to(user).filter(purging_at=None)
+    return get_object_or_404(visible.select_related("knowledge_base"), pk=document_id)
+
+
+def may_edit(user: Any, knowledge_base: KnowledgeBase) -> bool:
+    return knowledge_base.role_of(user) in (Membership.Role.EDITOR, Membership.Role.OWNER)
+
+
+def editable_knowledge_base(user: Any, slug: str) -> KnowledgeBase:
+    """Raises Http404, or PermissionDenied for a viewer."""
+    knowledge_base = knowledge_base_for(user, slug)
+    if not may_edit(user, knowledge_base):
+        raise PermissionDenied
+    return knowledge_base
+
+
+def editable_document(user: Any, document_id: UUID) -> Document:
+    """Raises Http404, or PermissionDenied for a viewer."""
+    document = document_for(user, document_id)
+    if not may_edit(user, document.knowledge_base):
+        raise PermissionDenied
+    return document

@@ -1,0 +1,192 @@
+"""The pages of knowledge bases and documents."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.files.storage import default_storage
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from . import lifecycle, uploads
+from .connections import release
+from .forms import KnowledgeBaseForm
+from .models import Document, KnowledgeBase, Status
+from .permissions import (
+    document_for,
+    editable_document,
+    editable_knowledge_base,
+    knowledge_base_for,
+    may_edit,
+)
+
+PAGE_SIZE = 25
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def knowledge_bases(request: HttpRequest) -> HttpResponse:
+    """The user's knowledge bases, and the form that makes one."""
+    form = KnowledgeBaseForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        return redirect(form.save_for(request.user))
+    live = Q(document__deleted_at=None)
+    listed = KnowledgeBase.objects.visible_to(request.user).annotate(
+        document_count=Count("document", live, distinct=True),
+        ready_count=Count("document", live & Q(document__status=Status.READY), distinct=True),
+    )
+    context = {"knowledge_bases": listed, "form": form}
+    return render(request, "documents/knowledge_bases.html", context)
+
+
+@login_required
+@require_GET
+def documents(request: HttpRequest, slug: str) -> HttpResponse:
+    """A knowledge base's documents and the upload; for htmx only the table, which polls itself."""
+    knowledge_base = knowledge_base_for(request.user, slug)
+    filters = {key: request.GET.get(key, "").strip() for key in ("status", "q")}
+    found = knowledge_base.document_set.matching(**filters).explained()
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "knowledge_base": knowledge_base,
+        "page": page,
+        "filters": filters,
+        "statuses": Status.choices,
+        "in_progress": any(not document.is_finished for document in page),
+        "may_edit": may_edit(request.user, knowledge_base),
+        "accepted": ",".join(uploads.TYPES),
+        "max_bytes": settings.UPLOAD_MAX_BYTES,
+    }
+    template = "documents/_table.html" if request.htmx else "documents/documents.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
+
+
+@login_required
+@require_POST
+def upload(request: HttpRequest, slug: str) -> HttpResponse:
+    """Take the files of the form's field `file`, each for itself; one refused hinders no other."""
+    knowledge_base = editable_knowledge_base(request.user, slug)
+    results: list[Document | uploads.Refused] = [
+        uploads.file_too_large() for _ in getattr(request, "oversized_files", [])
+    ]
+    for file in request.FILES.getlist("file"):
+        try:
+            results.append(uploads.accept(file, knowledge_base, request.user))
+        except uploads.Refused as refused:
+            refused.details.setdefault("filename", file.name)
+            results.append(refused)
+    if not results:
+        results.append(uploads.invalid_filename("Choose a file first."))
+    if request.htmx:  # type: ignore[attr-defined]
+        context = {"results": results, "knowledge_base": knowledge_base}
+        return render(request, "documents/_upload_results.html", context, status=_worst(results))
+    for result in results:
+        if isinstance(result, Document):
+            messages.success(request, f"{result.filename} is stored and will be ready soon.")
+        else:
+            messages.error(request, f"{result.details.get('filename', '')} {result}".strip())
+    return redirect(knowledge_base)
+
+
+@login_required
+@require_GET
+def document(request: HttpRequest, document_id: UUID) -> HttpResponse:
+    """A document's state and timeline; for htmx only the part that changes, which polls itself."""
+    shown = document_for(request.user, document_id)
+    context = {
+        "document": shown,
+        "explanation": shown.explain(),
+        "events": shown.events.select_related("by"),
+        "may_edit": may_edit(request.user, shown.knowledge_base),
+    }
+    template = "documents/_state.html" if request.htmx else "documents/document.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
+
+
+@login_required
+@require_GET
+def content(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
+    """The original file."""
+    shown = document_for(request.user, document_id)
+    try:
+        return original(shown)
+    except uploads.Refused as refused:
+        context = {"status": refused.status, "message": str(refused)}
+        return render(request, "error.html", context, status=refused.status)
+
+
+def original(document: Document) -> HttpResponseBase:
+    """Stream the original. Only a PDF is shown in the browser; all else is saved, never run.
+
+    Raises Refused when storage does not have it, or does not answer.
+    """
+    release()
+    try:
+        file = default_storage.open(document.storage_key)
+    except FileNotFoundError:
+        raise uploads.Refused("file_missing", "The stored file is missing.", 410) from None
+    except OSError as error:
+        raise uploads.storage_unavailable() from error
+    inline = document.content_type == "application/pdf"
+    return FileResponse(
+        file,
+        as_attachment=not inline,
+        filename=document.filename,
+        content_type=document.content_type if inline else "application/octet-stream",
+    )
+
+
+@login_required
+@require_POST
+def requeue(request: HttpRequest, document_id: UUID) -> HttpResponse:
+    return _act(request, document_id, lifecycle.requeue, "will be processed again.")
+
+
+@login_required
+@require_POST
+def delete(request: HttpRequest, document_id: UUID) -> HttpResponse:
+    return _act(request, document_id, lifecycle.soft_delete, "is deleted. It can be restored.")
+
+
+@login_required
+@require_POST
+def restore(request: HttpRequest, document_id: UUID) -> HttpResponse:
+    return _act(request, document_id, lifecycle.restore, "is back.")
+
+
+@login_required
+@require_POST
+def replace(request: HttpRequest, document_id: UUID) -> HttpResponse:
+    """Put an uploaded file in the document's place."""
+    old = editable_document(request.user, document_id)
+    try:
+        new = uploads.replace(uploads.file_from(request), old, request.user)
+    except uploads.Refused as refused:
+        messages.error(request, str(refused))
+        return redirect(old)
+    messages.success(request, f"{old.filename} stays searchable until the new file is ready.")
+    return redirect(new)
+
+
+def _act(
+    request: HttpRequest, document_id: UUID, action: Callable[[UUID, Any], bool], done: str
+) -> HttpResponse:
+    target = editable_document(request.user, document_id)
+    try:
+        if action(target.pk, request.user):
+            messages.success(request, f"{target.filename} {done}")
+        else:
+            messages.info(request, f"{target.filename} has changed meanwhile; nothing was done.")
+    except lifecycle.DuplicateFilename as error:
+        messages.error(request, str(uploads.duplicate_filename(error, target.filename)))
+    return redirect(target)
+
+
+def _worst(results: list[Document | uploads.Refused]) -> int:
+    return max(r.status if isinstance(r, uploads.Refused) else 201 for r in results)

@@ -1,0 +1,78 @@
+"""/api/v1/: who calls, and one form for every error."""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.security import HttpBearer, SessionAuth
+
+from documents.api import router as documents_router
+from documents.connections import release
+from documents.models import ApiToken
+from documents.uploads import Refused
+from search.api import router as search_router
+
+from .errors import RETRY_AFTER_SECONDS, error_body
+
+
+class Bearer(HttpBearer):
+    """`Authorization: Bearer TOKEN`."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> Any:
+        user = ApiToken.user_of(token)
+        release()  # the body is read after this, as slowly as the client likes
+        if user:
+            request.user = user
+        return user
+
+
+api = NinjaAPI(
+    title="LumiKB",
+    version="1",
+    description="Upload documents, watch them become ready, search them with citations.",
+    auth=[Bearer(), SessionAuth()],
+)
+api.add_router("", documents_router, tags=["documents"])
+api.add_router("", search_router, tags=["search"])
+
+
+@api.exception_handler(Refused)
+def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
+    response = _error(request, error.status, error.code, error.message, error.details)
+    if error.status == 503:
+        response["Retry-After"] = RETRY_AFTER_SECONDS
+    return response
+
+
+@api.exception_handler(Http404)
+def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return _error(request, 404, "not_found", "There is nothing here, or you may not see it.")
+
+
+@api.exception_handler(PermissionDenied)
+def _forbidden(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
+    return _error(request, 403, "forbidden", "You may look at this, but not change it.")
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    wrong = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors}
+    return _error(request, 400, "invalid_request", "The request is not of the right form.", wrong)
+
+
+@api.exception_handler(HttpError)
+def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    if error.status_code == 401:
+        message = "Log in, or send the header “Authorization: Bearer TOKEN”."
+        response = _error(request, 401, "unauthenticated", message)
+        response["WWW-Authenticate"] = "Bearer"
+        return response
+    return _error(request, error.status_code, "invalid_request", str(error))
+
+
+def _error(
+    request: HttpRequest, status: int, code: str, message: str, details: Any = None
+) -> HttpResponse:
+    return api.create_response(request, error_body(code, message, details), status=status)

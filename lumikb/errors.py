@@ -1,0 +1,49 @@
+"""What a person or a script reads when something went wrong that no view answers for."""
+
+import sys
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from documents.connections import release
+
+RETRY_AFTER_SECONDS = "5"
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler400."""
+    return _answer(request, 400, "invalid_request", "The request could not be understood.")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler403."""
+    return _answer(request, 403, "forbidden", "You may look at this, but not change it.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler404; also the answer to what the user may not see."""
+    return _answer(request, 404, "not_found", "There is nothing here, or you may not see it.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """handler500. A database that does not answer is 503 with Retry-After, and nobody's bug."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        message = "The database does not answer just now. Nothing was changed; please try again."
+        response = _answer(request, 503, "service_unavailable", message)
+        response["Retry-After"] = RETRY_AFTER_SECONDS
+        return response
+    return _answer(request, 500, "internal_error", "Something went wrong here; it was logged.")
+
+
+def _answer(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
+    """JSON under /api/, a page elsewhere; neither asks the database."""
+    release()
+    if request.path.startswith("/api/"):
+        return JsonResponse(error_body(code, message), status=status)
+    return render(request, "error.html", {"status": status, "message": message}, status=status)
+
+
+def error_body(code: str, message: str, details: Any = None) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "details": details or {}}}

@@ -1,0 +1,19 @@
+"""gunicorn's settings; deployments override them on its command line."""
+
+import threading
+
+wsgi_app = "lumikb.wsgi"
+worker_class = "gthread"
+workers = 2
+threads = 8
+timeout = 60  # seconds without a sign of life from a process, not a limit for a request
+graceful_timeout = 20
+keepalive = 5
+accesslog = None
+
+
+def post_worker_init(worker: object) -> None:
+    """Import LiteLLM (2 s) before the first search needs it; after the fork, beside the serving."""
+    from processing import embeddings
+
+    threading.Thread(target=embeddings.warm_up, daemon=True).start()

@@ -1,0 +1,242 @@
+"""Every setting of LumiKB, read from the environment.
+
+A variable that is missing or malformed stops the start with an error that names it.
+`make run` sets the variables of the embedded servers (deploy/local); README.md lists them all.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from environs import Env, validate
+from redis import ConnectionPool
+
+env = Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+MiB = 1024 * 1024
+
+# LiteLLM fetches a price list from the network when it is imported, unless this is set before.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+# --- Django -----------------------------------------------------------------------------------
+
+SECRET_KEY = env.str("SECRET_KEY")
+DEBUG = env.bool("DEBUG", False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "django_dramatiq",  # sets the broker when it is loaded: before every app that has actors
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "ninja",
+    "documents",
+    "processing",
+    "search",
+]
+MIGRATION_MODULES = {
+    "django_dramatiq": None
+}  # its Task table is a second truth that we do not keep
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "ninja.compatibility.files.fix_request_files_middleware",  # PUT documents/{id}/file
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "lumikb.urls"
+WSGI_APPLICATION = "lumikb.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "knowledge-bases"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("HTTPS", False)
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True  # serves the apps' files as they stand: there is no build step
+
+# --- PostgreSQL -------------------------------------------------------------------------------
+
+_database = env.dj_db_url("DATABASE_URL")
+_database |= {
+    "CONN_HEALTH_CHECKS": True,  # a connection that the server closed is replaced, not handed out
+    "OPTIONS": _database.get("OPTIONS", {})
+    | {
+        "connect_timeout": 5,  # seconds
+        # Limits in milliseconds: our statements are short, and an abandoned one must not hold locks.
+        "options": "-c statement_timeout=30000 -c lock_timeout=5000"
+        " -c idle_in_transaction_session_timeout=60000",
+        "pool": {
+            "min_size": 1,
+            "max_size": env.int("DB_POOL_SIZE", 10),  # per process: web 10, worker 4, relay 2
+            "timeout": env.int("DB_POOL_TIMEOUT", 30),  # seconds a caller waits before its 503
+            "max_lifetime": 1800,  # seconds
+        },
+    },
+}
+DATABASES = {"default": _database}
+
+# --- Redis and Dramatiq -----------------------------------------------------------------------
+
+REDIS_URL = env.str("REDIS_URL")
+DRAMATIQ_BROKER = {
+    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "OPTIONS": {
+        "connection_pool": ConnectionPool.from_url(
+            REDIS_URL,
+            socket_timeout=3,
+            socket_connect_timeout=3,  # seconds
+        ),
+        "heartbeat_timeout": 60_000,  # milliseconds; shorter makes a busy worker look dead
+        "maintenance_chance": 100_000,  # of 1,000,000: a dead worker's messages return in about 65 s
+    },
+    # The first is the outermost. TimeLimit is last: earlier, its timer still runs while the others
+    # clean up and can kill the worker thread. No Retries: a retry is an outbox row due later.
+    "MIDDLEWARE": [
+        "processing.middleware.ReturnConnections",
+        "dramatiq.middleware.Callbacks",
+        "dramatiq.middleware.CurrentMessage",
+        "processing.middleware.LogContext",
+        "processing.middleware.Heartbeat",
+        "dramatiq.middleware.ShutdownNotifications",
+        "dramatiq.middleware.TimeLimit",
+    ],
+}
+DRAMATIQ_AUTODISCOVER_MODULES = ("actors",)
+
+# --- Object storage ---------------------------------------------------------------------------
+
+# Keys are `<knowledge base>/<document>/original` and `.../text-<epoch>`.
+S3_BUCKET = env.str("S3_BUCKET", "")
+if S3_BUCKET:
+    DOCUMENT_STORAGE = {
+        "BACKEND": "lumikb.storage.S3Storage",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET,
+            "endpoint_url": env.str("S3_ENDPOINT_URL", None),
+            "access_key": env.str("S3_ACCESS_KEY", None),
+            "secret_key": env.str("S3_SECRET_KEY", None),
+            "region_name": env.str("S3_REGION", "us-east-1"),
+        },
+    }
+else:
+    DOCUMENT_STORAGE = {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": env.str("STORAGE_ROOT")},
+    }
+STORAGES = {
+    "default": DOCUMENT_STORAGE,
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+FILE_UPLOAD_PERMISSIONS = 0o600
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
+
+# --- Uploads ----------------------------------------------------------------------------------
+
+UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 50 * MiB)
+FILE_UPLOAD_HANDLERS = ["documents.uploads.HashingUploadHandler"]
+FILE_UPLOAD_TEMP_DIR = env.str("UPLOAD_TEMP_DIR", None)
+DATA_UPLOAD_MAX_NUMBER_FILES = 100
+
+# --- The document's life ----------------------------------------------------------------------
+
+LEASE = timedelta(seconds=env.int("LEASE_SECONDS", 20))
+MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", 3)
+RETRY_BACKOFF = timedelta(seconds=env.int("RETRY_BACKOFF_SECONDS", 10))  # doubled each try
+RETRY_BACKOFF_MAX = timedelta(minutes=10)
+POSTPONE_BACKOFF = timedelta(seconds=env.int("POSTPONE_BACKOFF_SECONDS", 10))
+POSTPONE_GIVE_UP = timedelta(hours=24)  # an outage longer than this fails the document
+REPOST_AFTER = timedelta(seconds=env.int("REPOST_AFTER_SECONDS", 30))
+STUCK_AFTER = timedelta(minutes=env.int("STUCK_AFTER_MINUTES", 15))
+PURGE_AFTER = timedelta(hours=env.int("PURGE_AFTER_HOURS", 24))
+
+# --- Processing -------------------------------------------------------------------------------
+
+TIME_LIMIT = timedelta(seconds=600)  # hard: Dramatiq interrupts the actor
+SOFT_TIME_LIMIT = timedelta(seconds=540)  # the pipeline stops between two steps
+PARSE_TIMEOUT = env.int("PARSE_TIMEOUT", 300)  # seconds
+PARSE_MEMORY_BYTES = env.int("PARSE_MEMORY_BYTES", 1024 * MiB)
+CHUNK_MAX_CHARS = env.int("CHUNK_MAX_CHARS", 1000)  # about 220 tokens: MiniLM reads 256
+RELAY_WINDOW = env.int(
+    "RELAY_WINDOW", 100
+)  # messages in Redis at a time; the rest wait in PostgreSQL
+
+EMBEDDING_MODEL = env.str(
+    "EMBEDDING_MODEL"
+)  # as LiteLLM names it, e.g. openai/text-embedding-3-small
+EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS")
+EMBEDDING_API_BASE = env.str("EMBEDDING_API_BASE", None)
+EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY", None)
+EMBEDDING_TIMEOUT = env.int("EMBEDDING_TIMEOUT", 120)  # seconds for a batch
+EMBEDDING_BATCH_SIZE = env.int("EMBEDDING_BATCH_SIZE", 32)
+
+QDRANT_URL = env.str("QDRANT_URL")
+QDRANT_API_KEY = env.str("QDRANT_API_KEY", None)
+QDRANT_COLLECTION_PREFIX = env.str("QDRANT_COLLECTION_PREFIX", "lumikb")
+QDRANT_TIMEOUT = env.int("QDRANT_TIMEOUT", 60)  # seconds
+
+# --- Logging ----------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"document": {"()": "processing.middleware.DocumentFilter"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s%(document)s %(message)s"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["document"],
+        },
+    },
+    "root": {
+        "handlers": ["console"],
+        "level": env.str(
+            "LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING"])
+        ),
+    },
+    "loggers": {
+        name: {"level": "WARNING"} for name in ("httpx", "LiteLLM", "dramatiq", "botocore")
+    },
+}

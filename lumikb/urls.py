@@ -1,0 +1,21 @@
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
+
+from . import health
+from .api import api
+
+urlpatterns = [
+    path("", include("documents.urls")),
+    path("", include("search.urls")),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("api/v1/", api.urls),
+    path("health/live", health.live),
+    path("health/ready", health.ready),
+]
+handler400 = "lumikb.errors.bad_request"
+handler403 = "lumikb.errors.permission_denied"
+handler404 = "lumikb.errors.not_found"
+handler500 = "lumikb.errors.server_error"

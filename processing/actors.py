@@ -1,0 +1,76 @@
+"""What a message makes happen: claim, delegate, and say the outcome in one transition."""
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+import dramatiq
+from django.conf import settings
+from dramatiq.middleware import Shutdown, TimeLimitExceeded
+
+from documents import lifecycle
+from documents.models import Document
+
+from . import heartbeat, pipeline
+from .errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailable
+
+log = logging.getLogger(__name__)
+
+QUEUE = "documents"
+SERVICES = {  # as people know them
+    "storage": "the file storage",
+    "embedding": "the embedding service",
+    "vectors": "the vector database",
+}
+
+
+@dramatiq.actor(
+    queue_name=QUEUE,
+    time_limit=settings.TIME_LIMIT.total_seconds() * 1000,
+    notify_shutdown=True,
+)
+def process(document_id: str) -> None:
+    """Make a document READY, if it is due; else this message came twice or too late."""
+    claim = lifecycle.claim(UUID(document_id))
+    if claim is None:
+        return
+    with heartbeat.hold(claim) as lease:
+        try:
+            pipeline.run(lease)
+        except LeaseLost:
+            log.warning("lost the lease of epoch %s: stopped", claim.epoch)
+        except PermanentError as error:
+            log.warning("failed: %s", error)
+            lifecycle.fail(claim, error.code, error.sentence)
+        except ServiceUnavailable as error:
+            log.warning("postponed: %s", error)
+            reason = f"{SERVICES[error.service]} is not available ({error.reason})."
+            delay = error.retry_after and timedelta(seconds=error.retry_after)
+            lifecycle.postpone(claim, reason, delay or None)
+        except RetryableError as error:
+            log.warning("to be tried again: %s", error)
+            lifecycle.retry_later(claim, error.code, error.sentence)
+        except Shutdown:
+            lifecycle.postpone(claim, "its worker was restarted.", timedelta(0))
+        except TimeLimitExceeded:
+            lifecycle.retry_later(claim, "too_slow", "Processing took longer than 10 minutes.")
+        except Exception:
+            log.exception("an error that nobody foresaw")
+            sentence = (
+                "Something went wrong here while processing it; it is logged for the operator."
+            )
+            lifecycle.retry_later(claim, "internal_error", sentence)
+
+
+@dramatiq.actor(queue_name=QUEUE, time_limit=settings.TIME_LIMIT.total_seconds() * 1000)
+def purge(document_id: str) -> None:
+    """Remove a deleted document for good; when a service is away, the reconciler posts it again."""
+    document = Document.objects.filter(pk=document_id).first()
+    if document is None or not lifecycle.begin_purge(document.pk):
+        return
+    try:
+        pipeline.purge(document)
+    except ServiceUnavailable as error:
+        log.warning("not purged yet: %s", error)
+    else:
+        lifecycle.finish_purge(document.pk)

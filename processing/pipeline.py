@@ -1,0 +1,151 @@
+"""From a stored file to an index that search can read, one stage after the other.
+
+No database connection is held in any of them: each takes one for its short statements.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+from documents import lifecycle
+from documents.connections import release
+from documents.models import Chunk, Document, Stage
+
+from . import chunking, embeddings, parsing, terms, vectors
+from .errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailable
+from .heartbeat import Lease
+
+log = logging.getLogger(__name__)
+
+
+def run(lease: Lease) -> None:
+    """Make the claimed document READY. Raises the errors of `errors.py`."""
+    claim = lease.claim
+    document = Document.objects.get(pk=claim.document_id)
+    release()
+    with TemporaryDirectory(prefix="lumikb-") as folder:
+        path = Path(folder, "original")
+        _fetch(document, path)
+        lease.progress(Stage.PARSE)
+        parsed = parsing.parse(
+            path,
+            document.content_type,
+            timeout=settings.PARSE_TIMEOUT,
+            memory_bytes=settings.PARSE_MEMORY_BYTES,
+        )
+    lease.check()
+    _store_text(document.text_key(claim.epoch), parsed.text)
+    chunks = _chunks(document, parsed)
+    for done, batch in _embedding_batches(chunks):
+        lease.progress(Stage.EMBED, done, len(chunks))
+        _index(document, batch)
+    lease.progress(Stage.INDEX, len(chunks), len(chunks))
+    vectors.trim(document.pk, keep=len(chunks))
+    if (count := vectors.count(document.pk)) != len(chunks):
+        raise RetryableError(
+            "index_incomplete", f"The index has {count} of {len(chunks)} passages."
+        )
+    lease.check()
+    if not lifecycle.succeed(claim, chunks):
+        raise LeaseLost
+    release()
+    if document.indexed_epoch is not None:
+        _delete_objects([document.text_key(document.indexed_epoch)])
+
+
+def purge(document: Document) -> None:
+    """Remove everything outside PostgreSQL that belongs to the document. May be run again.
+
+    Raises ServiceUnavailable.
+    """
+    release()
+    vectors.delete(document.pk)
+    with _storage():
+        try:
+            _, names = default_storage.listdir(document.storage_prefix)
+        except FileNotFoundError:
+            names = []
+        for name in names:
+            default_storage.delete(f"{document.storage_prefix}/{name}")
+
+
+def _fetch(document: Document, path: Path) -> None:
+    """Copy the original to `path`; what is missing or changed there can never be processed."""
+    digest = hashlib.sha256()
+    with _storage(), path.open("wb") as copy:
+        try:
+            with default_storage.open(document.storage_key) as original:
+                for block in original.chunks():
+                    digest.update(block)
+                    copy.write(block)
+        except FileNotFoundError as error:
+            raise PermanentError(
+                "file_missing", "The stored file is missing; upload it again."
+            ) from error
+    if digest.hexdigest() != document.sha256:
+        raise PermanentError(
+            "file_changed", "The stored file is not the one that was uploaded; upload it again."
+        )
+
+
+def _store_text(key: str, text: str) -> None:
+    """The extracted text, so that previews and citations need no parser."""
+    with _storage():
+        default_storage.save(key, ContentFile(text.encode()))
+
+
+def _chunks(document: Document, parsed: parsing.ParsedDocument) -> list[Chunk]:
+    return [
+        Chunk(
+            id=Chunk.id_for(document.pk, piece.position),
+            document=document,
+            position=piece.position,
+            text=piece.text,
+            page=piece.page,
+            heading=piece.heading,
+            start=piece.start,
+            end=piece.end,
+        )
+        for piece in chunking.split(parsed, settings.CHUNK_MAX_CHARS)
+    ]
+
+
+def _embedding_batches(chunks: Sequence[Chunk]) -> Iterator[tuple[int, Sequence[Chunk]]]:
+    """Each batch, and how many chunks came before it."""
+    size = settings.EMBEDDING_BATCH_SIZE
+    for start in range(0, len(chunks), size):
+        yield start, chunks[start : start + size]
+
+
+def _index(document: Document, chunks: Sequence[Chunk]) -> None:
+    """Embed the chunks and write their points. The heading says what a passage is about: it counts."""
+    texts = [f"{chunk.heading}\n{chunk.text}" if chunk.heading else chunk.text for chunk in chunks]
+    points = [
+        vectors.Point(chunk.pk, chunk.position, dense, terms.passage_weights(text))
+        for chunk, text, dense in zip(chunks, texts, embeddings.embed(texts), strict=True)
+    ]
+    vectors.upsert(document.knowledge_base_id, document.pk, points)
+
+
+def _delete_objects(keys: Sequence[str]) -> None:
+    """Delete what nobody reads any more; the reconciler sweeps what this misses."""
+    for key in keys:
+        try:
+            default_storage.delete(key)
+        except OSError as error:
+            log.warning("left an object behind: %s: %s", key, error)
+
+
+@contextmanager
+def _storage() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # what Django's file storage and ours for S3 raise
+        raise ServiceUnavailable("storage", type(error).__name__) from error

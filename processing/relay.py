@@ -1,0 +1,134 @@
+"""From the outbox to the broker: the outbox is the queue, Redis holds a short window of it.
+
+Any number of relays may run: rows are locked by the one that posts them. A message may be posted
+twice (a relay dies between posting and committing); the claim lets one through.
+"""
+
+import logging
+import random
+import threading
+import time
+
+import dramatiq
+import psycopg
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Window
+from django.db.models.functions import Now, RowNumber
+
+from documents import lifecycle
+from documents.connections import release
+from documents.models import Document, OutboxMessage
+
+from . import actors
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0  # the safety net when a notification is lost, and how often documents are healed
+MAX_BACKOFF_SECONDS = 10.0
+HEAL_LIMIT = 100  # documents a tick
+
+ACTORS = {
+    OutboxMessage.Action.PROCESS: actors.process,
+    OutboxMessage.Action.PURGE: actors.purge,
+}
+
+
+def post_due() -> int:
+    """Post due messages while Redis has room for them; returns how many."""
+    room = settings.RELAY_WINDOW - dramatiq.get_broker().do_qsize(actors.QUEUE)
+    if room <= 0:
+        return 0
+    with transaction.atomic():
+        messages = _take_due(room)
+        for message in messages:
+            ACTORS[OutboxMessage.Action(message.action)].send(str(message.document_id))
+        if messages:
+            OutboxMessage.objects.filter(pk__in=[message.pk for message in messages]).delete()
+    return len(messages)
+
+
+def heal() -> None:
+    """Take documents from workers that vanished, and post lost messages again."""
+    if _postgres_just_started():
+        return  # nobody could renew a lease while it was away
+    for document in Document.objects.abandoned()[:HEAL_LIMIT]:
+        if lifecycle.reclaim(document):
+            log.warning("reclaimed %s from a worker that vanished", document.pk)
+    for document in Document.objects.unposted()[:HEAL_LIMIT]:
+        if lifecycle.repost(document):
+            log.info("posted the lost message of %s again", document.pk)
+
+
+def run(stop: threading.Event) -> None:
+    """Relay until `stop` is set. No failure of PostgreSQL or Redis ends it."""
+    failures = 0
+    heal_at = 0.0
+    doorbell = Doorbell()
+    while not stop.is_set():
+        try:
+            if time.monotonic() >= heal_at:
+                heal()
+                heal_at = time.monotonic() + POLL_SECONDS
+            posted = post_due()
+            release()
+            failures = 0
+            if not posted:
+                doorbell.wait(POLL_SECONDS)
+        except Exception:
+            log.exception("cannot relay just now; trying again")
+            release()
+            doorbell.close()
+            failures += 1
+            backoff = min(0.1 * 2 ** min(failures, 10), MAX_BACKOFF_SECONDS)
+            stop.wait(backoff * random.uniform(0.5, 1))  # noqa: S311 (spreads load)
+    doorbell.close()
+
+
+class Doorbell:
+    """Waits for NOTIFY on a connection of its own, which is made again whenever it is lost."""
+
+    def __init__(self) -> None:
+        self._connection: psycopg.Connection | None = None
+
+    def wait(self, timeout: float) -> None:
+        """Return at a notification, at the latest after `timeout` seconds."""
+        if self._connection is None or self._connection.closed:
+            parameters = connection.get_connection_params()
+            self._connection = psycopg.connect(**parameters, autocommit=True)
+            self._connection.execute(f"LISTEN {lifecycle.OUTBOX_CHANNEL}")
+            return  # one rang perhaps before we listened
+        for _ in self._connection.notifies(timeout=timeout, stop_after=1):
+            pass
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _take_due(limit: int) -> list[OutboxMessage]:
+    """Lock the next messages: by priority, then one of each knowledge base in turn.
+
+    Each relay locks what no other has; what comes too early for a document is refused by the claim.
+    """
+    due = OutboxMessage.objects.filter(due_at__lte=Now())
+    turns = due.annotate(
+        turn=Window(
+            RowNumber(),
+            partition_by=[F("priority"), F("document__knowledge_base")],
+            order_by=[F("due_at"), F("pk")],
+        )
+    ).order_by("priority", "turn", "pk")
+    chosen = list(turns.values_list("pk", flat=True)[:limit])
+    if not chosen:
+        return []
+    locked = due.filter(pk__in=chosen).select_for_update(skip_locked=True)
+    by_id = {message.pk: message for message in locked}
+    return [by_id[pk] for pk in chosen if pk in by_id]
+
+
+def _postgres_just_started() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now() - pg_postmaster_start_time() < %s", [settings.LEASE])
+        return bool(cursor.fetchone()[0])

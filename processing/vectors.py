@@ -1,0 +1,213 @@
+"""The index in Qdrant: the only module that speaks to it.
+
+One collection per embedding model and dimension. A point is a passage: its id is the chunk's, its
+payload holds ids only. It is a projection of PostgreSQL and can be rebuilt.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from uuid import UUID
+
+import httpx
+from django.conf import settings
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from .errors import RetryableError, ServiceUnavailable
+
+DENSE = "dense"
+SPARSE = "bm25"
+UNAVAILABLE = {401, 403, 408, 429}  # and 5xx
+CANDIDATES = 4  # each half of the hybrid search offers this many times the limit to the fusion
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    id: UUID
+    position: int
+    dense: Sequence[float]
+    sparse: dict[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    chunk_id: UUID
+    score: float
+
+
+def collection() -> str:
+    model = re.sub(r"[^a-z0-9]+", "-", settings.EMBEDDING_MODEL.rsplit("/", 1)[-1].lower())
+    return f"{settings.QDRANT_COLLECTION_PREFIX}-{model}-{settings.EMBEDDING_DIMENSIONS}"
+
+
+def upsert(knowledge_base_id: int, document_id: UUID, points: Sequence[Point]) -> None:
+    """Write points; the same ids again overwrite. Makes the collection when it is missing.
+
+    Raises ServiceUnavailable, RetryableError.
+    """
+    structs = [
+        models.PointStruct(
+            id=str(point.id),
+            vector={
+                DENSE: list(point.dense),
+                SPARSE: models.SparseVector(
+                    indices=list(point.sparse), values=list(point.sparse.values())
+                ),
+            },
+            payload={
+                "knowledge_base": str(knowledge_base_id),
+                "document": str(document_id),
+                "position": point.position,
+            },
+        )
+        for point in points
+    ]
+    with _translated():
+        try:
+            _client().upsert(collection(), structs, wait=True)
+        except UnexpectedResponse as error:
+            if error.status_code != 404:
+                raise
+            _create()
+            _client().upsert(collection(), structs, wait=True)
+
+
+def trim(document_id: UUID, keep: int) -> None:
+    """Delete the document's points at positions from `keep` on: an earlier index was longer."""
+    tail = models.FieldCondition(key="position", range=models.Range(gte=keep))
+    _delete(models.Filter(must=[_of_document(document_id), tail]))
+
+
+def delete(document_id: UUID) -> None:
+    """Delete all the points of a document."""
+    _delete(models.Filter(must=[_of_document(document_id)]))
+
+
+def count(document_id: UUID) -> int:
+    """The exact number of the document's points. Raises ServiceUnavailable."""
+    with _translated(), _missing_is_empty():
+        of_document = models.Filter(must=[_of_document(document_id)])
+        return _client().count(collection(), of_document, exact=True).count
+    return 0
+
+
+def query(
+    dense: Sequence[float], sparse: dict[int, float], knowledge_base_ids: Sequence[int], limit: int
+) -> list[Hit]:
+    """The best passages of these knowledge bases: dense and BM25 ranks, fused.
+
+    Raises ServiceUnavailable.
+    """
+    tenant = models.Filter(
+        must=[
+            models.FieldCondition(
+                key="knowledge_base",
+                match=models.MatchAny(any=[str(pk) for pk in knowledge_base_ids]),
+            )
+        ]
+    )
+    words = models.SparseVector(indices=list(sparse), values=list(sparse.values()))
+    prefetch = [
+        models.Prefetch(query=list(dense), using=DENSE, filter=tenant, limit=limit * CANDIDATES)
+    ]
+    if sparse:
+        prefetch.append(
+            models.Prefetch(query=words, using=SPARSE, filter=tenant, limit=limit * CANDIDATES)
+        )
+    with _translated(), _missing_is_empty():
+        fused = _client().query_points(
+            collection(),
+            prefetch=prefetch,
+            query=models.FusionQuery(fusion=models.Fusion.RRF),
+            limit=limit,
+        )
+        return [Hit(UUID(str(point.id)), point.score) for point in fused.points]
+    return []
+
+
+def documents() -> Iterator[set[UUID]]:
+    """The ids of the documents that have points, a page of points at a time; an id may come again.
+
+    Raises ServiceUnavailable: an incomplete listing is never taken for a complete one.
+    """
+    offset = None
+    with _translated(), _missing_is_empty():
+        while True:
+            points, offset = _client().scroll(
+                collection(), limit=1000, offset=offset, with_payload=["document"]
+            )
+            yield {UUID(point.payload["document"]) for point in points if point.payload}
+            if offset is None:
+                return
+
+
+@cache
+def _client() -> QdrantClient:
+    return QdrantClient(
+        url=settings.QDRANT_URL,
+        api_key=settings.QDRANT_API_KEY,
+        timeout=settings.QDRANT_TIMEOUT,
+        check_compatibility=False,  # would call the server while the client is built
+    )
+
+
+def _create() -> None:
+    try:
+        _client().create_collection(
+            collection(),
+            vectors_config={
+                DENSE: models.VectorParams(
+                    size=settings.EMBEDDING_DIMENSIONS, distance=models.Distance.COSINE
+                )
+            },
+            sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+        )
+    except UnexpectedResponse as error:
+        if error.status_code != 409:  # 409: another worker made it just now
+            raise
+    tenant = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+    _client().create_payload_index(collection(), "knowledge_base", tenant)
+    _client().create_payload_index(collection(), "document", models.PayloadSchemaType.KEYWORD)
+    _client().create_payload_index(collection(), "position", models.PayloadSchemaType.INTEGER)
+
+
+def _delete(points: models.Filter) -> None:
+    with _translated(), _missing_is_empty():
+        _client().delete(collection(), models.FilterSelector(filter=points), wait=True)
+
+
+def _of_document(document_id: UUID) -> models.FieldCondition:
+    return models.FieldCondition(key="document", match=models.MatchValue(value=str(document_id)))
+
+
+@contextmanager
+def _missing_is_empty() -> Iterator[None]:
+    """A collection is made with its first point: until then it is an empty one."""
+    try:
+        yield
+    except UnexpectedResponse as error:
+        if error.status_code != 404:
+            raise
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except ResourceExhaustedResponse as error:
+        raise ServiceUnavailable("vectors", "HTTP 429", error.retry_after_s) from error
+    except ResponseHandlingException as error:
+        timeout = isinstance(error.source, httpx.TimeoutException)
+        reason = "no answer in time" if timeout else "no connection"
+        raise ServiceUnavailable("vectors", reason) from error
+    except UnexpectedResponse as error:
+        status = error.status_code or 500
+        if status in UNAVAILABLE or status >= 500:
+            raise ServiceUnavailable("vectors", f"HTTP {status}") from error
+        raise RetryableError(
+            "index_refused", f"The vector database did not accept the passages (HTTP {status})."
+        ) from error

@@ -1,0 +1,69 @@
+"""One query in, ranked passages with citations out."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
+from documents.connections import release
+from documents.models import Chunk, Document, KnowledgeBase
+from processing import embeddings, terms, vectors
+
+MAX_LIMIT = 100
+SPARE = 2  # asks the index for this many times the limit: what PostgreSQL refuses leaves no gap
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk that answers a query; a higher score is a better one, of this query only."""
+
+    chunk: Chunk
+    score: float
+
+    @property
+    def document(self) -> Document:
+        return self.chunk.document
+
+
+def search(
+    user: Any, text: str, slugs: Collection[str] | None = None, limit: int = 10
+) -> list[Passage]:
+    """The best passages in the knowledge bases that the user may see; in these of them, if named.
+
+    Raises ServiceUnavailable or RetryableError when the embedding service or the index fails.
+    """
+    visible = KnowledgeBase.objects.visible_to(user)
+    if slugs is not None:
+        visible = visible.filter(slug__in=slugs)
+    knowledge_base_ids = list(visible.values_list("pk", flat=True))
+    if not text.strip() or not knowledge_base_ids:
+        return []
+    release()
+    [dense] = embeddings.embed([text])
+    hits = vectors.query(dense, terms.query_weights(text), knowledge_base_ids, limit * SPARE)
+    return _cited(hits, knowledge_base_ids)[:limit]
+
+
+def highlight(text: str, query: str) -> SafeString:
+    """The text as HTML, with the words that the query asks for in <mark>."""
+    wanted = {term for term, _, _ in terms.terms(query)}
+    pieces, end = [], 0
+    for term, start, stop in terms.terms(text):
+        if term in wanted:
+            pieces += [escape(text[end:start]), "<mark>", escape(text[start:stop]), "</mark>"]
+            end = stop
+    pieces.append(escape(text[end:]))
+    return mark_safe("".join(pieces))  # noqa: S308 (every piece of text is escaped above)
+
+
+def _cited(hits: list[vectors.Hit], knowledge_base_ids: list[int]) -> list[Passage]:
+    """What PostgreSQL says of the hits: an orphan, or what the user may no longer see, ends here."""
+    documents = Document.objects.searchable().filter(knowledge_base__in=knowledge_base_ids)
+    chunks = (
+        Chunk.objects.filter(document__in=documents)
+        .select_related("document__knowledge_base")
+        .in_bulk([hit.chunk_id for hit in hits])
+    )
+    return [Passage(chunks[hit.chunk_id], hit.score) for hit in hits if hit.chunk_id in chunks]

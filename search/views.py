@@ -1,0 +1,72 @@
+"""The search page and a passage in its context."""
+
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.files.storage import default_storage
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_GET
+
+from documents.connections import release
+from documents.models import Chunk, Document, KnowledgeBase
+from processing.errors import ProcessingError
+
+from .query import highlight, search
+
+CONTEXT_CHARS = 2000  # on either side of a passage: about a page together
+PAGE_SIZE = 10
+
+
+@login_required
+@require_GET
+def search_page(request: HttpRequest) -> HttpResponse:
+    """The form and the passages; `kb` may be given more than once."""
+    query = request.GET.get("q", "").strip()
+    chosen = request.GET.getlist("kb")
+    context = {"query": query, "chosen": chosen, "results": [], "failed": False}
+    try:
+        passages = search(request.user, query, chosen or None, PAGE_SIZE)
+    except ProcessingError:
+        context["failed"] = True
+    else:
+        context["results"] = [
+            {"passage": passage, "html": highlight(passage.chunk.text, query)}
+            for passage in passages
+        ]
+    context["knowledge_bases"] = KnowledgeBase.objects.visible_to(request.user)
+    template = "search/_results.html" if request.htmx else "search/search.html"  # type: ignore[attr-defined]
+    return render(request, template, context, status=503 if context["failed"] else 200)
+
+
+@login_required
+@require_GET
+def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
+    """A passage as it stands in its document's text, with what is around it."""
+    documents = Document.objects.visible_to(request.user).searchable()
+    chunk = get_object_or_404(
+        Chunk.objects.filter(document__in=documents).select_related("document__knowledge_base"),
+        pk=chunk_id,
+    )
+    query = request.GET.get("q", "")
+    context = {"chunk": chunk, "document": chunk.document, "query": query}
+    try:
+        text = _extracted_text(chunk.document)
+    except OSError:
+        context |= {"passage": highlight(chunk.text, query), "text_missing": True}
+    else:
+        context |= {
+            "before": text[max(chunk.start - CONTEXT_CHARS, 0) : chunk.start],
+            "passage": highlight(text[chunk.start : chunk.end], query),
+            "after": text[chunk.end : chunk.end + CONTEXT_CHARS],
+            "cut_before": chunk.start > CONTEXT_CHARS,
+            "cut_after": chunk.end + CONTEXT_CHARS < len(text),
+        }
+    return render(request, "search/passage.html", context)
+
+
+def _extracted_text(document: Document) -> str:
+    release()
+    assert document.indexed_epoch is not None  # noqa: S101 (searchable() says so)
+    with default_storage.open(document.text_key(document.indexed_epoch)) as file:
+        return file.read().decode()
