@@ -1,0 +1,65 @@
+"""The objects of qdrant_edge to Qdrant's REST JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import qdrant_edge as edge
+
+
+def collection_json(info: edge.ShardInfo, config: dict[str, Any]) -> dict[str, Any]:
+    """`GET /collections/{c}`. `config` is the engine's own edge_config.json, of REST's shape."""
+    vectors = config.get("vectors") or {}
+    return {
+        "status": "green",
+        "optimizer_status": "ok",
+        "points_count": info.points_count,
+        "indexed_vectors_count": info.indexed_vectors_count,
+        "segments_count": info.segments_count,
+        "config": {
+            "params": {
+                "vectors": vectors.get("", vectors),
+                "sparse_vectors": config.get("sparse_vectors") or {},
+            },
+            # No HNSW: m = 0 is how Qdrant says it.
+            "hnsw_config": {"m": 0, "ef_construct": 100, "full_scan_threshold": 10_000},
+            "optimizer_config": {
+                "default_segment_number": 1,
+                "indexing_threshold": 0,
+                "flush_interval_sec": 5,
+            },
+        },
+        "payload_schema": {key: _index_json(index) for key, index in info.payload_schema.items()},
+    }
+
+
+def record_json(record: Any) -> dict[str, Any]:
+    """A point that was found: a Record, or a ScoredPoint with its version and score."""
+    answer = {"id": id_json(record.id), "payload": record.payload}
+    if record.vector is not None:
+        answer["vector"] = _vector_json(record.vector)
+    if isinstance(record, edge.ScoredPoint):
+        answer |= {"version": record.version, "score": record.score}
+    return answer
+
+
+def id_json(value: Any) -> int | str | None:
+    """A point's id as JSON has it; None stays None."""
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _index_json(info: edge.PayloadIndexInfo) -> dict[str, Any]:
+    kind = str(info.data_type).rpartition(".")[2].lower()
+    params = {"type": kind}
+    if tenant := getattr(info.params, "is_tenant", None):
+        params["is_tenant"] = tenant
+    return {"data_type": kind, "params": params, "points": info.points}
+
+
+def _vector_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _vector_json(vector) for name, vector in value.items()}
+    if isinstance(value, edge.SparseVector):
+        return {"indices": list(value.indices), "values": list(value.values)}
+    return value
