@@ -15,7 +15,9 @@ from deploy.local.supervisor import Interrupted, Supervisor
 
 APPLICATION = ("web", "worker", "relay", "reconcile")
 WORKER_THREADS = 4
-WORKER_STOP = 25.0  # seconds; DESIGN.md section 6
+STOP_SECONDS = (
+    25.0  # what runs may be finished: DESIGN.md section 6, and gunicorn's graceful_timeout
+)
 
 
 def main() -> int:
@@ -114,15 +116,16 @@ def application(env: dict[str, str], host: str, port: int) -> list[Program]:
         return {"DB_POOL_SIZE": str(size), **env}
 
     worker = ["rundramatiq", "--processes", "1", "--threads", str(WORKER_THREADS), "--skip-logging"]
-    patience = ["--worker-shutdown-timeout", f"{1000 * (WORKER_STOP - 2):.0f}"]
+    patience = ["--worker-shutdown-timeout", f"{1000 * (STOP_SECONDS - 2):.0f}"]
     return [
         Program(
             "web",
             [sys.executable, *gunicorn],
             env,
             ready=lambda: http_answers(visible(host), port, "/health/live"),
+            stop_seconds=STOP_SECONDS,
         ),
-        manage("worker", pool(4) | dramatiq, *worker, *patience, stop_seconds=WORKER_STOP),
+        manage("worker", pool(4) | dramatiq, *worker, *patience, stop_seconds=STOP_SECONDS),
         manage("relay", pool(2), "relay"),
         manage("reconcile", pool(2), "reconcile", "--every", "300"),
     ]

@@ -1,6 +1,7 @@
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import psycopg
@@ -89,19 +90,23 @@ def test_a_busy_session_of_a_killed_server_does_not_keep_the_next_one_out(start,
     assert not running(session)
 
 
-def test_a_server_that_outlived_its_supervisor_is_stopped_first(supervisor, start, data):
+def test_a_server_that_outlived_its_supervisor_is_stopped_in_order(supervisor, start, data, output):
     start()
     orphan = server_pid(data)
     supervisor._processes.clear()  # as a killed supervisor would forget it
     start()
     assert not running(orphan)
+    assert "received fast shutdown request" in output.getvalue()
 
 
 def test_a_lock_file_with_a_strangers_number_is_no_obstacle(start, supervisor, data):
     start()
     supervisor.stop("postgres")
-    (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n")
-    start()
+    with subprocess.Popen([*postgres._as_owner_of(data), "/bin/sleep", "60"]) as stranger:
+        (data / "postmaster.pid").write_text(f"{stranger.pid}\n{data}\n")
+        start()
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_a_first_start_that_was_cut_short_is_begun_again(start, data):
