@@ -69,8 +69,12 @@ def run(supervisor: Supervisor, home: Path, host: str, port: int, console: Conso
         supervisor.wait_ready("postgres")
         supervisor.run(manage("migrate", env, "migrate", "--noinput"))
         login = first_run(supervisor, home, env, console)
-        supervisor.start(*application(env, host, port))
+        web, *others = application(env, host, port)
+        supervisor.start(web)
         supervisor.wait_ready(*SERVERS, "web")
+        supervisor.start(
+            *others
+        )  # not before: each takes seconds of a core, and the page is awaited
         console.plain(banner(home, host, port, login))
         while True:
             supervisor.pause()
@@ -105,7 +109,8 @@ def first_run(supervisor: Supervisor, home: Path, env: dict[str, str], console: 
 
 def application(env: dict[str, str], host: str, port: int) -> list[Program]:
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    gunicorn = ["-m", "gunicorn", "--config", "lumikb/gunicorn.py", "--bind", bind, "lumikb.wsgi"]
+    gunicorn = ["-m", "gunicorn", "--config", "lumikb/gunicorn.py", "--bind", bind]
+    gunicorn += ["--no-control-socket", "lumikb.wsgi"]  # in ~/.gunicorn, one for all
     dramatiq = {  # its own option names, lower case
         "dramatiq_queue_prefetch": str(WORKER_THREADS),  # take no more than can run: STACK.md 1.6
         "dramatiq_worker_timeout": "50",  # milliseconds between two looks at an empty queue
