@@ -2,6 +2,7 @@
 
 import threading
 
+control_socket_disable = True  # two products on one machine would share its path
 wsgi_app = "lumikb.wsgi"
 worker_class = "gthread"
 workers = 2

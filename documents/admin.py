@@ -1,0 +1,293 @@
+"""The operators' window: what is stuck, what failed and why, and the buttons that call lifecycle."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+
+from . import lifecycle
+from .models import (
+    ApiToken,
+    Document,
+    DocumentEvent,
+    KnowledgeBase,
+    Membership,
+    OutboxMessage,
+    ReconcileRun,
+    Status,
+)
+
+admin.site.site_header = "LumiKB"
+admin.site.site_title = "LumiKB"
+admin.site.index_title = "Operations"
+
+
+class ReadOnly:
+    """A window without a handle: rows are looked at, never written by hand."""
+
+    def has_add_permission(self, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *args: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *args: Any) -> bool:
+        return False
+
+
+class StuckFilter(admin.SimpleListFilter):
+    title = "stuck"
+    parameter_name = "stuck"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Stuck")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.stuck() if self.value() == "yes" else queryset
+
+
+class DeletedFilter(admin.SimpleListFilter):
+    title = "deletion"
+    parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Deleted"), ("all", "Live and deleted")]
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        for choice in super().choices(changelist):
+            yield choice | ({"display": "Live"} if choice["display"] == "All" else {})
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "all":
+            return queryset
+        return queryset.exclude(deleted_at=None) if self.value() else queryset.live()
+
+
+class EventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    model = DocumentEvent
+    verbose_name_plural = "timeline"
+    fields = ["created_at", "kind", "detail", "by", "epoch"]
+    readonly_fields = fields
+    ordering = ["created_at", "pk"]
+
+
+@admin.register(Document)
+class DocumentAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = [
+        "filename", "knowledge_base", "state", "stage", "progress", "attempts", "age", "explanation",
+    ]  # fmt: skip
+    list_filter = [StuckFilter, "status", "knowledge_base", "failure_code", DeletedFilter]
+    list_select_related = ["knowledge_base"]
+    list_per_page = 50
+    search_fields = ["filename", "id", "sha256"]
+    date_hierarchy = "created_at"
+    actions = ["requeue", "requeue_all_stuck", "delete_documents", "restore_documents"]
+    inlines = [EventInline]
+    readonly_fields = ["explanation"]
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return Document.objects.explained()
+
+    @admin.display(description="status", ordering="status")
+    def state(self, document: Document) -> str:
+        shown = "Deleted" if document.deleted_at else document.get_status_display()
+        css = "deleted" if document.deleted_at else document.status
+        return format_html('<span class="lumikb-status lumikb-{}">{}</span>', css, shown)
+
+    @admin.display(description="progress")
+    def progress(self, document: Document) -> str:
+        if not document.progress_total:
+            return ""
+        return f"{document.progress_count}/{document.progress_total}"
+
+    @admin.display(description="age", ordering="created_at")
+    def age(self, document: Document) -> str:
+        return timesince(document.created_at, depth=1)
+
+    @admin.display(description="explanation")
+    def explanation(self, document: Document) -> str:
+        return document.explain()
+
+    @admin.action(description="Requeue the selected documents", permissions=["operate"])
+    def requeue(self, request: HttpRequest, documents: Any) -> HttpResponse | None:
+        return self._confirmed(request, documents, "requeue", _requeue, "requeued")
+
+    @admin.action(description="Requeue ALL stuck documents", permissions=["operate"])
+    def requeue_all_stuck(self, request: HttpRequest, documents: Any) -> HttpResponse | None:
+        stuck = Document.objects.stuck()
+        return self._confirmed(request, stuck, "requeue_all_stuck", _requeue, "requeued")
+
+    @admin.action(description="Delete the selected documents", permissions=["operate"])
+    def delete_documents(self, request: HttpRequest, documents: Any) -> HttpResponse | None:
+        return self._confirmed(request, documents, "delete_documents", _delete, "deleted")
+
+    @admin.action(description="Restore the selected documents", permissions=["operate"])
+    def restore_documents(self, request: HttpRequest, documents: Any) -> HttpResponse | None:
+        return self._confirmed(request, documents, "restore_documents", _restore, "restored")
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Reading documents is `view`; acting on them needs the model's `change` permission."""
+        return request.user.has_perm("documents.change_document")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Let "requeue all stuck" be chosen without ticking a document."""
+        if request.POST.get("action") == "requeue_all_stuck":
+            request.POST = request.POST.copy()  # type: ignore[assignment]
+            request.POST.setdefault(ACTION_CHECKBOX_NAME, "00000000-0000-0000-0000-000000000000")
+        return super().changelist_view(request, extra_context)
+
+    def _confirmed(
+        self,
+        request: HttpRequest,
+        documents: Any,
+        action: str,
+        act: Callable[[Document, Any], bool],
+        done: str,
+    ) -> HttpResponse | None:
+        """Ask first; then act on each document by itself, and say how many of them it changed."""
+        if "confirmed" not in request.POST:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": "Are you sure?",
+                "documents": documents[:20],
+                "count": documents.count(),
+                "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+                "select_across": request.POST.get("select_across", "0"),
+                "action": action,
+                "verb": self.get_actions(request)[action][2],
+                "opts": self.opts,
+            }
+            return TemplateResponse(request, "admin/documents/confirm.html", context)
+        chosen = list(documents.order_by("created_at"))
+        changed = sum(act(document, request.user) for document in chosen)
+        self.message_user(
+            request, f"{changed} of {len(chosen)} documents {done}.", messages.SUCCESS
+        )
+        return None
+
+
+def _requeue(document: Document, by: Any) -> bool:
+    return lifecycle.requeue(document.pk, by) or lifecycle.unstick(document, by)
+
+
+def _delete(document: Document, by: Any) -> bool:
+    return lifecycle.soft_delete(document.pk, by)
+
+
+def _restore(document: Document, by: Any) -> bool:
+    try:
+        return lifecycle.restore(document.pk, by)
+    except lifecycle.DuplicateFilename:
+        return False
+
+
+class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = Membership
+    extra = 1
+
+
+@admin.register(KnowledgeBase)
+class KnowledgeBaseAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["name", "slug", "documents", "ready", "failed", "unfinished", "created_at"]
+    prepopulated_fields = {"slug": ["name"]}
+    search_fields = ["name", "slug"]
+    inlines = [MembershipInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[KnowledgeBase]:
+        def count(**conditions: Any) -> Count:
+            return Count("document", Q(document__deleted_at=None, **conditions), distinct=True)
+
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                document_count=count(),
+                ready_count=count(document__status=Status.READY),
+                failed_count=count(document__status=Status.FAILED),
+                unfinished_count=count(document__status__in=[Status.PENDING, Status.PROCESSING]),
+            )
+        )
+
+    @admin.display(ordering="document_count")
+    def documents(self, knowledge_base: Any) -> int:
+        return knowledge_base.document_count
+
+    @admin.display(ordering="ready_count")
+    def ready(self, knowledge_base: Any) -> int:
+        return knowledge_base.ready_count
+
+    @admin.display(ordering="failed_count")
+    def failed(self, knowledge_base: Any) -> int:
+        return knowledge_base.failed_count
+
+    @admin.display(ordering="unfinished_count")
+    def unfinished(self, knowledge_base: Any) -> int:
+        return knowledge_base.unfinished_count
+
+
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["document", "action", "priority", "due_at", "created_at"]
+    list_filter = ["action", "priority"]
+    list_select_related = ["document"]
+    ordering = ["due_at"]
+
+
+@admin.register(ReconcileRun)
+class ReconcileRunAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["started_at", "finished_at", "dry_run", "found", "mended", "skipped"]
+    list_filter = ["dry_run"]
+    fields = ["started_at", "finished_at", "dry_run", "table"]
+    readonly_fields = ["table"]
+
+    @admin.display
+    def found(self, run: ReconcileRun) -> int:
+        return sum(row["found"] for row in run.findings)
+
+    @admin.display
+    def mended(self, run: ReconcileRun) -> int:
+        return sum(row["mended"] for row in run.findings)
+
+    @admin.display
+    def skipped(self, run: ReconcileRun) -> str:
+        return ", ".join(row["check"] for row in run.findings if row["skipped"])
+
+    @admin.display(description="findings")
+    def table(self, run: ReconcileRun) -> str:
+        rows = [
+            f"{row['check']}: "
+            + (row["skipped"] or f"found {row['found']}, mended {row['mended']}")
+            for row in run.findings
+        ]
+        return format_html('<pre class="lumikb-findings">{}</pre>', "\n".join(rows))
+
+
+class ApiTokenForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = ApiToken
+        fields = ["user", "name"]
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Make and revoke; a token cannot be changed, and its secret is shown once, when it is made."""
+
+    form = ApiTokenForm
+    list_display = ["name", "user", "created_at"]
+    list_select_related = ["user"]
+
+    def has_change_permission(self, request: HttpRequest, token: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, token: Any, form: Any, change: bool) -> None:
+        secret = token.renew()
+        token.save()
+        messages.warning(request, f"The token, shown only now: {secret}")

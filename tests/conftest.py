@@ -1,0 +1,129 @@
+"""What many tests need: people, a knowledge base, documents in a state, and empty services."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db.models.functions import Now
+from django.test import Client
+
+from documents import lifecycle
+from documents.models import ApiToken, Document, KnowledgeBase, Membership
+from processing import actors
+
+Role = Membership.Role
+LONG_AGO = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _own_storage_and_index(settings: Any, tmp_path: Path) -> None:
+    """Each test has an empty storage and a collection of its own."""
+    settings.STORAGES = settings.STORAGES | {
+        "default": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": tmp_path / "objects"},
+        }
+    }
+    settings.QDRANT_COLLECTION_PREFIX = tmp_path.name
+    # The real ones are slow on purpose: half a second a user.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def broker() -> Any:
+    """The real broker, on the real Redis, empty."""
+    broker = dramatiq.get_broker()
+    broker.flush_all()
+    return broker
+
+
+@pytest.fixture
+def make_user(db: None) -> Callable[..., User]:
+    def make(name: str, **fields: Any) -> User:
+        return User.objects.create_user(name, password="right-horse-1", **fields)
+
+    return make
+
+
+@pytest.fixture
+def knowledge_base(db: None) -> KnowledgeBase:
+    return KnowledgeBase.objects.create(name="Handbook", slug="handbook")
+
+
+@pytest.fixture
+def editor(make_user: Callable[..., User], knowledge_base: KnowledgeBase) -> User:
+    """Somebody who may upload to `knowledge_base`."""
+    user = make_user("edith")
+    Membership.objects.create(knowledge_base=knowledge_base, user=user, role=Role.EDITOR)
+    return user
+
+
+@pytest.fixture
+def api() -> Callable[[User], Client]:
+    """A client that calls the API in a user's name."""
+    return lambda user: Client(headers={"Authorization": f"Bearer {ApiToken.issue(user, 'test')}"})
+
+
+@pytest.fixture
+def page(editor: User) -> Client:
+    """A browser in which the editor is logged in."""
+    client = Client()
+    client.force_login(editor)
+    return client
+
+
+@pytest.fixture
+def make_document(knowledge_base: KnowledgeBase, editor: User) -> Callable[..., Document]:
+    """A registered document whose object is stored; PENDING."""
+
+    def make(
+        filename: str = "notes.md",
+        content: bytes = b"# Notes\n\nThe heron nests in April.\n",
+        content_type: str = "text/markdown",
+        **fields: Any,
+    ) -> Document:
+        document = Document(
+            filename=filename,
+            content_type=content_type,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            **{"knowledge_base": knowledge_base, "uploaded_by": editor} | fields,
+        )
+        default_storage.save(document.storage_key, ContentFile(content))
+        return lifecycle.register(document)
+
+    return make
+
+
+@pytest.fixture
+def make_ready(make_document: Callable[..., Document]) -> Callable[..., Document]:
+    """A document that was really processed."""
+
+    def make(*args: Any, **kwargs: Any) -> Document:
+        document = make_document(*args, **kwargs)
+        process(document)
+        assert document.status == "ready", document.explain()
+        return document
+
+    return make
+
+
+def process(document: Document) -> Document:
+    """Do in this thread what a worker does with the document's message."""
+    actors.process.fn(str(document.pk))
+    document.refresh_from_db()
+    return document
+
+
+def let_lease_expire(document: Document) -> Document:
+    """As if its worker had been silent for longer than a lease."""
+    Document.objects.filter(pk=document.pk).update(lease_expires_at=Now() - LONG_AGO)
+    document.refresh_from_db()
+    return document

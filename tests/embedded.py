@@ -1,0 +1,25 @@
+"""A pytest plugin: the tests run on the embedded servers, which start before the settings are read."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from deploy.local.servers import embedded_servers
+
+_servers = ExitStack()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests() -> Iterator[None]:
+    """A wrapper, because pytest-django reads the settings in this same hook."""
+    home = _servers.enter_context(tempfile.TemporaryDirectory(prefix="lumikb-tests-"))
+    os.environ.update(_servers.enter_context(embedded_servers(Path(home))))
+    return (yield)
+
+
+def pytest_unconfigure() -> None:
+    _servers.close()
