@@ -245,10 +245,11 @@ def test_weights_move_the_fused_ranks(client):
         m.Prefetch(query=[1.0, 0, 0, 0], using="dense", limit=1),
         m.Prefetch(query=sparse({8: 1.0}), using="bm25", limit=1),
     ]
-    for weights, first in (([3.0, 1.0], PARIS), ([1.0, 3.0], LIMA)):
+    for weights, order in (([3.0, 1.0], [PARIS, LIMA]), ([1.0, 3.0], [LIMA, PARIS])):
         query = m.RrfQuery(rrf=m.Rrf(weights=weights))
         hits = client.query_points("docs", prefetch=prefetch, query=query).points
-        assert hits[0].id == first
+        assert [hit.id for hit in hits] == order
+        assert hits[0].score > hits[1].score
 
 
 def test_filters_of_every_kind_select_what_they_say(client):

@@ -66,8 +66,8 @@ def index_operation(body: dict[str, Any]) -> edge.UpdateOperation:
 
 
 def upsert_operation(body: dict[str, Any], config: dict[str, Any]) -> edge.UpdateOperation:
-    """`PUT /collections/{c}/points`, checked against the collection's `config`: the engine would
-    apply a batch up to its first bad point."""
+    """`PUT /collections/{c}/points`, with names of vectors that are in the collection's `config`:
+    the engine checks dimensions first, but would apply a batch up to the first unknown name."""
     only(body, "points")
     points = []
     for item in body["points"]:
@@ -179,13 +179,9 @@ def _search_params(params: dict[str, Any]) -> edge.SearchParams:
 
 
 def _fitting(name: str, vector: Any, config: dict[str, Any]) -> Any:
-    dense = config.get("vectors") or {}
-    is_list = isinstance(vector, list)
-    if name not in (dense if is_list else config.get("sparse_vectors") or {}):
-        kind = "vector" if is_list else "sparse vector"
-        raise ValueError(f"Not existing {kind} name error: {name}")
-    if is_list and len(vector) != (size := dense[name]["size"]):
-        raise ValueError(f"Vector dimension error: expected dim: {size}, got {len(vector)}")
+    kind = "vectors" if isinstance(vector, list) else "sparse_vectors"
+    if name not in (config.get(kind) or {}):
+        raise ValueError(f"Not existing vector name error: {name}")
     return vector
 
 
