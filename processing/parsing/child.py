@@ -8,6 +8,7 @@ Limits itself, reads one file, writes one JSON object to standard output: `{"tex
 
 import ctypes
 import importlib
+import io
 import json
 import os
 import resource
@@ -15,6 +16,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 from processing.errors import PermanentError
@@ -59,26 +61,26 @@ def answer(path: str, content_type: str) -> dict[str, object]:
     Raises only what is not the document's fault: OSError, ImportError, NameError.
     """
     read, no_text = reader(content_type)
-    with open(path, "rb") as file:
-        try:
-            draft = Draft()
-            read(file, draft)
-            document = draft.finish(no_text)
-        except PermanentError as error:
-            return {"error": [error.code, error.sentence]}
-        except MemoryError:
-            return {
-                "error": [
-                    "too_large",
-                    "This document needs more memory than we allow; split it and upload the parts.",
-                ]
-            }
-        except (ImportError, NameError):
-            raise  # the program is broken, not the document
-        except Exception:
-            # The libraries raise anything from KeyError to struct.error at damaged files.
-            traceback.print_exc()
-            return {"error": ["corrupt", DAMAGED]}
+    file = io.BytesIO(Path(path).read_bytes())  # an error of the disk is none of the document
+    try:
+        draft = Draft()
+        read(file, draft)
+        document = draft.finish(no_text)
+    except PermanentError as error:
+        return {"error": [error.code, error.sentence]}
+    except MemoryError:
+        return {
+            "error": [
+                "too_large",
+                "This document needs more memory than we allow; split it and upload the parts.",
+            ]
+        }
+    except (ImportError, NameError):
+        raise  # the program is broken, not the document
+    except Exception:
+        # The libraries raise anything from KeyError to struct.error at damaged files.
+        traceback.print_exc()
+        return {"error": ["corrupt", DAMAGED]}
     sections = [[s.start, s.end, s.page, s.heading, s.apart] for s in document.sections]
     return {"text": document.text, "sections": sections}
 

@@ -49,24 +49,29 @@ def decode_markup(data: bytes) -> str:
 
 
 def read_markup(markup: str, draft: Draft, outline: Outline) -> None:
-    """Add the page's sections; `outline` goes on from where it stands (the chapters of a book)."""
+    """Add the page's sections; `outline` goes on from where it stands (the chapters of a book).
+
+    The title stands in for the heading on a page that has none.
+    """
     tree = LexborHTMLParser(markup)
-    title = tree.css_first("head > title")
     root = _main(tree)
     if root is None:
         return
     lines = _Lines()
-    if title is not None and title.text().strip() and tree.css_first("h1") is None:
-        outline.enter(0, title.text())
-        lines.text(title.text())
-        lines.end()
+    headings = 0
     for node, entering in _walk(root):
         if node.tag in _HEADINGS and entering:
             draft.add(lines.take(), heading=outline.path)
         lines.feed(node, entering)
         if node.tag in _HEADINGS and not entering:
             outline.enter(_HEADINGS[node.tag], lines.so_far())
-    draft.add(lines.take(), heading=outline.path)
+            headings += 1
+    text = lines.take()
+    title = tree.css_first("head > title")
+    if title is not None and text.strip() and not headings:
+        outline.enter(1, title.text())
+        text = f"{title.text()}\n\n{text}"
+    draft.add(text, heading=outline.path)
 
 
 def _main(tree: LexborHTMLParser) -> Any:
@@ -116,6 +121,7 @@ class _Lines:
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._pre = 0
+        self._cells: list[int] = []  # where the open cells began
 
     def feed(self, node: Any, entering: bool) -> None:
         tag = node.tag
@@ -123,7 +129,9 @@ class _Lines:
             self.text(node.text_content or "")
         elif tag == "br" and entering:
             self._parts.append("\n")
-        elif tag in _CELLS and not entering:
+        elif tag in _CELLS and entering:
+            self._cells.append(len(self._parts))
+        elif tag in _CELLS:
             self._end_cell()
         elif tag == "tr":
             self._end_row()
@@ -158,12 +166,14 @@ class _Lines:
     def take(self) -> str:
         text = self.so_far().removesuffix("- ")
         self._parts.clear()
+        self._cells = [0 for _ in self._cells]
         return text
 
     def _end_cell(self) -> None:
-        while self._parts and not self._parts[-1].strip():
+        start = self._cells.pop() if self._cells else 0
+        while len(self._parts) > start and not self._parts[-1].strip():
             self._parts.pop()
-        if self._parts and self._parts[-1] != _CELL_END:
+        if len(self._parts) > start:
             self._parts.append(_CELL_END)
 
     def _end_row(self) -> None:
