@@ -335,12 +335,13 @@ def test_refusals_carry_qdrants_status_codes(client):
 
 
 def test_a_batch_with_one_bad_point_changes_nothing(client):
-    good = m.PointStruct(id=1, vector={"dense": [1.0, 0, 0, 0]})
+    # Many good points: the engine takes a batch in random order, up to the bad one.
+    good = [m.PointStruct(id=id, vector={"dense": [1.0, 0, 0, 0]}) for id in range(40)]
     for bad in ({"dense": [1.0]}, {"nothing": [1.0]}, {"dense": sparse({1: 1.0})}):
         with refused(400):
-            client.upsert("docs", [good, m.PointStruct(id=2, vector=bad)])
+            client.upsert("docs", [*good, m.PointStruct(id=41, vector=bad)])
     with refused(400):
-        client.upsert("docs", [good, m.PointStruct(id="no-uuid", vector={"dense": [1, 0, 0, 0]})])
+        client.upsert("docs", [*good, m.PointStruct(id="no-uuid", vector=good[0].vector)])
     assert count(client) == 4
 
 

@@ -66,8 +66,8 @@ def index_operation(body: dict[str, Any]) -> edge.UpdateOperation:
 
 
 def upsert_operation(body: dict[str, Any], config: dict[str, Any]) -> edge.UpdateOperation:
-    """`PUT /collections/{c}/points`, with names of vectors that are in the collection's `config`:
-    the engine checks dimensions first, but would apply a batch up to the first unknown name."""
+    """`PUT /collections/{c}/points`, its vectors checked against the collection's `config`: the
+    engine applies a batch, in no particular order, up to its first bad point."""
     only(body, "points")
     points = []
     for item in body["points"]:
@@ -180,8 +180,12 @@ def _search_params(params: dict[str, Any]) -> edge.SearchParams:
 
 def _fitting(name: str, vector: Any, config: dict[str, Any]) -> Any:
     kind = "vectors" if isinstance(vector, list) else "sparse_vectors"
-    if name not in (config.get(kind) or {}):
+    expected = (config.get(kind) or {}).get(name)
+    if expected is None:
         raise ValueError(f"Not existing vector name error: {name}")
+    if kind == "vectors" and len(vector) != expected["size"]:
+        size = expected["size"]
+        raise ValueError(f"Vector dimension error: expected dim: {size}, got {len(vector)}")
     return vector
 
 
