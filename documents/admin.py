@@ -1,7 +1,8 @@
-"""The operators' window: what is stuck, what failed and why, and the buttons that call lifecycle."""
+"""The operators' window: what is stuck, what failed and why, and buttons that call lifecycle."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -60,9 +61,9 @@ class DeletedFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("yes", "Deleted"), ("all", "Live and deleted")]
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         for choice in super().choices(changelist):
-            yield choice | ({"display": "Live"} if choice["display"] == "All" else {})
+            yield {**choice, "display": "Live"} if choice["display"] == "All" else choice
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         if self.value() == "all":
@@ -70,18 +71,18 @@ class DeletedFilter(admin.SimpleListFilter):
         return queryset.exclude(deleted_at=None) if self.value() else queryset.live()
 
 
-class EventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+class EventInline(ReadOnly, admin.TabularInline):
     model = DocumentEvent
     verbose_name_plural = "timeline"
-    fields = ["created_at", "kind", "detail", "by", "epoch"]
-    readonly_fields = fields
+    fields = readonly_fields = ("created_at", "kind", "detail", "by", "epoch")
     ordering = ["created_at", "pk"]
 
 
 @admin.register(Document)
-class DocumentAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class DocumentAdmin(ReadOnly, admin.ModelAdmin):
     list_display = [
-        "filename", "knowledge_base", "state", "stage", "progress", "attempts", "age", "explanation",
+        "filename", "knowledge_base", "state", "stage", "progress", "attempts", "age",
+        "explanation",
     ]  # fmt: skip
     list_filter = [StuckFilter, "status", "knowledge_base", "failure_code", DeletedFilter]
     list_select_related = ["knowledge_base"]
@@ -140,8 +141,9 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Let "requeue all stuck" be chosen without ticking a document."""
         if request.POST.get("action") == "requeue_all_stuck":
-            request.POST = request.POST.copy()  # type: ignore[assignment]
-            request.POST.setdefault(ACTION_CHECKBOX_NAME, "00000000-0000-0000-0000-000000000000")
+            data = request.POST.copy()
+            data.setdefault(ACTION_CHECKBOX_NAME, str(UUID(int=0)))
+            request.POST = data  # type: ignore[assignment]
         return super().changelist_view(request, extra_context)
 
     def _confirmed(
@@ -162,7 +164,7 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
                 "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
                 "select_across": request.POST.get("select_across", "0"),
                 "action": action,
-                "verb": self.get_actions(request)[action][2],
+                "verb": dict(self.get_action_choices(request, []))[action],
                 "opts": self.opts,
             }
             return TemplateResponse(request, "admin/documents/confirm.html", context)
@@ -189,13 +191,13 @@ def _restore(document: Document, by: Any) -> bool:
         return False
 
 
-class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+class MembershipInline(admin.TabularInline):
     model = Membership
     extra = 1
 
 
 @admin.register(KnowledgeBase)
-class KnowledgeBaseAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class KnowledgeBaseAdmin(admin.ModelAdmin):
     list_display = ["name", "slug", "documents", "ready", "failed", "unfinished", "created_at"]
     prepopulated_fields = {"slug": ["name"]}
     search_fields = ["name", "slug"]
@@ -234,7 +236,7 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(OutboxMessage)
-class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["document", "action", "priority", "due_at", "created_at"]
     list_filter = ["action", "priority"]
     list_select_related = ["document"]
@@ -242,7 +244,7 @@ class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(ReconcileRun)
-class ReconcileRunAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class ReconcileRunAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["started_at", "finished_at", "dry_run", "found", "mended", "skipped"]
     list_filter = ["dry_run"]
     fields = ["started_at", "finished_at", "dry_run", "table"]
@@ -270,14 +272,14 @@ class ReconcileRunAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         return format_html('<pre class="lumikb-findings">{}</pre>', "\n".join(rows))
 
 
-class ApiTokenForm(forms.ModelForm):  # type: ignore[type-arg]
+class ApiTokenForm(forms.ModelForm):
     class Meta:
         model = ApiToken
         fields = ["user", "name"]
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiTokenAdmin(admin.ModelAdmin):
     """Make and revoke; a token cannot be changed, and its secret is shown once, when it is made."""
 
     form = ApiTokenForm

@@ -11,6 +11,7 @@ from ninja.files import UploadedFile
 from ninja.responses import Status as Reply
 
 from . import lifecycle, uploads
+from .downloads import original
 from .forms import KnowledgeBaseForm
 from .models import Document, DocumentEvent, KnowledgeBase
 from .permissions import (
@@ -19,7 +20,6 @@ from .permissions import (
     editable_knowledge_base,
     knowledge_base_for,
 )
-from .views import original
 
 router = Router()
 PAGE_SIZE = 50

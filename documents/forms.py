@@ -9,7 +9,7 @@ from django.utils.text import slugify
 from .models import KnowledgeBase, Membership
 
 
-class KnowledgeBaseForm(forms.ModelForm):  # type: ignore[type-arg]
+class KnowledgeBaseForm(forms.ModelForm):
     """Makes a knowledge base of a name; its slug, if none is given, is made from the name."""
 
     slug = forms.SlugField(max_length=100, required=False)
@@ -36,7 +36,7 @@ class KnowledgeBaseForm(forms.ModelForm):  # type: ignore[type-arg]
 
     @staticmethod
     def _free_slug(wanted: str) -> str:
-        """`wanted`, or `wanted-2` and so on where it is taken (also by one the user may not see)."""
+        """`wanted`, or `wanted-2` and so on where it is taken, be it by one the user cannot see."""
         stem = wanted[:90]
         taken = set(
             KnowledgeBase.objects.filter(slug__startswith=stem).values_list("slug", flat=True)

@@ -1,9 +1,9 @@
 """What happens: every transition of a document's life, and nothing else writes these columns.
 
 Each transition is one conditional UPDATE whose row count is the answer, with its timeline event and
-its outbox row in the same transaction. False or None means that the guard in the WHERE did not hold:
-somebody else was first, the lease is lost, the document is deleted. That is an answer, not an error.
-All times are the database's.
+its outbox row in the same transaction. False or None means that the guard in the WHERE did not
+hold: somebody else was first, the lease is lost, the document is deleted. That is an answer, not an
+error. All times are the database's.
 """
 
 import random
@@ -164,7 +164,8 @@ def retry_later(claim: Claim, code: str, sentence: str) -> bool:
 def postpone(claim: Claim, reason: str, delay: timedelta | None = None) -> bool:
     """Back to PENDING with the try given back: an outage is not the document's fault.
 
-    Due after `delay`, by default a backoff with jitter. FAILED when it has been waiting for `POSTPONE_GIVE_UP`.
+    Due after `delay`, by default a backoff with jitter. FAILED when it has been waiting for
+    `POSTPONE_GIVE_UP`.
     """
     too_long = _leased(claim).filter(postponed_since__lt=Now() - settings.POSTPONE_GIVE_UP)
     if _fail(too_long, claim, "service_unavailable", f"Given up after 24 hours: {reason}"):
@@ -223,7 +224,7 @@ def repost_purge(document: Document) -> bool:
 
 
 def requeue(document_id: UUID, by: Any = None, reason: str = "") -> bool:
-    """Process a FAILED or READY document anew, with all its tries. It stays searchable meanwhile."""
+    """Process a FAILED or READY document anew, with all its tries; it stays searchable."""
     finished = Document.objects.live().filter(
         pk=document_id, status__in=[Status.FAILED, Status.READY]
     )

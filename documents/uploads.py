@@ -1,8 +1,8 @@
 """An upload's way from the request to a registered document.
 
-The body streams to a temporary file, hashed and counted on its way; then the object is stored with no
-database connection held; then one short transaction registers it. Refusals are `Refused` errors with
-a stable code, and nothing is stored for them.
+The body streams to a temporary file, hashed and counted on its way; then the object is stored with
+no database connection held; then one short transaction registers it. Refusals are `Refused` errors
+with a stable code, and nothing is stored for them.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import unicodedata
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.files.storage import default_storage
@@ -102,6 +102,13 @@ def storage_unavailable() -> Refused:
     )
 
 
+class ReceivedFile(TemporaryUploadedFile):
+    """What HashingUploadHandler hands over."""
+
+    size: int
+    sha256: str
+
+
 class HashingUploadHandler(TemporaryFileUploadHandler):
     """Streams each file to disk; counts and hashes the bytes that really come.
 
@@ -124,13 +131,13 @@ class HashingUploadHandler(TemporaryFileUploadHandler):
         self.hash.update(raw_data)
         super().receive_data_chunk(raw_data, start)
 
-    def file_complete(self, file_size: int) -> TemporaryUploadedFile:
-        file = super().file_complete(file_size)
+    def file_complete(self, file_size: int) -> ReceivedFile:
+        file = cast(ReceivedFile, super().file_complete(file_size))
         file.sha256 = self.hash.hexdigest()
         return file
 
 
-def file_from(request: HttpRequest) -> TemporaryUploadedFile:
+def file_from(request: HttpRequest) -> ReceivedFile:
     """The one file of the request's field `file`. Raises Refused."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > settings.UPLOAD_MAX_BYTES + ENVELOPE_BYTES:
         raise file_too_large()  # without reading it
@@ -141,10 +148,10 @@ def file_from(request: HttpRequest) -> TemporaryUploadedFile:
         raise file_too_large()
     if file is None:
         raise invalid_filename('Send the file as multipart field "file", with its file name.')
-    return file  # type: ignore[return-value]
+    return cast(ReceivedFile, file)
 
 
-def accept(file: TemporaryUploadedFile, knowledge_base: KnowledgeBase, by: Any) -> Document:
+def accept(file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any) -> Document:
     """Store the file and register it. Raises Refused."""
     filename, content_type = _check(file)
     if existing := lifecycle.namesake(knowledge_base.pk, filename):  # saves the upload of bytes
@@ -157,7 +164,7 @@ def accept(file: TemporaryUploadedFile, knowledge_base: KnowledgeBase, by: Any) 
         raise duplicate_filename(error, filename) from error
 
 
-def replace(file: TemporaryUploadedFile, old: Document, by: Any) -> Document:
+def replace(file: ReceivedFile, old: Document, by: Any) -> Document:
     """Store the file in the place of a live document, under that one's name if they share a type.
 
     Raises Refused.
@@ -217,15 +224,15 @@ def detect_type(filename: str, file: IO[bytes]) -> str:
     return content_type
 
 
-def _check(file: TemporaryUploadedFile) -> tuple[str, str]:
+def _check(file: ReceivedFile) -> tuple[str, str]:
     filename = clean_filename(file.name or "")
     if not file.size:
         raise empty_file()
-    return filename, detect_type(filename, file)  # type: ignore[arg-type]
+    return filename, detect_type(filename, file)
 
 
 def _store(
-    file: TemporaryUploadedFile, knowledge_base_id: int, filename: str, content_type: str, by: Any
+    file: ReceivedFile, knowledge_base_id: int, filename: str, content_type: str, by: Any
 ) -> Document:
     """Put the object into storage; no database connection is held while it goes there."""
     document = Document(
@@ -247,7 +254,7 @@ def _store(
 
 
 def _discard(document: Document) -> None:
-    """Delete the object of a document that lost the race; the reconciler sweeps what this misses."""
+    """Delete the object of a document that lost; the reconciler sweeps what this misses."""
     try:
         default_storage.delete(document.storage_key)
     except OSError as error:

@@ -1,21 +1,20 @@
 """The pages of knowledge bases and documents."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.files.storage import default_storage
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from . import lifecycle, uploads
-from .connections import release
+from .downloads import original
 from .forms import KnowledgeBaseForm
 from .models import Document, KnowledgeBase, Status
 from .permissions import (
@@ -77,7 +76,9 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
     ]
     for file in request.FILES.getlist("file"):
         try:
-            results.append(uploads.accept(file, knowledge_base, request.user))
+            results.append(
+                uploads.accept(cast(uploads.ReceivedFile, file), knowledge_base, request.user)
+            )
         except uploads.Refused as refused:
             refused.details.setdefault("filename", file.name)
             results.append(refused)
@@ -119,27 +120,6 @@ def content(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     except uploads.Refused as refused:
         context = {"status": refused.status, "message": str(refused)}
         return render(request, "error.html", context, status=refused.status)
-
-
-def original(document: Document) -> HttpResponseBase:
-    """Stream the original. Only a PDF is shown in the browser; all else is saved, never run.
-
-    Raises Refused when storage does not have it, or does not answer.
-    """
-    release()
-    try:
-        file = default_storage.open(document.storage_key)
-    except FileNotFoundError:
-        raise uploads.Refused("file_missing", "The stored file is missing.", 410) from None
-    except OSError as error:
-        raise uploads.storage_unavailable() from error
-    inline = document.content_type == "application/pdf"
-    return FileResponse(
-        file,
-        as_attachment=not inline,
-        filename=document.filename,
-        content_type=document.content_type if inline else "application/octet-stream",
-    )
 
 
 @login_required

@@ -23,7 +23,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 SECRET_KEY = env.str("SECRET_KEY")
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
     "django_dramatiq",  # sets the broker when it is loaded: before every app that has actors
@@ -101,7 +101,7 @@ _database |= {
     "OPTIONS": _database.get("OPTIONS", {})
     | {
         "connect_timeout": 5,  # seconds
-        # Limits in milliseconds: our statements are short, and an abandoned one must not hold locks.
+        # Milliseconds: our statements are short, and an abandoned one must not hold locks.
         "options": "-c statement_timeout=30000 -c lock_timeout=5000"
         " -c idle_in_transaction_session_timeout=60000",
         "pool": {
@@ -126,7 +126,7 @@ DRAMATIQ_BROKER = {
             socket_connect_timeout=3,  # seconds
         ),
         "heartbeat_timeout": 60_000,  # milliseconds; shorter makes a busy worker look dead
-        "maintenance_chance": 100_000,  # of 1,000,000: a dead worker's messages return in about 65 s
+        "maintenance_chance": 100_000,  # of 1,000,000: lost messages return in about 65 s
     },
     # The first is the outermost. TimeLimit is last: earlier, its timer still runs while the others
     # clean up and can kill the worker thread. No Retries: a retry is an outbox row due later.

@@ -17,6 +17,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Any:
     """
     if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
         from django.conf import settings
+
         from documents.uploads import ENVELOPE_BYTES
 
         environ["CONTENT_LENGTH"] = str(settings.UPLOAD_MAX_BYTES + ENVELOPE_BYTES)

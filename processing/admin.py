@@ -1,4 +1,4 @@
-"""Takes django_dramatiq's Task out of the admin: no table is behind it, and its page trusts HTML."""
+"""Takes django_dramatiq's Task out of the admin: it has no table, and its page trusts HTML."""
 
 from django.contrib import admin
 from django_dramatiq.models import Task

@@ -42,7 +42,8 @@ def _litellm() -> Any:
     import litellm
 
     litellm.suppress_debug_info = True
-    litellm.DEFAULT_MAX_RETRIES = 0  # num_retries=0 is ignored; retries are the outbox's business
+    # num_retries=0 is ignored; retries are the outbox's business.
+    litellm.DEFAULT_MAX_RETRIES = 0  # type: ignore[misc]
     return litellm
 
 

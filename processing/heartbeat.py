@@ -37,7 +37,7 @@ class Lease:
             raise RetryableError("too_slow", "Processing took longer than 9 minutes.")
 
     def progress(self, stage: str, count: int = 0, total: int = 0) -> None:
-        """Check, and say how far the work is; no connection is held afterwards. Raises as check()."""
+        """Check, and say how far the work is; holds no connection afterwards. Raises as check()."""
         self.check()
         if not lifecycle.progress(self.claim, stage, count, total):
             raise LeaseLost

@@ -125,7 +125,7 @@ def _embedding_batches(chunks: Sequence[Chunk]) -> Iterator[tuple[int, Sequence[
 
 
 def _index(document: Document, chunks: Sequence[Chunk]) -> None:
-    """Embed the chunks and write their points. The heading says what a passage is about: it counts."""
+    """Embed the chunks and write their points; the heading counts as part of the passage."""
     texts = [f"{chunk.heading}\n{chunk.text}" if chunk.heading else chunk.text for chunk in chunks]
     points = [
         vectors.Point(chunk.pk, chunk.position, dense, terms.passage_weights(text))

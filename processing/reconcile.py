@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -74,40 +75,36 @@ def _run_check(name: str, dry_run: bool) -> Result:
 
 def _abandoned() -> Iterator[Mend]:
     for document in Document.objects.abandoned().iterator(PAGE):
-        yield lambda document=document: lifecycle.reclaim(document)
+        yield partial(lifecycle.reclaim, document)
 
 
 def _unposted() -> Iterator[Mend]:
     for document in Document.objects.unposted().iterator(PAGE):
-        yield lambda document=document: lifecycle.repost(document)
+        yield partial(lifecycle.repost, document)
 
 
 def _unpurged() -> Iterator[Mend]:
     for document in Document.objects.purgeable().filter(outboxmessage=None).iterator(PAGE):
-        yield lambda document=document: lifecycle.repost_purge(document)
+        yield partial(lifecycle.repost_purge, document)
 
 
 def _incomplete_index() -> Iterator[Mend]:
     for document in _ready():
         if vectors.count(document.pk) != document.chunk_count:
-            yield lambda document=document: lifecycle.requeue(
-                document.pk, reason="its index was not complete"
-            )
+            yield partial(lifecycle.requeue, document.pk, reason="its index was not complete")
 
 
 def _missing_object() -> Iterator[Mend]:
     """Requeued: the worker that does not find the file says so in a sentence."""
     for document in _ready():
         if not default_storage.exists(document.storage_key):
-            yield lambda document=document: lifecycle.requeue(
-                document.pk, reason="its stored file was not found"
-            )
+            yield partial(lifecycle.requeue, document.pk, reason="its stored file was not found")
 
 
 def _orphan_points() -> Iterator[Mend]:
     for document_ids in vectors.documents():
         for document_id in document_ids - _owners(document_ids):
-            yield lambda document_id=document_id: _deleted(vectors.delete, document_id)
+            yield partial(_deleted, vectors.delete, document_id)
 
 
 def _orphan_objects() -> Iterator[Mend]:
@@ -120,7 +117,7 @@ def _orphan_objects() -> Iterator[Mend]:
             for name in _listdir(f"{knowledge_base}/{document_id}")[1]:
                 key = f"{knowledge_base}/{document_id}/{name}"
                 if timezone.now() - default_storage.get_modified_time(key) > ORPHAN_AGE:
-                    yield lambda key=key: _deleted(default_storage.delete, key)
+                    yield partial(_deleted, default_storage.delete, key)
 
 
 CHECKS: dict[str, Callable[[], Iterator[Mend]]] = {

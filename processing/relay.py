@@ -8,6 +8,7 @@ import logging
 import random
 import threading
 import time
+from typing import Any
 
 import dramatiq
 import psycopg
@@ -36,7 +37,7 @@ ACTORS = {
 
 def post_due() -> int:
     """Post due messages while Redis has room for them; returns how many."""
-    room = settings.RELAY_WINDOW - dramatiq.get_broker().do_qsize(actors.QUEUE)
+    room = settings.RELAY_WINDOW - _queue_size()
     if room <= 0:
         return 0
     with transaction.atomic():
@@ -128,7 +129,16 @@ def _take_due(limit: int) -> list[OutboxMessage]:
     return [by_id[pk] for pk in chosen if pk in by_id]
 
 
+def _queue_size() -> int:
+    """Messages that Redis holds, those under way included."""
+    broker: Any = dramatiq.get_broker()
+    return int(broker.do_qsize(actors.QUEUE))
+
+
 def _postgres_just_started() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT now() - pg_postmaster_start_time() < %s", [settings.LEASE])
+        lease = settings.LEASE.total_seconds()
+        cursor.execute(
+            "SELECT now() - pg_postmaster_start_time() < make_interval(secs => %s)", [lease]
+        )
         return bool(cursor.fetchone()[0])

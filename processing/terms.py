@@ -19,9 +19,11 @@ AVERAGE_WORDS = 150
 
 # Words of questions that say nothing of the answer (their rarity in a small collection misleads).
 STOP_WORDS = frozenset(
-    "a an and are as at be been by can did do does for from had has have how i if in into is it its "
-    "me my of on or our should so than that the their them then there these they this to was we "
-    "were what when where which who whom whose why will with would you your".split()
+    """
+    a an and are as at be been by can did do does for from had has have how i if in into is it its
+    me my of on or our should so than that the their them then there these they this to was we
+    were what when where which who whom whose why will with would you your
+    """.split()  # noqa: SIM905 (a list of words is read more easily than a list of strings)
 )
 
 _stemmer = snowballstemmer.stemmer("english")
@@ -37,7 +39,7 @@ def terms(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def passage_weights(text: str) -> dict[int, float]:
-    """A passage's sparse vector: BM25's term frequency part; Qdrant multiplies by the rarity (IDF)."""
+    """A passage's sparse vector: BM25's frequency part; Qdrant multiplies by the rarity (IDF)."""
     counts = Counter(term for term, _, _ in terms(text))
     length = K1 * (1 - B + B * counts.total() / AVERAGE_WORDS)
     return {_index(term): n * (K1 + 1) / (n + length) for term, n in counts.items()}

@@ -59,7 +59,7 @@ def highlight(text: str, query: str) -> SafeString:
 
 
 def _cited(hits: list[vectors.Hit], knowledge_base_ids: list[int]) -> list[Passage]:
-    """What PostgreSQL says of the hits: an orphan, or what the user may no longer see, ends here."""
+    """What PostgreSQL knows of the hits: an orphan, or what the user may not see, ends here."""
     documents = Document.objects.searchable().filter(knowledge_base__in=knowledge_base_ids)
     chunks = (
         Chunk.objects.filter(document__in=documents)

@@ -41,7 +41,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         return self.filter(knowledge_base__membership__user_id=user.pk)
 
     def matching(self, status: str = "", q: str = "") -> Self:
-        """What a list shows: a status, `stuck` or `deleted`; else all that is live; `q` in the name."""
+        """What a list shows: a status, `stuck` or `deleted`, else all live; `q` in the name."""
         if status == "deleted":
             found = self.exclude(deleted_at=None).filter(purging_at=None)
         elif status == "stuck":
@@ -233,7 +233,7 @@ class Document(models.Model):
         if self.status == Status.FAILED:
             return self.failure_message
         if self.status == Status.PROCESSING:
-            if self.lease_expires_at < timezone.now():
+            if self.lease_expires_at and self.lease_expires_at < timezone.now():
                 return (
                     f"Its worker has not been heard of since {_clock(self.lease_expires_at)}; "
                     "it will be taken over."
@@ -247,7 +247,7 @@ class Document(models.Model):
     def _explain_queue(self) -> str:
         if not hasattr(self, "ahead_count"):
             return Document.objects.explained().get(pk=self.pk).explain()
-        seen_at: datetime | None = self.worker_seen_at
+        seen_at: datetime | None = getattr(self, "worker_seen_at", None)
         if seen_at is None:
             return "Waiting: no worker has been seen yet."
         if timezone.now() - seen_at > 2 * settings.LEASE:

@@ -70,8 +70,9 @@ class Heartbeat(models.Model):
 
     @classmethod
     def beat(cls, kind: str) -> None:
-        cls.objects.bulk_create(
-            [cls(kind=kind, seen_at=Now())],
+        """Say that one is alive now."""
+        Heartbeat.objects.bulk_create(
+            [Heartbeat(kind=kind, seen_at=Now())],
             update_conflicts=True,
             unique_fields=["kind"],
             update_fields=["seen_at"],

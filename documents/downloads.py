@@ -1,0 +1,29 @@
+"""The stored file on its way back to a person."""
+
+from django.core.files.storage import default_storage
+from django.http import FileResponse, HttpResponseBase
+
+from .connections import release
+from .models import Document
+from .uploads import Refused, storage_unavailable
+
+
+def original(document: Document) -> HttpResponseBase:
+    """Stream the original. Only a PDF is shown in the browser; all else is saved, never run.
+
+    Raises Refused when storage does not have it, or does not answer.
+    """
+    release()
+    try:
+        file = default_storage.open(document.storage_key)
+    except FileNotFoundError:
+        raise Refused("file_missing", "The stored file is missing.", 410) from None
+    except OSError as error:
+        raise storage_unavailable() from error
+    inline = document.content_type == "application/pdf"
+    return FileResponse(
+        file,
+        as_attachment=not inline,
+        filename=document.filename,
+        content_type=document.content_type if inline else "application/octet-stream",
+    )
