@@ -7,17 +7,12 @@ import sys
 from pathlib import Path
 from shlex import quote
 
+from deploy.local.application import APPLICATION, application, endpoint, manage, visible
 from deploy.local.console import Console
 from deploy.local.home import CannotStart, locked, write_private
-from deploy.local.process import REPOSITORY, Program
-from deploy.local.servers import SERVERS, http_answers, listen_problem, start_servers
+from deploy.local.process import REPOSITORY
+from deploy.local.servers import SERVERS, listen_problem, start_servers
 from deploy.local.supervisor import Interrupted, Supervisor
-
-APPLICATION = ("web", "worker", "relay", "reconcile")
-WORKER_THREADS = 4
-STOP_SECONDS = (
-    25.0  # what runs may be finished: DESIGN.md section 6, and gunicorn's graceful_timeout
-)
 
 
 def main() -> int:
@@ -72,9 +67,7 @@ def run(supervisor: Supervisor, home: Path, host: str, port: int, console: Conso
         web, *others = application(env, host, port)
         supervisor.start(web)
         supervisor.wait_ready(*SERVERS, "web")
-        supervisor.start(
-            *others
-        )  # not before: each takes seconds of a core, and the page is awaited
+        supervisor.start(*others)  # not before: each takes seconds of a core from the first page
         console.plain(banner(home, host, port, login))
         while True:
             supervisor.pause()
@@ -94,9 +87,8 @@ def first_run(supervisor: Supervisor, home: Path, env: dict[str, str], console: 
     try:
         supervisor.run(manage("admin", user, *create))
         login = "admin, with LUMIKB_ADMIN_PASSWORD" if chosen else f"admin / {password}"
-    except (
-        CannotStart
-    ) as error:  # a first run that was cut short made the user; else the next step fails
+    except CannotStart as error:
+        # A first run that was cut short has made the user; otherwise the next step fails, too.
         console.plain(str(error))
         login = "admin, with the password of the first start"
     console.plain(f"Log in as {login}")  # at once: it is not kept anywhere
@@ -107,51 +99,10 @@ def first_run(supervisor: Supervisor, home: Path, env: dict[str, str], console: 
     return login
 
 
-def application(env: dict[str, str], host: str, port: int) -> list[Program]:
-    bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    gunicorn = ["-m", "gunicorn", "--config", "lumikb/gunicorn.py", "--bind", bind]
-    gunicorn += ["--no-control-socket", "lumikb.wsgi"]  # in ~/.gunicorn, one for all
-    dramatiq = {  # its own option names, lower case
-        "dramatiq_queue_prefetch": str(WORKER_THREADS),  # take no more than can run: STACK.md 1.6
-        "dramatiq_worker_timeout": "50",  # milliseconds between two looks at an empty queue
-    }
-
-    def pool(size: int) -> dict[str, str]:
-        """Few connections for those who need few; the setting's default is the web's."""
-        return {"DB_POOL_SIZE": str(size), **env}
-
-    worker = ["rundramatiq", "--processes", "1", "--threads", str(WORKER_THREADS), "--skip-logging"]
-    patience = ["--worker-shutdown-timeout", f"{1000 * (STOP_SECONDS - 2):.0f}"]
-    return [
-        Program(
-            "web",
-            [sys.executable, *gunicorn],
-            env,
-            ready=lambda: http_answers(visible(host), port, "/health/live"),
-            stop_seconds=STOP_SECONDS,
-        ),
-        manage("worker", pool(4) | dramatiq, *worker, *patience, stop_seconds=STOP_SECONDS),
-        manage("relay", pool(2), "relay"),
-        manage("reconcile", pool(2), "reconcile", "--every", "300"),
-    ]
-
-
-def manage(
-    name: str, env: dict[str, str], *command: str, stop_seconds: float = 10.0, private: bool = False
-) -> Program:
-    argv = [sys.executable, "manage.py", *command]
-    return Program(name, argv, env, stop_seconds=stop_seconds, private=private)
-
-
-def visible(host: str) -> str:
-    """The address at which this machine itself reaches a server that listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not bound)
-
-
 def banner(home: Path, host: str, port: int, login: str) -> str:
     token_file = home / "api-token"
     return f"""
-  LumiKB is ready:  http://{visible(host)}:{port}/
+  LumiKB is ready:  http://{endpoint(visible(host), port)}/
   Log in:           {login}
   API token:        {token_file.read_text().strip()}  (kept in {token_file})
   Stop:             Ctrl-C

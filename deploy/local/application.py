@@ -1,0 +1,76 @@
+"""The application's own processes, as `make run` starts them."""
+
+import sys
+
+from deploy.local.process import Program
+from deploy.local.servers import http_answers
+
+APPLICATION = ("web", "worker", "relay", "reconcile")
+WORKER_THREADS = 4
+STOP_SECONDS = 25.0  # what runs may be finished: DESIGN.md section 6, gunicorn's graceful_timeout
+
+
+def application(env: dict[str, str], host: str, port: int) -> list[Program]:
+    """The programs named in APPLICATION, the web first."""
+
+    def pool(size: int) -> dict[str, str]:
+        """Few connections for those who need few; the setting's default is the web's."""
+        return {"DB_POOL_SIZE": str(size), **env}
+
+    return [
+        web(env, host, port),
+        worker(pool(4)),
+        manage("relay", pool(2), "relay"),
+        manage("reconcile", pool(2), "reconcile", "--every", "300"),
+    ]
+
+
+def web(env: dict[str, str], host: str, port: int) -> Program:
+    return Program(
+        "web",
+        [
+            *(sys.executable, "-m", "gunicorn", "--config", "lumikb/gunicorn.py"),
+            *("--bind", endpoint(host, port)),
+            "--no-control-socket",  # it would be in ~/.gunicorn, one for all homes
+            "lumikb.wsgi",
+        ],
+        env,
+        ready=lambda: http_answers(visible(host), port, "/health/live"),
+        stop_seconds=STOP_SECONDS,
+    )
+
+
+def worker(env: dict[str, str]) -> Program:
+    """Dramatiq itself, not `rundramatiq`.
+
+    That command would load all of Django to list the one module with actors: 2.3 s of a core before
+    each start, also after a crash.
+    """
+    settings = {
+        "DJANGO_SETTINGS_MODULE": "lumikb.settings",  # read by django_dramatiq.setup
+        # Dramatiq's own options, in lower case:
+        "dramatiq_queue_prefetch": str(WORKER_THREADS),  # no more than can run: STACK.md 1.6
+        "dramatiq_worker_timeout": "50",  # milliseconds between two looks at an empty queue
+    }
+    argv = [
+        *(sys.executable, "-m", "dramatiq", "django_dramatiq.setup", "processing.actors"),
+        *("--path", ".", "--skip-logging"),
+        *("--processes", "1", "--threads", str(WORKER_THREADS)),
+        # Milliseconds. The first is what a master waits, deaf, for a child that died in its start.
+        *("--worker-fork-timeout", "1000"),
+        *("--worker-shutdown-timeout", f"{1000 * (STOP_SECONDS - 2):.0f}"),
+    ]
+    return Program("worker", argv, env | settings, stop_seconds=STOP_SECONDS)
+
+
+def manage(name: str, env: dict[str, str], *command: str, private: bool = False) -> Program:
+    return Program(name, [sys.executable, "manage.py", *command], env, private=private)
+
+
+def visible(host: str) -> str:
+    """The address at which this machine itself reaches a server that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not bound)
+
+
+def endpoint(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
