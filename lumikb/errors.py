@@ -1,10 +1,11 @@
 """What a person or a script reads when something went wrong that no view answers for."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.shortcuts import render
 
 from documents.connections import release
@@ -28,13 +29,39 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500. A database that does not answer is 503 with Retry-After, and nobody's bug."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    """handler500, but not for what is nobody's bug.
+
+    A database that does not answer is 503 with Retry-After. A text that no database can hold (a NUL,
+    half of a surrogate pair) and a body that ends too soon are the request's fault.
+    """
+    error = sys.exc_info()[1]
+    if isinstance(error, DataError | UnreadablePostError) or (
+        isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed"
+    ):
+        return bad_request(request, error)
+    if isinstance(error, OperationalError | InterfaceError):
         message = "The database does not answer just now. Nothing was changed; please try again."
         response = _answer(request, 503, "service_unavailable", message)
         response["Retry-After"] = RETRY_AFTER_SECONDS
         return response
     return _answer(request, 500, "internal_error", "Something went wrong here; it was logged.")
+
+
+def method_not_allowed(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware: a wrong method, to which Django and Ninja answer in plain text or not at all."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if response.status_code != 405:
+            return response
+        message = f"{request.method} is not possible here, only {response['Allow']}."
+        answer = _answer(request, 405, "method_not_allowed", message)
+        answer["Allow"] = response["Allow"]
+        return answer
+
+    return middleware
 
 
 def _answer(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
