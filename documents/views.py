@@ -12,6 +12,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.vary import vary_on_headers
 
 from . import lifecycle, uploads
 from .downloads import original
@@ -46,6 +47,7 @@ def knowledge_bases(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_GET
+@vary_on_headers("HX-Request")  # or "back" shows the fragment as if it were the page
 def documents(request: HttpRequest, slug: str) -> HttpResponse:
     """A knowledge base's documents and the upload; for htmx only the table, which polls itself."""
     knowledge_base = knowledge_base_for(request.user, slug)
@@ -97,6 +99,7 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
 
 @login_required
 @require_GET
+@vary_on_headers("HX-Request")  # or "back" shows the fragment as if it were the page
 def document(request: HttpRequest, document_id: UUID) -> HttpResponse:
     """A document's state and timeline; for htmx only the part that changes, which polls itself."""
     shown = document_for(request.user, document_id)

@@ -7,6 +7,7 @@ from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
+from django.views.decorators.vary import vary_on_headers
 
 from documents.connections import release
 from documents.models import Chunk, Document, KnowledgeBase
@@ -20,6 +21,7 @@ PAGE_SIZE = 10
 
 @login_required
 @require_GET
+@vary_on_headers("HX-Request")  # or "back" shows the fragment as if it were the page
 def search_page(request: HttpRequest) -> HttpResponse:
     """The form and the passages; `kb` may be given more than once."""
     query = request.GET.get("q", "").strip()
