@@ -119,6 +119,8 @@ class Process:
                     self.lines.append(line)
                 if show:
                     self._say(line)
+            if stream:
+                stream.close()
 
         thread = threading.Thread(target=pump, name=self.program.name, daemon=True)
         thread.start()
