@@ -1,0 +1,100 @@
+"""The whole product, killed in the ways that made its predecessor hang."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.e2e.product import Product, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+PARAGRAPH = "The heron number {} nests in April beside the old mill; the ferryman counts it twice. "
+
+
+def long_text(chunks: int) -> bytes:
+    """About so many passages, each with words of its own."""
+    sections = (
+        f"## Section {n}\n\n" + "".join(PARAGRAPH.format(n * 100 + k) for k in range(11)) + "\n\n"
+        for n in range(chunks)
+    )
+    return "".join(sections).encode()
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    product = Product(tmp_path_factory.mktemp("product") / "home", REPOST_AFTER_SECONDS="5")
+    product.start()
+    yield product
+    processes = product.pids("supervisor")
+    assert len(processes) > 10
+    assert product.stop() == 0
+    assert [pid for pid in processes if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_an_uploaded_file_becomes_a_cited_search_hit(product: Product) -> None:
+    slug = product.knowledge_base("first steps")
+    document_id = product.upload(
+        slug, "birds.md", b"# Birds\n\n## Herons\n\nThe heron eats frogs.\n"
+    )
+    product.wait_until_ready([document_id], 60)
+    answer = product.api.post("search", json={"query": "what do herons eat"}).json()
+    first = answer["results"][0]
+    assert (first["document_id"], first["heading"]) == (document_id, "Birds > Herons")
+    assert "frogs" in first["text"]
+
+
+def test_a_document_survives_kill_9_of_its_worker(product: Product) -> None:
+    slug = product.knowledge_base("killed worker")
+    document_id = product.upload(slug, "long.md", long_text(300))
+    wait_for(lambda: product.document(document_id)["progress_count"] >= 32, 60, "embedding")
+    product.signal("worker", signal.SIGKILL)
+    seconds = wait_for(
+        lambda: product.document(document_id)["status"] == "ready",
+        90,
+        lambda: str(product.document(document_id)),
+    )
+    document = product.document(document_id)
+    assert product.events(document_id) == [
+        "registered", "claimed", "reclaimed", "claimed", "succeeded",
+    ]  # fmt: skip
+    assert document["attempts"] == 2
+    answer = product.api.post("search", json={"query": "heron", "knowledge_bases": [slug]})
+    assert answer.json()["results"]
+    print(f"ready {seconds:.1f} s after the kill; {document['chunk_count']} passages")
+
+
+def test_documents_whose_messages_were_flushed_from_redis_become_ready(product: Product) -> None:
+    slug = product.knowledge_base("flushed")
+    product.signal("worker", signal.SIGSTOP)
+    try:
+        documents = [
+            product.upload(slug, f"{n}.md", PARAGRAPH.format(n).encode()) for n in range(100)
+        ]
+        client = redis.Redis.from_url(product.setting("REDIS_URL"))
+        wait_for(lambda: client.dbsize() > 0, 10, "the relay to post")
+        client.flushall()
+    finally:
+        product.signal("worker", signal.SIGCONT)
+    product.wait_until_ready(documents, 120)
+
+
+def test_everything_killed_at_once_comes_back_and_finishes(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    product = Product(tmp_path_factory.mktemp("killed") / "home", REPOST_AFTER_SECONDS="5")
+    product.start()
+    slug = product.knowledge_base("all killed")
+    documents = [product.upload(slug, f"{n}.md", long_text(8)) for n in range(10)]
+    time.sleep(1)
+    product.signal("supervisor", signal.SIGKILL)
+    product.process.wait(timeout=10)
+    product.start()
+    try:
+        product.wait_until_ready(documents, 120)
+        assert [product.document(each)["sha256"] for each in documents]
+    finally:
+        assert product.stop() == 0
