@@ -62,14 +62,20 @@ def _translated(error: Exception) -> Exception:
 
 def _seconds(header: str | None) -> float | None:
     try:
-        return float(header) if header else None
+        seconds = float(header or "nan")
     except ValueError:  # a date; our own backoff will do
         return None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 def _checked(data: Sequence[Any], expected: int) -> list[list[float]]:
-    items = [item if isinstance(item, dict) else item.model_dump() for item in data]
-    vectors = [item["embedding"] for item in sorted(items, key=lambda item: item["index"])]
+    try:
+        items = [item if isinstance(item, dict) else item.model_dump() for item in data]
+        vectors = [item["embedding"] for item in sorted(items, key=lambda item: item["index"])]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RetryableError(
+            "bad_embeddings", "The answer of the embedding service could not be understood."
+        ) from error
     if len(vectors) != expected:
         raise RetryableError(
             "bad_embeddings",
@@ -82,8 +88,8 @@ def _checked(data: Sequence[Any], expected: int) -> list[list[float]]:
                 f"The embedding model answers {len(vector)} dimensions where "
                 f"{settings.EMBEDDING_DIMENSIONS} are configured; ask your operator.",
             )
-        if not all(map(math.isfinite, vector)):
+        if not all(map(math.isfinite, vector)) or not any(vector):
             raise RetryableError(
-                "bad_embeddings", "The embedding service answered numbers that are not finite."
+                "bad_embeddings", "The embedding service answered a vector without a direction."
             )
     return vectors

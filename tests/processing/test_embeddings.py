@@ -1,0 +1,152 @@
+"""What the embedding service may answer, and what we make of it."""
+
+import time
+from typing import Any
+
+import pytest
+
+from processing import embeddings
+from processing.errors import PermanentError, RetryableError, ServiceUnavailable
+
+from .stubs import (
+    Answer,
+    Reply,
+    embedding_reply,
+    embedding_stub,
+    failing,
+    good_embeddings,
+    hanging,
+    refused_url,
+    unit,
+)
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def failure(settings: Any, answer: Answer, texts: int = 2) -> Exception:
+    """The error of one call, which must be one HTTP request."""
+    with embedding_stub(settings, answer) as stub:
+        with pytest.raises(Exception) as caught:  # noqa: PT011 (the tests say which)
+            embeddings.embed(["text"] * texts)
+        assert len(stub.calls) == 1, "one attempt: retries are the outbox's business"
+    return caught.value
+
+
+def test_the_local_model_answers_finite_vectors_of_the_configured_dimensions(
+    settings: Any,
+) -> None:
+    herons, birds, taxes = embeddings.embed(["the heron", "a wading bird", "income tax return"])
+    assert len(herons) == settings.EMBEDDING_DIMENSIONS
+    closeness = [sum(a * b for a, b in zip(herons, x, strict=True)) for x in (birds, taxes)]
+    assert closeness[0] > closeness[1]
+
+
+def test_vectors_come_back_in_the_order_of_their_texts_whatever_the_order_of_the_answer(
+    settings: Any,
+) -> None:
+    permuted = embedding_reply([(2, unit(2)), (0, unit(0)), (1, unit(1))])
+    with embedding_stub(settings, lambda call: permuted):
+        assert embeddings.embed(["a", "b", "c"]) == [unit(0), unit(1), unit(2)]
+
+
+def test_a_good_answer_takes_one_request_with_all_the_texts(settings: Any) -> None:
+    with embedding_stub(settings, good_embeddings) as stub:
+        embeddings.embed(["a", "b"])
+    assert [call.json["input"] for call in stub.calls] == [["a", "b"]]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 408, 409, 429, 500, 502, 503, 504, 529])
+def test_a_status_that_is_not_the_texts_fault_is_an_outage(settings: Any, status: int) -> None:
+    error = failure(settings, failing(status))
+    assert isinstance(error, ServiceUnavailable)
+    assert (error.service, error.retry_after) == ("embedding", None)
+    assert error.reason in (f"HTTP {status}", "no answer in time")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_services_own_wish_when_to_come_back_is_kept(settings: Any, status: int) -> None:
+    error = failure(settings, failing(status, Retry_After="7"))
+    assert isinstance(error, ServiceUnavailable)
+    assert error.retry_after == 7
+
+
+@pytest.mark.parametrize(
+    "wish", ["Wed, 21 Oct 2026 07:28:00 GMT", "soon", "nan", "inf", "-5", "1e400"]
+)
+def test_a_wish_that_is_no_number_of_seconds_is_none(settings: Any, wish: str) -> None:
+    error = failure(settings, failing(429, Retry_After=wish))
+    assert isinstance(error, ServiceUnavailable)
+    assert error.retry_after is None
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refusal_of_the_texts_counts_as_a_try(settings: Any, status: int) -> None:
+    error = failure(settings, failing(status))
+    assert isinstance(error, RetryableError)
+    assert error.code == "embedding_refused"
+
+
+def test_an_answer_that_does_not_come_ends_at_the_timeout(settings: Any) -> None:
+    settings.EMBEDDING_TIMEOUT = 0.3
+    began = time.monotonic()
+    error = failure(settings, hanging)
+    assert time.monotonic() - began < 2
+    assert isinstance(error, ServiceUnavailable)
+    assert error.reason == "no answer in time"
+
+
+def test_nobody_listening_is_an_outage(settings: Any) -> None:
+    settings.EMBEDDING_API_BASE = f"{refused_url()}/v1"
+    with pytest.raises(ServiceUnavailable):
+        embeddings.embed(["text"])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_another_number_of_vectors_than_of_texts_is_never_indexed(
+    settings: Any, count: int
+) -> None:
+    error = failure(settings, lambda call: embedding_reply([(n, unit(n)) for n in range(count)]))
+    assert isinstance(error, RetryableError)
+    assert error.code == "bad_embeddings"
+    assert f"{count} vectors for 2 passages" in error.sentence
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        pytest.param([NAN, *unit(1)[1:]], id="NaN"),
+        pytest.param([INFINITY, *unit(1)[1:]], id="infinity"),
+        pytest.param([0.0] * 384, id="zero"),
+    ],
+)
+def test_a_vector_that_has_no_direction_is_never_indexed(
+    settings: Any, vector: list[float]
+) -> None:
+    error = failure(settings, lambda call: embedding_reply([(0, unit(0)), (1, vector)]))
+    assert isinstance(error, RetryableError)
+    assert error.code == "bad_embeddings"
+
+
+def test_other_dimensions_than_configured_fail_for_good_and_say_both_numbers(
+    settings: Any,
+) -> None:
+    error = failure(settings, lambda call: embedding_reply([(0, [1.0] * 3)]), texts=1)
+    assert isinstance(error, PermanentError)
+    assert error.code == "wrong_dimensions"
+    assert "3 dimensions where 384" in error.sentence
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"object": "list", "data": [{"object"', id="cut off"),
+        pytest.param(b"<html>Bad gateway</html>", id="a page"),
+        pytest.param(b"", id="nothing"),
+        pytest.param({"object": "list", "data": None}, id="no data"),
+        pytest.param({"object": "list", "data": [{"index": 0}, {"index": 1}]}, id="no vectors"),
+        pytest.param({"error": {"message": "overloaded"}}, id="an error with status 200"),
+    ],
+)
+def test_an_answer_that_is_none_is_told_from_a_defect_of_ours(settings: Any, body: Any) -> None:
+    error = failure(settings, lambda call: Reply(body))
+    assert isinstance(error, RetryableError | ServiceUnavailable)
