@@ -1,4 +1,4 @@
-"""A pytest plugin: the tests run on the embedded servers, which start before the settings are read."""
+"""A pytest plugin: starts the embedded servers before the settings are read."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""The whole product as `make run` starts it, in a home of its own, for tests that kill parts of it."""
+"""The whole product as `make run` starts it, in a home of its own, for tests that kill it."""
 
 import json
 import os
