@@ -9,7 +9,9 @@ from functools import lru_cache
 
 import snowballstemmer
 
-WORD = re.compile(r"\w+")
+# Chinese, Japanese and Korean are written without spaces: there each character is a word.
+UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 
 # Robertson's BM25 with the usual constants. The average length is a constant too, in words of a
 # passage of CHUNK_MAX_CHARS: a true average would change every stored weight with every upload.
