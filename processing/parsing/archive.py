@@ -9,6 +9,7 @@ import zipfile
 from typing import IO
 
 from processing.errors import PermanentError
+from processing.parsing.sentences import DAMAGED, ENCRYPTED
 
 MAX_MEMBERS = 10_000
 MAX_INFLATED_BYTES = 300 * 1024**2
@@ -19,9 +20,6 @@ _JUDGED_BYTES = 1024**2
 
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_FLAG = 0x1
-
-DAMAGED = "This file is damaged or not what its name says; save it again and upload the result."
-ENCRYPTED = "This file is protected by a password; remove the protection and upload it again."
 
 
 def open_archive(file: IO[bytes]) -> zipfile.ZipFile:

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import IO
 
 from processing.errors import PermanentError
-from processing.parsing.archive import DAMAGED
 from processing.parsing.draft import Draft
 from processing.parsing.formats import READERS
+from processing.parsing.sentences import DAMAGED
 
 MAX_OPEN_FILES = 64
 MAX_FILE_BYTES = 16 * 1024**2  # only Python's bytecode cache writes files here

@@ -11,9 +11,10 @@ from urllib.parse import unquote, urldefrag
 from defusedxml import ElementTree
 
 from processing.errors import PermanentError
-from processing.parsing.archive import DAMAGED, ENCRYPTED, open_archive
+from processing.parsing.archive import open_archive
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.html import decode_markup, read_markup
+from processing.parsing.sentences import DAMAGED, ENCRYPTED
 
 NO_TEXT = "This book contains only images; run text recognition (OCR) on it and upload the result."
 

@@ -11,12 +11,11 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
 from processing.errors import PermanentError
-from processing.parsing.archive import DAMAGED
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.pdf_repair import salvage
+from processing.parsing.sentences import DAMAGED, ENCRYPTED
 
 NO_TEXT = "This PDF contains only images; run text recognition (OCR) on it and upload the result."
-ENCRYPTED = "This PDF is protected by a password; remove the protection and upload it again."
 MAX_PAGES = 5_000
 MAX_BOOKMARKS = 10_000
 # Above this share of control characters a page's font has no character map: what PDFium returns is

@@ -75,8 +75,10 @@ def image_only_pdf(pages: int = 2) -> bytes:
 
 
 def pdf_without_page_tree() -> bytes:
-    """A damaged PDF: its pages are there, what lists them is not."""
-    return pdf(["Saved from the wreck", "And this too"]).replace(b"/Type/Pages", b"/Type/Lost_")
+    """A PDF with a hole where its page tree was, as an interrupted download leaves it."""
+    data = pdf(["Saved from the wreck", "And this too"])
+    start, end = data.index(b"2 0 obj"), data.index(b"3 0 obj")
+    return data[:start] + bytes(end - start) + data[end:]
 
 
 def pdf_of_shared_pages(count: int) -> bytes:

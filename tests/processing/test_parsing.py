@@ -1,12 +1,13 @@
-"""Every format, read in this process: the text, and where it stands. The child is tested in
-test_parsing_sandbox.py.
+"""PDF, Office files and CSV, read in this process: their text, and where it stands.
+
+The text formats are tested in test_parsing_text.py, the child in test_parsing_sandbox.py.
 """
 
 import io
 
 import pytest
 
-from processing.parsing import ParsedDocument, Section
+from processing.parsing import ParsedDocument
 from processing.parsing.child import reader
 from processing.parsing.draft import Draft
 from tests.processing import files
@@ -67,6 +68,14 @@ def test_pdf_lines_of_a_paragraph_are_joined_and_those_of_a_list_are_not():
     )
 
 
+def test_pdf_words_broken_at_a_line_end_are_whole_and_compounds_keep_their_hyphen():
+    assert (
+        "consectetuer word"
+        in read(files.pdf(["a line ends in con-\nsectetuer word"]), files.PDF).text
+    )
+    assert "Black-White there" in read(files.pdf(["In Black-\nWhite there"]), files.PDF).text
+
+
 def test_a_pdf_without_its_page_tree_is_read_from_the_pages_that_survived():
     assert parts_of(files.pdf_without_page_tree(), files.PDF) == [
         (1, "", "Saved from the wreck"),
@@ -114,6 +123,18 @@ def test_word_shows_insertions_and_content_controls_but_not_deletions():
     assert read(word(body), files.DOCX).text == "kept added\ncontrolled"
 
 
+def test_a_word_text_box_is_read_once_and_tab_stops_are_no_text():
+    box = "<w:txbxContent><w:p><w:r><w:t>boxed</w:t></w:r></w:p></w:txbxContent>"
+    mc = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+    both = f"<mc:Choice>{box}</mc:Choice><mc:Fallback>{box}</mc:Fallback>"
+    body = (
+        "<w:p><w:r><w:t>above</w:t></w:r></w:p>"
+        '<w:p><w:pPr><w:tabs><w:tab w:pos="720"/></w:tabs></w:pPr><w:r><w:t>text</w:t></w:r>'
+        f'<w:r><mc:AlternateContent xmlns:mc="{mc}">{both}</mc:AlternateContent></w:r></w:p>'
+    )
+    assert read(word(body), files.DOCX).text == "above\ntext\nboxed"
+
+
 def test_a_word_paragraph_with_an_outline_level_of_its_own_is_a_heading():
     heading = '<w:p><w:pPr><w:outlineLvl w:val="1"/></w:pPr><w:r><w:t>Deep</w:t></w:r></w:p>'
     assert parts_of(word(heading), files.DOCX) == [(None, "Deep", "Deep")]
@@ -150,6 +171,17 @@ def test_each_sheet_is_a_section_apart_whose_rows_name_their_columns():
     assert all(section.apart for section in document.sections)
 
 
+def test_a_sheet_that_declares_to_be_huge_is_read_by_its_real_cells():
+    sheet = (
+        '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+        '<dimension ref="A1:XFD1048576"/><sheetData>'
+        + "".join(f'<row r="{n}"><c r="A{n}"><v>{n}</v></c></row>' for n in range(1, 201))
+        + "</sheetData></worksheet>"
+    )
+    data = files.with_member(files.xlsx({"A": []}), "xl/worksheets/sheet1.xml", sheet)
+    assert read(data, files.XLSX).text.endswith("199\n200")
+
+
 def test_csv_rows_name_their_columns_only_when_the_first_row_is_a_header():
     with_header = "name;born\nAda;1815\n\nGrace;1906\n"
     assert read(with_header.encode(), files.CSV).text == (
@@ -164,124 +196,3 @@ def test_csv_keeps_line_breaks_and_delimiters_inside_quotes_in_their_row():
 
 def test_a_csv_with_an_open_quote_is_read_as_text():
     assert read(b'a,b\n"never closed,1\n', files.CSV).text == 'a,b\n"never closed,1'
-
-
-# Markdown
-
-
-def test_markdown_headings_of_both_kinds_make_a_path():
-    source = (
-        "Intro\n\n# One #\ntext\n\n## *Two* [link](u)\nmore\n\nThree\n=====\nend\n\nFour\n---\n"
-    )
-    assert [(heading, text) for _, heading, text in parts_of(source, files.MARKDOWN)] == [
-        ("", "Intro"),
-        ("One", "# One #\ntext"),
-        ("One > Two link", "## *Two* [link](u)\nmore"),
-        ("Three", "Three\n=====\nend"),
-        ("Three > Four", "Four\n---"),
-    ]
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "```sh\n# a comment\n```",
-        "~~~~\n# a\n~~~\n# b\n~~~~",
-        "    # indented code",
-        "#hashtag",
-        "- item\n---",
-        "| a | b |\n---",
-        "two lines\nof text\n---",
-        "```\nnever closed\n# a",
-    ],
-)
-def test_markdown_that_only_looks_like_a_heading_is_none(source):
-    assert {heading for _, heading, _ in parts_of("x\n\n" + source, files.MARKDOWN)} == {""}
-
-
-def test_markdown_front_matter_is_a_section_without_heading():
-    source = "---\ntitle: Tea\n---\n# One\n"
-    assert parts_of(source, files.MARKDOWN) == [
-        (None, "", "---\ntitle: Tea\n---"),
-        (None, "One", "# One"),
-    ]
-
-
-# HTML, EPUB
-
-
-def test_html_leaves_out_the_machinery_and_follows_the_headings():
-    page = (
-        "<title>Site</title><nav>Home</nav><script>x()</script><style>y{}</style><p hidden>no</p>"
-        "<h1>Top <em>story</em></h1><p>One\n  two <b>three</b>.</p><h3>Deep</h3>"
-        "<ul><li>a<li>b</ul><pre>  x\n  y</pre>"
-    )
-    assert parts_of(page, files.HTML) == [
-        (None, "Top story", "Top story\n\nOne two three."),
-        (None, "Top story > Deep", "Deep\n\n- a\n- b\n\n  x\n  y"),
-    ]
-
-
-def test_html_table_rows_are_lines():
-    page = "<table><tr><th>Part<th>Count<tr><td><div>Screw</div><td>4<tr><td><td>5</table>"
-    assert parts_of(page, files.HTML) == [(None, "", "Part | Count\nScrew | 4\n5")]
-
-
-def test_the_title_of_an_html_page_stands_in_for_missing_headings():
-    page = "<title>News</title><p>It rains."
-    assert parts_of(page, files.HTML) == [(None, "News", "News\n\nIt rains.")]
-    assert parts_of(page + "<h2>Later</h2>Sun", files.HTML)[0] == (None, "", "It rains.")
-
-
-def test_html_reads_the_main_element_unless_it_is_an_empty_shell():
-    text = "word " * 60
-    assert "menu" not in read(f"<div>menu</div><main>{text}</main>".encode(), files.HTML).text
-    assert "menu" in read(b"<div>menu</div><main>loading</main>", files.HTML).text
-
-
-def test_epub_chapters_come_in_the_order_of_the_spine_under_one_path():
-    chapters = ["<h1>One</h1><p>first</p>", "<img/>", "<h2>Sub</h2>second", "no heading"]
-    assert parts_of(files.epub(chapters), files.EPUB) == [
-        (None, "One", "One\n\nfirst"),
-        (None, "One > Sub", "Sub\n\nsecond"),
-        (None, "A Book", "A Book\n\nno heading"),
-    ]
-
-
-# Text
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        ("Füße".encode(), "Füße"),
-        ("Füße".encode("utf-8-sig"), "Füße"),
-        ("Füße".encode("utf-16"), "Füße"),
-        ("plain western text".encode("utf-16-le"), "plain western text"),
-        ("Die Füße der Bären sind größer als gedacht.".encode("cp1252"), None),
-        ("名前,年齢,住所\n佐藤太郎,30,東京\n三木英子,25,大阪\n".encode("cp932"), None),
-        (b"one\r\ntwo\rthree  \n\n\n\nfour\n", "one\ntwo\nthree\n\nfour"),
-        (b"nul \x00 and bell \x07 go", "nul  and bell  go"),
-        (b"a lone surrogate \xed\xa0\x80 here", "a lone surrogate \ufffd here"),
-        (b"a pair \xed\xa0\xbd\xed\xb8\x80 too", "a pair \U0001f600 too"),
-        ("soft\u00adhyphen".encode(), "softhyphen"),
-        ("ü".encode() * 50 + b"\xff" + "ü".encode() * 50, "ü" * 50 + "\ufffd" + "ü" * 50),
-    ],
-)
-def test_text_is_decoded_and_cleaned(data, text):
-    expected = text or data.decode("cp932" if data[0] > 0x80 else "cp1252").strip()
-    assert read(data, files.TEXT).text == expected
-
-
-def test_html_is_decoded_by_its_own_declaration():
-    page = "<meta charset=koi8-r><p>мир".encode("koi8-r")
-    assert read(page, files.HTML).text == "мир"
-
-
-def test_an_endless_run_of_spaces_is_cleaned_in_linear_time():
-    text = "a" + " " * 2_000_000 + "b"
-    assert read(text.encode(), files.TEXT).text == text
-
-
-def test_a_section_is_a_place_in_the_text():
-    assert read(b"  here \n", files.TEXT).sections == (Section(0, 4, None, ""),)
