@@ -31,7 +31,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500, but not for what is nobody's bug.
 
-    A database that does not answer is 503 with Retry-After. A text that no database can hold (a NUL,
+    A database that does not answer is 503 with Retry-After. A text that it cannot hold (a NUL, or
     half of a surrogate pair) and a body that ends too soon are the request's fault.
     """
     error = sys.exc_info()[1]
