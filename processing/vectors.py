@@ -15,14 +15,14 @@ from uuid import UUID
 import httpx
 from django.conf import settings
 from qdrant_client import QdrantClient, models
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from .errors import RetryableError, ServiceUnavailable
 
 DENSE = "dense"
 SPARSE = "bm25"
-UNAVAILABLE = {401, 403, 408, 429}  # and 5xx
+UNAVAILABLE = {401, 403, 404, 408, 429}  # and 5xx; refused keys and addresses are ours to mend
 CANDIDATES = 4  # each half of the hybrid search offers this many times the limit to the fusion
 
 
@@ -189,11 +189,14 @@ def _of_document(document_id: UUID) -> models.FieldCondition:
 
 @contextmanager
 def _missing_is_empty() -> Iterator[None]:
-    """A collection is made with its first point: until then it is an empty one."""
+    """A collection is made with its first point: until then it is an empty one.
+
+    Qdrant itself must say so: the 404 of a proxy that has lost its Qdrant means nothing.
+    """
     try:
         yield
     except UnexpectedResponse as error:
-        if error.status_code != 404:
+        if error.status_code != 404 or _client().collection_exists(collection()):
             raise
 
 
@@ -201,8 +204,9 @@ def _missing_is_empty() -> Iterator[None]:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except ResourceExhaustedResponse as error:
-        raise ServiceUnavailable("vectors", "HTTP 429", error.retry_after_s) from error
+    except QdrantException as error:  # 429; without `retry_after_s` when that was no whole number
+        retry_after = getattr(error, "retry_after_s", None)
+        raise ServiceUnavailable("vectors", "HTTP 429", retry_after) from error
     except ResponseHandlingException as error:
         timeout = isinstance(error.source, httpx.TimeoutException)
         reason = "no answer in time" if timeout else "no connection"
