@@ -143,7 +143,7 @@ def succeed(claim: Claim, chunks: Sequence[Chunk]) -> bool:
             return False
         Chunk.objects.filter(document_id=claim.document_id).delete()
         Chunk.objects.bulk_create(chunks, batch_size=1000)
-        _record(claim.document_id, "succeeded", f"{len(chunks)} passages", epoch=claim.epoch)
+        _record(claim.document_id, "succeeded", f"passages: {len(chunks)}", epoch=claim.epoch)
         _release_replaced(claim.document_id)
     return True
 

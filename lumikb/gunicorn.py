@@ -4,6 +4,7 @@ import threading
 
 control_socket_disable = True  # two products on one machine would share its path
 wsgi_app = "lumikb.wsgi"
+preload_app = True  # imports Django once; nothing connects before the fork
 worker_class = "gthread"
 workers = 2
 threads = 8

@@ -25,10 +25,10 @@ class Status(models.TextChoices):
 class Stage(models.TextChoices):
     """Where the pipeline is, in this order; empty unless PROCESSING."""
 
-    FETCH = "fetch"
-    PARSE = "parse"
-    EMBED = "embed"
-    INDEX = "index"
+    FETCH = "fetch", "Fetching the file"
+    PARSE = "parse", "Reading the text"
+    EMBED = "embed", "Preparing the passages for search"
+    INDEX = "index", "Adding the passages to the index"
 
 
 class DocumentQuerySet(models.QuerySet["Document"]):
@@ -225,11 +225,12 @@ class Document(models.Model):
             return f"Deleted for good on {_clock(self.purged_at)}."
         if self.deleted_at:
             return (
-                f"Deleted on {_clock(self.deleted_at)}; it can be restored until its content is "
+                f"Deleted at {_clock(self.deleted_at)}; it can be restored until its content is "
                 f"removed, from {_clock(self.deleted_at + settings.PURGE_AFTER)} on."
             )
         if self.status == Status.READY:
-            return f"Ready since {_clock(self.indexed_at)}, in {self.chunk_count} passages."
+            passages = "passage" if self.chunk_count == 1 else "passages"
+            return f"Ready since {_clock(self.indexed_at)}, in {self.chunk_count} {passages}."
         if self.status == Status.FAILED:
             return self.failure_message
         if self.status == Status.PROCESSING:
@@ -238,8 +239,8 @@ class Document(models.Model):
                     f"Its worker has not been heard of since {_clock(self.lease_expires_at)}; "
                     "it will be taken over."
                 )
-            done = f" {self.progress_count}/{self.progress_total}" if self.progress_total else ""
-            return f"At stage {self.stage}{done}."
+            of = f": {self.progress_count} of {self.progress_total}" if self.progress_total else ""
+            return f"{Stage(self.stage).label}{of}."
         if self.due_at > timezone.now():
             return f"Waiting: {self.waiting_for} Next try at {_clock(self.due_at)}."
         return self._explain_queue()
@@ -253,7 +254,8 @@ class Document(models.Model):
         if timezone.now() - seen_at > 2 * settings.LEASE:
             return f"Waiting: no worker has been seen since {_clock(seen_at)}."
         if self.ahead_count:
-            return f"Waiting in the queue behind {self.ahead_count} others."
+            others = "other" if self.ahead_count == 1 else "others"
+            return f"Waiting in the queue behind {self.ahead_count} {others}."
         return "Next in the queue."
 
 
