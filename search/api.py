@@ -7,6 +7,7 @@ from uuid import UUID
 from django.http import HttpRequest
 from ninja import Field, Router, Schema
 
+from documents.permissions import knowledge_base_for
 from documents.uploads import Refused
 from processing.errors import ProcessingError
 
@@ -43,6 +44,8 @@ class SearchOut(Schema):
 def search_passages(request: HttpRequest, data: SearchIn) -> Any:
     """The best passages first; `knowledge_bases` null searches all that the caller may see."""
     began = time.monotonic()
+    for slug in data.knowledge_bases or []:
+        knowledge_base_for(request.user, slug)  # 404 for one that may not be seen
     try:
         results = search(request.user, data.query, data.knowledge_bases, data.limit)
     except ProcessingError as error:

@@ -7,7 +7,6 @@ from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
-from django.views.decorators.vary import vary_on_headers
 
 from documents.connections import release
 from documents.models import Chunk, Document, KnowledgeBase
@@ -37,8 +36,7 @@ def search_page(request: HttpRequest) -> HttpResponse:
             for passage in passages
         ]
     context["knowledge_bases"] = KnowledgeBase.objects.visible_to(request.user)
-    template = "search/_results.html" if request.htmx else "search/search.html"  # type: ignore[attr-defined]
-    return render(request, template, context, status=503 if context["failed"] else 200)
+    return render(request, "search/search.html", context, status=503 if context["failed"] else 200)
 
 
 @login_required
