@@ -20,7 +20,6 @@ PAGE_SIZE = 10
 
 @login_required
 @require_GET
-@vary_on_headers("HX-Request")  # or "back" shows the fragment as if it were the page
 def search_page(request: HttpRequest) -> HttpResponse:
     """The form and the passages; `kb` may be given more than once."""
     query = request.GET.get("q", "").strip()
