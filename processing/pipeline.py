@@ -56,8 +56,8 @@ def run(lease: Lease) -> None:
     if not lifecycle.succeed(claim, chunks):
         raise LeaseLost
     release()
-    if document.indexed_epoch is not None:
-        _delete_objects([document.text_key(document.indexed_epoch)])
+    if claim.epoch > 1:
+        _delete_earlier_texts(document, claim.epoch)
 
 
 def purge(document: Document) -> None:
@@ -134,13 +134,15 @@ def _index(document: Document, chunks: Sequence[Chunk]) -> None:
     vectors.upsert(document.knowledge_base_id, document.pk, points)
 
 
-def _delete_objects(keys: Sequence[str]) -> None:
-    """Delete what nobody reads any more; the reconciler sweeps what this misses."""
-    for key in keys:
-        try:
-            default_storage.delete(key)
-        except OSError as error:
-            log.warning("left an object behind: %s: %s", key, error)
+def _delete_earlier_texts(document: Document, epoch: int) -> None:
+    """Nobody reads the texts of the tries before this one; what is missed goes with the purge."""
+    earlier = {Path(document.text_key(number)).name for number in range(1, epoch)}
+    try:
+        _, names = default_storage.listdir(document.storage_prefix)
+        for name in earlier.intersection(names):
+            default_storage.delete(f"{document.storage_prefix}/{name}")
+    except OSError as error:
+        log.warning("left texts of earlier tries behind: %s", error)
 
 
 @contextmanager
