@@ -100,9 +100,11 @@ def stubbed(answer: Answer) -> Iterator[Stub]:
 @contextmanager
 def embedding_stub(settings: Any, answer: Answer) -> Iterator[Stub]:
     """The embedding service answers as told."""
+    usual = settings.EMBEDDING_API_BASE
     with stubbed(answer) as stub:
         settings.EMBEDDING_API_BASE = f"{stub.url}/v1"
         yield stub
+    settings.EMBEDDING_API_BASE = usual
 
 
 @contextmanager
