@@ -10,6 +10,7 @@ import logging
 import re
 import unicodedata
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
@@ -17,8 +18,12 @@ from typing import IO, Any, cast
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import TemporaryUploadedFile
-from django.core.files.uploadhandler import SkipFile, TemporaryFileUploadHandler
-from django.http import HttpRequest
+from django.core.files.uploadhandler import (
+    FileUploadHandler,
+    SkipFile,
+    TemporaryFileUploadHandler,
+)
+from django.http import HttpRequest, HttpResponseBase
 from django.template.defaultfilters import filesizeformat
 
 from . import lifecycle
@@ -117,7 +122,10 @@ class HashingUploadHandler(TemporaryFileUploadHandler):
     """
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
-        super().new_file(*args, **kwargs)
+        FileUploadHandler.new_file(self, *args, **kwargs)
+        # Not Django's: that one's path ends as the user's name does, however long that is.
+        self.file = ReceivedFile("upload", self.content_type, 0, self.charset)
+        self.file.name = self.file_name
         self.hash = hashlib.sha256()
         self.received = 0
 
@@ -135,6 +143,26 @@ class HashingUploadHandler(TemporaryFileUploadHandler):
         file = cast(ReceivedFile, super().file_complete(file_size))
         file.sha256 = self.hash.hexdigest()
         return file
+
+    def close(self) -> None:
+        """Django leaves the file of a body that breaks off to the garbage collector."""
+        if hasattr(self, "file"):
+            self.file.close()
+
+
+def close_files(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: when a request has its answer, none of its temporary files is left."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        try:
+            return get_response(request)
+        finally:
+            for handler in request.upload_handlers:
+                handler.close()
+
+    return middleware
 
 
 def file_from(request: HttpRequest) -> ReceivedFile:

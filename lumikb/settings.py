@@ -46,6 +46,7 @@ MIGRATION_MODULES = {
 }  # its Task table is a second truth that we do not keep
 
 MIDDLEWARE = [
+    "documents.uploads.close_files",  # around all that may read a body
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
