@@ -28,6 +28,7 @@ from .models import (
 admin.site.site_header = "LumiKB"
 admin.site.site_title = "LumiKB"
 admin.site.index_title = "Operations"
+admin.site.enable_nav_sidebar = False  # the width is the documents'
 
 
 class ReadOnly:
@@ -81,8 +82,8 @@ class EventInline(ReadOnly, admin.TabularInline):
 @admin.register(Document)
 class DocumentAdmin(ReadOnly, admin.ModelAdmin):
     list_display = [
-        "filename", "knowledge_base", "state", "stage", "progress", "attempts", "age",
-        "explanation",
+        "filename", "knowledge_base", "state", "explanation",
+        "stage", "progress", "attempts", "age",
     ]  # fmt: skip
     list_filter = [StuckFilter, "status", "knowledge_base", "failure_code", DeletedFilter]
     list_select_related = ["knowledge_base"]
@@ -90,8 +91,18 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ["filename", "id", "sha256"]
     date_hierarchy = "created_at"
     actions = ["requeue", "requeue_all_stuck", "delete_documents", "restore_documents"]
+    fieldsets = [
+        (None, {"fields": ["state", "explanation", "knowledge_base", "uploaded_by", "created_at"]}),
+        ("File", {"fields": ["filename", "content_type", "size", "sha256", "storage_key"]}),
+        ("Processing", {"fields": ["stage", "progress", "attempts", "due_at", "progressed_at"]}),
+        ("Lease", {"fields": ["lease_epoch", "lease_expires_at"]}),
+        ("Waiting", {"fields": ["waiting_for", "postponed_since", "posted_at"]}),
+        ("Failure", {"fields": ["failure_code", "failure_message"]}),
+        ("Index", {"fields": ["chunk_count", "indexed_at", "indexed_epoch"]}),
+        ("Deletion", {"fields": ["replaces", "deleted_at", "purging_at", "purged_at"]}),
+    ]
+    readonly_fields = ["state", "explanation", "progress", "created_at", "storage_key"]
     inlines = [EventInline]
-    readonly_fields = ["explanation"]
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> Any:
