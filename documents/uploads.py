@@ -168,8 +168,6 @@ def close_files(
 
 def file_from(request: HttpRequest) -> ReceivedFile:
     """The one file of the request's field `file`. Raises Refused."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) > settings.UPLOAD_MAX_BYTES + ENVELOPE_BYTES:
-        raise file_too_large()  # without reading it
     # Reading request.FILES reads the client's body, which may take minutes.
     release()
     file = request.FILES.get("file")

@@ -73,10 +73,13 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
 def upload(request: HttpRequest, slug: str) -> HttpResponse:
     """Take the files of the form's field `file`, each for itself; one refused hinders no other."""
     knowledge_base = editable_knowledge_base(request.user, slug)
-    results: list[Document | uploads.Refused] = [
-        uploads.file_too_large() for _ in getattr(request, "oversized_files", [])
-    ]
-    for file in request.FILES.getlist("file"):
+    files = request.FILES.getlist("file")  # reads the body: only now it is known what is too large
+    results: list[Document | uploads.Refused] = []
+    for name in getattr(request, "oversized_files", []):
+        too_large = uploads.file_too_large()
+        too_large.details["filename"] = name
+        results.append(too_large)
+    for file in files:
         try:
             results.append(
                 uploads.accept(cast(uploads.ReceivedFile, file), knowledge_base, request.user)
