@@ -1,6 +1,6 @@
 """Upload every file of a folder, and ask questions whose answers stand in them.
 
-    .venv/bin/python -m benchmarks.corpus ../shared/corpus --questions benchmarks/questions.json
+    .venv/bin/python -m benchmarks.corpus FOLDER --questions benchmarks/questions.json
 
 Prints a table: file, status, passages, seconds from its upload to READY or FAILED; then for each
 question whether the right document came first, on the right page.

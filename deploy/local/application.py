@@ -7,7 +7,9 @@ from deploy.local.servers import http_answers
 
 APPLICATION = ("web", "worker", "relay", "reconcile")
 WORKER_THREADS = 4
-STOP_SECONDS = 25.0  # what runs may be finished: DESIGN.md section 6, gunicorn's graceful_timeout
+STOP_SECONDS = (
+    25.0  # so long, what runs may be finished; gunicorn's graceful_timeout is a little less
+)
 
 
 def application(env: dict[str, str], host: str, port: int) -> list[Program]:
@@ -31,7 +33,6 @@ def web(env: dict[str, str], host: str, port: int) -> Program:
         [
             *(sys.executable, "-m", "gunicorn", "--config", "lumikb/gunicorn.py"),
             *("--bind", endpoint(host, port)),
-            "--no-control-socket",  # it would be in ~/.gunicorn, one for all homes
             "lumikb.wsgi",
         ],
         env,
@@ -49,7 +50,7 @@ def worker(env: dict[str, str]) -> Program:
     settings = {
         "DJANGO_SETTINGS_MODULE": "lumikb.settings",  # read by django_dramatiq.setup
         # Dramatiq's own options, in lower case:
-        "dramatiq_queue_prefetch": str(WORKER_THREADS),  # no more than can run: STACK.md 1.6
+        "dramatiq_queue_prefetch": str(WORKER_THREADS),  # no more than can run at once
         "dramatiq_worker_timeout": "50",  # milliseconds between two looks at an empty queue
     }
     argv = [

