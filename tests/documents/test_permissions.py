@@ -1,0 +1,276 @@
+"""Who may do what, at every address there is. What somebody may not see does not exist: 404."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from documents import lifecycle
+from documents.models import ApiToken, Chunk, Document, KnowledgeBase, Membership
+from lumikb.api import api as ninja
+
+pytestmark = pytest.mark.django_db
+Role = Membership.Role
+
+BODY = (
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="new.md"\r\n\r\nnew\r\n--b--\r\n'
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """What a viewer and an editor get at an address that names something of a knowledge base."""
+
+    viewer: int
+    editor: int
+    body: bytes = b""
+
+
+READ = Route(viewer=200, editor=200)
+FILE = BODY
+
+ROUTES = {
+    # The pages. A redirect is what a form gets.
+    "GET kb/<slug:slug>/": READ,
+    "POST kb/<slug:slug>/upload": Route(viewer=403, editor=302, body=FILE),
+    "GET documents/<uuid:document_id>/": READ,
+    "GET documents/<uuid:document_id>/content": READ,
+    "POST documents/<uuid:document_id>/requeue": Route(viewer=403, editor=302),
+    "POST documents/<uuid:document_id>/delete": Route(viewer=403, editor=302),
+    "POST documents/<uuid:document_id>/restore": Route(viewer=403, editor=302),
+    "POST documents/<uuid:document_id>/replace": Route(viewer=403, editor=302, body=FILE),
+    "GET passages/<uuid:chunk_id>/": READ,
+    # The API.
+    "GET api/v1/knowledge-bases/<slug>": READ,
+    "GET api/v1/knowledge-bases/<slug>/documents": READ,
+    "POST api/v1/knowledge-bases/<slug>/documents": Route(viewer=403, editor=201, body=FILE),
+    "GET api/v1/documents/<document_id>": READ,
+    "DELETE api/v1/documents/<document_id>": Route(viewer=403, editor=204),
+    "GET api/v1/documents/<document_id>/events": READ,
+    "GET api/v1/documents/<document_id>/content": READ,
+    "POST api/v1/documents/<document_id>/requeue": Route(viewer=403, editor=202),
+    "POST api/v1/documents/<document_id>/restore": Route(viewer=403, editor=409),
+    "PUT api/v1/documents/<document_id>/file": Route(viewer=403, editor=201, body=FILE),
+}
+NAMES_NOTHING = {  # what they list or search is tested below
+    "GET ",
+    "POST ",
+    "GET search/",
+    "GET api/v1/knowledge-bases",
+    "POST api/v1/knowledge-bases",
+    "POST api/v1/search",
+}
+OPEN_TO_ALL = {
+    "login/",
+    "logout/",
+    "health/live",
+    "health/ready",
+    "api/v1/",
+    "api/v1/openapi.json",
+    "api/v1/docs",
+}
+
+
+def addresses() -> Iterator[str]:
+    """Every address outside of the admin, as its pattern."""
+
+    def walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
+        for pattern in patterns:
+            address = prefix + str(pattern.pattern)
+            if isinstance(pattern, URLPattern):
+                yield address
+            elif address != "admin/":
+                yield from walk(pattern.url_patterns, address)
+
+    return walk(get_resolver().url_patterns, "")
+
+
+def api_routes() -> set[str]:
+    """Every method of every address of the API, as its own documentation has it."""
+    paths = ninja.get_openapi_schema()["paths"].items()
+    found = {f"{method.upper()} {path[1:]}" for path, methods in paths for method in methods}
+    return {route.replace("{", "<").replace("}", ">") for route in found}
+
+
+@pytest.fixture
+def document(knowledge_base: KnowledgeBase) -> Document:
+    """A READY document of the knowledge base, with one passage."""
+    document = Document(
+        knowledge_base=knowledge_base, filename="plan.md", content_type="text/markdown",
+        size=4, sha256="0" * 64,
+    )  # fmt: skip
+    default_storage.save(document.storage_key, ContentFile(b"plan"))
+    default_storage.save(document.text_key(1), ContentFile(b"plan"))
+    lifecycle.register(document)
+    claim = lifecycle.claim(document.pk)
+    assert claim
+    chunk_id = Chunk.id_for(document.pk, 0)
+    lifecycle.succeed(
+        claim, [Chunk(id=chunk_id, document=document, position=0, text="plan", start=0, end=4)]
+    )
+    return document
+
+
+@pytest.fixture
+def people(make_user: Callable[..., User], knowledge_base: KnowledgeBase) -> dict[str, User]:
+    elsewhere = KnowledgeBase.objects.create(name="Elsewhere", slug="elsewhere")
+    people = {
+        "stranger": make_user("stranger"),
+        "staff": make_user("staff", is_staff=True),
+        "viewer": make_user("viewer"),
+        "editor": make_user("editor"),
+        "owner": make_user("owner"),
+        "superuser": make_user("root", is_superuser=True),
+    }
+    for name in ("viewer", "editor", "owner"):
+        Membership.objects.create(knowledge_base=knowledge_base, user=people[name], role=Role(name))
+    Membership.objects.create(knowledge_base=elsewhere, user=people["stranger"], role=Role.OWNER)
+    return people
+
+
+def call(route: str, document: Document, user: User | None) -> Any:
+    """Ask for this route in a user's name: the API with a token, the pages with a session."""
+    method, pattern = route.split(" ")
+    names = {
+        "<slug:slug>": document.knowledge_base.slug,
+        "<slug>": document.knowledge_base.slug,
+        "<uuid:document_id>": str(document.pk),
+        "<document_id>": str(document.pk),
+        "<uuid:chunk_id>": str(Chunk.id_for(document.pk, 0)),
+    }
+    for parameter, value in names.items():
+        pattern = pattern.replace(parameter, value)
+    client = Client()
+    if user and pattern.startswith("api/"):
+        client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {ApiToken.issue(user, 'test')}"
+    elif user:
+        client.force_login(user)
+    body = ROUTES[route].body if route in ROUTES else b""
+    return client.generic(method, f"/{pattern}", body, "multipart/form-data; boundary=b")
+
+
+def test_every_address_is_in_a_table() -> None:
+    """A new route is red here until somebody has said who may use it."""
+    known = ROUTES.keys() | NAMES_NOTHING
+    assert set(addresses()) - OPEN_TO_ALL == {route.split(" ")[1] for route in known}
+    assert api_routes() == {route for route in known if "api/v1/" in route}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_what_is_not_in_the_table_is_not_possible(route: str, document: Document) -> None:
+    """The other methods of an address are 405, so the table misses none."""
+    address = route.split(" ")[1]
+    known = {each.split(" ")[0] for each in ROUTES if each.split(" ")[1] == address}
+    superuser = User.objects.create(username="root", is_superuser=True)
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - known:
+        response = call(f"{method} {address}", document, superuser)
+        assert response.status_code == 405, method
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_who_is_not_logged_in_learns_nothing(route: str, document: Document) -> None:
+    before = Document.objects.values().get()
+    response = call(route, document, None)
+    if "api/" in route:
+        assert response.status_code == 401
+    else:
+        assert response.status_code == 302
+        assert response.headers["Location"].startswith("/login/?next=/")
+    assert Document.objects.values().get() == before
+
+
+@pytest.mark.parametrize("name", ["stranger", "staff"])
+@pytest.mark.parametrize("route", ROUTES)
+def test_for_who_is_no_member_it_does_not_exist(
+    route: str, name: str, document: Document, people: dict[str, User]
+) -> None:
+    before = Document.objects.values().get()
+    response = call(route, document, people[name])
+    assert response.status_code == 404
+    assert b"plan" not in response.content
+    assert Document.objects.values().get() == before
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_what_may_not_be_seen_looks_like_what_is_not_there(
+    route: str, document: Document, people: dict[str, User]
+) -> None:
+    hidden = call(route, document, people["stranger"])
+    nothing = Document(
+        pk=uuid4(), knowledge_base=KnowledgeBase(name="Nothing", slug="nothing"), filename="x"
+    )
+    missing = call(route, nothing, people["stranger"])
+    assert (hidden.status_code, hidden.content) == (missing.status_code, missing.content)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_viewer_reads_but_changes_nothing(
+    route: str, document: Document, people: dict[str, User]
+) -> None:
+    before = Document.objects.values().get()
+    assert call(route, document, people["viewer"]).status_code == ROUTES[route].viewer
+    assert Document.objects.values().get() == before
+
+
+@pytest.mark.parametrize("name", ["editor", "owner", "superuser"])
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_editor_may(route: str, name: str, document: Document, people: dict[str, User]) -> None:
+    assert call(route, document, people[name]).status_code == ROUTES[route].editor
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_deleted_document_is_no_less_hidden(
+    route: str, document: Document, people: dict[str, User]
+) -> None:
+    lifecycle.soft_delete(document.pk, people["owner"])
+    assert call(route, document, people["stranger"]).status_code == 404
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_who_was_taken_out_of_a_knowledge_base_is_a_stranger_at_once(
+    route: str, document: Document, people: dict[str, User]
+) -> None:
+    Membership.objects.filter(user=people["editor"]).delete()
+    assert call(route, document, people["editor"]).status_code == 404
+
+
+@pytest.mark.parametrize("address", ["", "search/?q=plan"])
+def test_lists_show_a_stranger_only_what_is_his(
+    address: str, document: Document, people: dict[str, User]
+) -> None:
+    response = call(f"GET {address}", document, people["staff"])
+    assert response.status_code == 200
+    assert b"Handbook" not in response.content
+    assert b"plan.md" not in response.content
+
+
+def test_the_api_lists_a_stranger_only_what_is_his(
+    document: Document, people: dict[str, User]
+) -> None:
+    response = call("GET api/v1/knowledge-bases", document, people["stranger"])
+    assert [each["slug"] for each in response.json()] == ["elsewhere"]
+
+
+def test_naming_a_hidden_knowledge_base_in_a_search_is_like_naming_none_that_is(
+    document: Document, people: dict[str, User], api: Callable[[User], Client]
+) -> None:
+    def found(slug: str) -> tuple[int, Any, Any]:
+        query = {"query": "plan", "knowledge_bases": [slug]}
+        response = api(people["stranger"]).post("/api/v1/search", query, "application/json")
+        return response.status_code, response.json().get("results"), response.json().get("error")
+
+    assert found("handbook") == found("no-such-one")
+
+
+def test_a_document_cannot_be_put_into_another_knowledge_base_by_replacing(
+    document: Document, people: dict[str, User]
+) -> None:
+    response = call("PUT api/v1/documents/<document_id>/file", document, people["editor"])
+    assert response.json()["knowledge_base"] == "handbook"
