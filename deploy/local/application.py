@@ -8,7 +8,7 @@ from deploy.local.servers import http_answers
 APPLICATION = ("web", "worker", "relay", "reconcile")
 WORKER_THREADS = 4
 STOP_SECONDS = (
-    25.0  # so long, what runs may be finished; gunicorn's graceful_timeout is a little less
+    25.0  # so long, what runs may be finished
 )
 
 
