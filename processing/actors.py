@@ -17,6 +17,7 @@ from .errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailabl
 log = logging.getLogger(__name__)
 
 QUEUE = "documents"
+LONGEST_WISH = timedelta(hours=1)  # a Retry-After beyond this is a mistake
 SERVICES = {  # as people know them
     "storage": "the file storage",
     "embedding": "the embedding service",
@@ -45,8 +46,7 @@ def process(document_id: str) -> None:
         except ServiceUnavailable as error:
             log.warning("postponed: %s", error)
             reason = f"{SERVICES[error.service]} is not available ({error.reason})."
-            delay = error.retry_after and timedelta(seconds=error.retry_after)
-            lifecycle.postpone(claim, reason, delay or None)
+            lifecycle.postpone(claim, reason, _wish(error))
         except RetryableError as error:
             log.warning("to be tried again: %s", error)
             lifecycle.retry_later(claim, error.code, error.sentence)
@@ -60,6 +60,13 @@ def process(document_id: str) -> None:
                 "Something went wrong here while processing it; it is logged for the operator."
             )
             lifecycle.retry_later(claim, "internal_error", sentence)
+
+
+def _wish(error: ServiceUnavailable) -> timedelta | None:
+    """When the service wants to be asked again, within reason."""
+    if not error.retry_after or error.retry_after < 0:
+        return None
+    return timedelta(seconds=min(error.retry_after, LONGEST_WISH.total_seconds()))
 
 
 @dramatiq.actor(queue_name=QUEUE, time_limit=settings.TIME_LIMIT.total_seconds() * 1000)
