@@ -69,8 +69,7 @@ def others():
     """The children of the test run itself. Ours, and the pipes to them, are gone in the end."""
     before, pipes_before = children(), pipes()
     yield before
-    assert children() <= before
-    assert pipes() <= pipes_before
+    wait_for(lambda: children() <= before and pipes() <= pipes_before, seconds=5)
 
 
 @pytest.mark.parametrize("content_type", files.samples())
@@ -202,13 +201,12 @@ def test_an_interrupted_thread_takes_its_child_with_it(hostile, others):
 
     thread = threading.Thread(target=work)
     thread.start()
-    while children() <= others:
-        time.sleep(0.01)
+    wait_for(lambda: not children() <= others)
     ident = ctypes.c_ulong(thread.ident or 0)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Interrupt))
     thread.join(timeout=5)
     assert ended == [Interrupt]
-    wait_for(lambda: children() <= others)
+    wait_for(lambda: children() <= others, seconds=2)
 
 
 def test_a_killed_parent_takes_its_child_with_it(document):
@@ -220,12 +218,12 @@ def test_a_killed_parent_takes_its_child_with_it(document):
     )
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY)
     try:
-        wait_for(lambda: running("time.sleep(62.5)", "child.limit"))
+        wait_for(lambda: running(str(document), "child.limit"))
         time.sleep(0.5)  # for the child to pass child.limit
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    wait_for(lambda: not running("time.sleep(62.5)", "child.limit"))
+    wait_for(lambda: not running(str(document), "child.limit"))
 
 
 def test_four_threads_parse_at_once(document):
