@@ -1,0 +1,652 @@
+"""S3Storage against a real S3 server (moto's, in a process of its own) and against broken ones."""
+
+import io
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tracemalloc
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import boto3
+import pytest
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+from urllib3.exceptions import SSLError
+
+from deploy.local.servers import free_ports
+from documents.models import Document, OutboxMessage, Status
+from lumikb.storage import S3Storage
+from processing import pipeline, reconcile
+from processing.errors import ServiceUnavailable
+from tests.conftest import process
+
+MiB = 1024 * 1024
+KEYS = {"access_key": "key", "secret_key": "secret", "region_name": "us-east-1"}
+BROKEN = {"bucket_name": "bucket", **KEYS, "connect_timeout": 0.5, "read_timeout": 0.5, "tries": 1}
+
+OPERATIONS = {
+    "save": lambda storage: storage.save("1/a/original", ContentFile(b"x")),
+    "open": lambda storage: storage.open("1/a/original"),
+    "exists": lambda storage: storage.exists("1/a/original"),
+    "size": lambda storage: storage.size("1/a/original"),
+    "get_modified_time": lambda storage: storage.get_modified_time("1/a/original"),
+    "listdir": lambda storage: storage.listdir("1/a"),
+    "delete": lambda storage: storage.delete("1/a/original"),
+}
+FAULTS = ("refused", "stalled", "hangs up", "500", "403", "no bucket")
+every_fault = pytest.mark.parametrize("fault", FAULTS)
+every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """The address of an S3 server whose lists have pages of 7 keys."""
+    [port] = free_ports(1)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        env=os.environ | {"MOTO_S3_DEFAULT_MAX_KEYS": "7"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not _listens(port):
+            assert process.poll() is None, "moto's server ended"
+            assert time.monotonic() < deadline, "moto's server does not start"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def boto(s3):
+    return boto3.client(
+        "s3",
+        endpoint_url=s3,
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+        region_name="us-east-1",
+    )
+
+
+@pytest.fixture
+def options(s3, boto):
+    """Of a storage with an empty bucket."""
+    name = f"bucket-{random.randrange(10**12)}"
+    boto.create_bucket(Bucket=name)
+    return {"endpoint_url": s3, "bucket_name": name, **KEYS}
+
+
+@pytest.fixture
+def storage(shared_storage, options):
+    shared_storage.bucket_name = options["bucket_name"]
+    return shared_storage
+
+
+@pytest.fixture(scope="module")
+def shared_storage(s3):
+    """To make a client takes 0.3 s: once is enough."""
+    return S3Storage(endpoint_url=s3, bucket_name="set by each test", **KEYS)
+
+
+@pytest.fixture
+def faulty(shared_faulty):
+    """A server that does `faulty.behave(request)` for each request, which the test sets."""
+    shared_faulty.requests.clear()
+    return shared_faulty
+
+
+@pytest.fixture(scope="module")
+def shared_faulty():
+    server = FaultyServer()
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stopped.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_saved_object_is_read_back_with_its_size_and_time(storage):
+    before = timezone.now() - timedelta(seconds=2)
+    key = storage.save("1/a/original", ContentFile(b"two\nlines"))
+
+    assert key == "1/a/original"
+    with storage.open(key) as file:
+        assert file.size == storage.size(key) == 9
+        assert not file.seekable()
+        assert file.read(3) == b"two"
+        assert list(file) == [b"\n", b"lines"]
+        assert file.read() == b""
+    assert storage.exists(key)
+    assert before < storage.get_modified_time(key) < timezone.now() + timedelta(seconds=2)
+
+
+def test_an_empty_object_is_empty_and_not_missing(storage):
+    key = storage.save("empty", ContentFile(b""))
+
+    assert storage.open(key).read() == b""
+    assert storage.exists(key)
+
+
+def test_a_file_without_a_name_is_stored_whole_and_stays_open(storage):
+    file = File(io.BytesIO(b"all of it"))
+    file.seek(4)
+    storage.save("nameless", file)
+
+    assert storage.open("nameless").read() == b"all of it"
+    assert not file.closed
+
+
+def test_text_is_refused_as_its_length_is_not_that_of_its_bytes(storage):
+    with pytest.raises(TypeError):
+        storage.save("text", ContentFile("ü"))
+    assert not storage.exists("text")
+
+
+def test_the_content_type_is_what_the_file_says(storage, boto):
+    file = SimpleUploadedFile("evil.html", b"<script>", content_type="application/pdf")
+    storage.save("1/a/page.html", file)
+
+    stored = boto.head_object(Bucket=storage.bucket_name, Key="1/a/page.html")
+    assert stored["ContentType"] == "application/pdf"
+
+
+def test_100_mb_go_both_ways_in_bounded_memory(storage):
+    storage.listdir("")  # makes the client: 14 MB, once per process
+    block = os.urandom(MiB)
+    with tempfile.TemporaryFile() as source:
+        for number in range(100):
+            source.write(number.to_bytes() + block[1:])
+        with _memory_below(8 * MiB):
+            storage.save("big", File(source, "big"))
+
+    with _memory_below(8 * MiB), storage.open("big") as file:
+        for number in range(100):
+            assert file.read(MiB) == number.to_bytes() + block[1:]
+        assert file.read() == b""
+    with _memory_below(8 * MiB), storage.open("big") as file:
+        assert sum(map(len, file.chunks())) == 100 * MiB
+
+
+def test_all_threads_share_one_client(options):
+    storage = S3Storage(**options)
+    barrier = threading.Barrier(16)
+    clients = []
+
+    def use():
+        barrier.wait()
+        clients.append(storage.connection.meta.client)
+        storage.listdir("")
+
+    threads = [threading.Thread(target=use) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(clients) == 16
+    assert len(set(map(id, clients))) == 1
+
+
+def test_a_forked_child_makes_its_own_client(storage):
+    parents = storage.connection
+    child = os.fork()
+    if child == 0:
+        works = storage.listdir("") == ([], []) and storage.connection is not parents
+        os._exit(0 if works else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert storage.connection is parents
+
+
+def test_the_deadlines_are_those_of_the_design(storage):
+    config = storage.connection.meta.client.meta.config
+
+    assert (config.connect_timeout, config.read_timeout) == (30, 60)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+
+
+def test_a_failing_server_is_tried_three_times(faulty):
+    faulty.behave = _error(500, "InternalError")
+    with pytest.raises(OSError, match="InternalError"):
+        S3Storage(**faulty.options | {"tries": 3}).delete("key")
+    assert faulty.requests == ["DELETE /bucket/key"] * 3
+
+
+def test_the_second_try_sends_the_whole_content_again(faulty):
+    bodies = []
+
+    def fail_once(request):
+        bodies.append(request.rfile.read(int(request.headers["Content-Length"])))
+        _error(503, "SlowDown")(request) if len(bodies) == 1 else _answer(request, 200)
+
+    faulty.behave = fail_once
+    S3Storage(**faulty.options | {"tries": 3}).save("key", ContentFile(b"content" * 1000))
+    assert bodies == [b"content" * 1000] * 2
+
+
+def test_an_object_is_never_overwritten_nor_the_new_one_renamed(storage):
+    storage.save("1/a/original", ContentFile(b"first"))
+
+    with pytest.raises(FileExistsError):
+        storage.save("1/a/original", ContentFile(b"second"))
+    assert storage.open("1/a/original").read() == b"first"
+    assert storage.listdir("1/a") == ([], ["original"])
+
+
+def test_of_two_writers_of_one_key_the_later_is_refused_even_when_it_began_first(storage):
+    class Overtaken(ContentFile):
+        """Another writer stores the key while this one's content is being read."""
+
+        def read(self, size=-1):
+            if size and not storage.exists("key"):
+                storage.save("key", ContentFile(b"winner"))
+            return super().read(size)
+
+    with pytest.raises(FileExistsError):
+        storage.save("key", Overtaken(b"loser"))
+    assert storage.open("key").read() == b"winner"
+
+
+def test_a_put_that_was_applied_but_not_answered_is_an_error_and_no_second_object(faulty):
+    stored = []
+
+    def lose_the_first_reply(request):
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        assert request.headers["If-None-Match"] == "*"
+        if stored:
+            _error(412, "PreconditionFailed")(request)
+        else:
+            stored.append(body)
+            _hang_up(request)
+
+    faulty.behave = lose_the_first_reply
+    with pytest.raises(FileExistsError):
+        S3Storage(**faulty.options | {"tries": 3}).save("key", ContentFile(b"content"))
+    assert stored == [b"content"]
+
+
+@pytest.mark.parametrize("operation", ["open", "size", "get_modified_time"])
+def test_a_missing_key_is_file_not_found(storage, operation):
+    with pytest.raises(FileNotFoundError) as caught:
+        OPERATIONS[operation](storage)
+    assert "1/a/original" in str(caught.value)
+    assert caught.value.__cause__
+
+
+def test_what_is_missing_does_not_exist_and_can_be_deleted(storage):
+    assert not storage.exists("1/a/original")
+    storage.delete("1/a/original")
+    assert storage.listdir("1/a") == ([], [])
+
+
+def test_a_deleted_object_is_gone(storage):
+    storage.save("1/a/original", ContentFile(b"x"))
+    storage.save("1/a/text-1", ContentFile(b"x"))
+    storage.delete("1/a/original")
+
+    assert storage.listdir("1/a") == ([], ["text-1"])
+
+
+def test_all_pages_of_a_folder_are_listed(storage):
+    files = [f"text-{number:02}" for number in range(20)]
+    folders = [f"folder-{number:02}" for number in range(20)]
+    for name in files:
+        storage.save(f"1/{name}", ContentFile(b"x"))
+    for name in folders:
+        storage.save(f"1/{name}/original", ContentFile(b"x"))
+
+    found_folders, found_files = storage.listdir("1")
+    assert sorted(found_folders) == folders
+    assert sorted(found_files) == files
+    assert storage.listdir("") == (["1"], [])
+
+
+@every_operation
+def test_a_missing_bucket_is_an_error_and_not_a_missing_file(storage, operation):
+    storage.bucket_name = "no-such-bucket"
+    with pytest.raises(OSError, match="NoSuchBucket") as caught:
+        operation(storage)
+    assert type(caught.value) is OSError
+
+
+@every_operation
+def test_a_404_of_something_that_is_not_s3_is_an_error_and_not_a_missing_file(faulty, operation):
+    faulty.behave = partial(_answer, status=404, body=b"<html>nothing here</html>")
+    with pytest.raises(OSError, match="1/a") as caught:
+        operation(faulty.storage)
+    assert type(caught.value) is OSError
+
+
+def test_a_refused_connection_is_a_connection_error():
+    storage = S3Storage(**_refusing())
+    for operation in OPERATIONS.values():
+        with pytest.raises(ConnectionError):
+            operation(storage)
+
+
+@every_operation
+def test_a_closed_connection_is_a_connection_error(faulty, operation):
+    faulty.behave = _hang_up
+    with pytest.raises(ConnectionError):
+        operation(faulty.storage)
+
+
+@every_operation
+def test_a_server_that_does_not_answer_is_a_timeout(faulty, operation):
+    faulty.behave = _stall
+    with pytest.raises(TimeoutError):
+        operation(faulty.storage)
+
+
+@every_operation
+def test_wrong_credentials_are_a_permission_error(faulty, operation):
+    faulty.behave = _error(403, "InvalidAccessKeyId")
+    with pytest.raises(PermissionError):
+        operation(faulty.storage)
+
+
+@every_operation
+@pytest.mark.parametrize("status", [400, 409, 429, 500, 501, 503])
+def test_every_other_answer_is_an_os_error(faulty, operation, status):
+    faulty.behave = _error(status, "Whatever")
+    with pytest.raises(OSError, match=f"Whatever|{status}") as caught:
+        operation(faulty.storage)
+    assert type(caught.value) is OSError
+
+
+def test_an_answer_that_is_not_xml_is_an_os_error(faulty):
+    faulty.behave = partial(_answer, status=200, body=b"<html><p>")
+    with pytest.raises(OSError, match="ListObjects"):
+        faulty.storage.listdir("1")
+
+
+def test_content_that_cannot_be_sent_on_ends_at_the_deadline():
+    # Accepts, and never reads: the sender's buffers fill up.
+    with socket.create_server(("127.0.0.1", 0)) as deaf, tempfile.TemporaryFile() as source:
+        source.truncate(64 * MiB)
+        storage = S3Storage(endpoint_url=f"http://127.0.0.1:{deaf.getsockname()[1]}", **BROKEN)
+        began = time.monotonic()
+        with pytest.raises((TimeoutError, ConnectionError)):
+            storage.save("key", File(source, "key"))
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("read", [lambda file: file.read(), lambda file: list(file.chunks())])
+def test_a_body_that_is_cut_off_is_an_error_and_not_the_end(faulty, read):
+    faulty.behave = partial(_answer, status=200, body=b"x" * 1000, length=2000)
+    with faulty.storage.open("key") as file, pytest.raises(ConnectionError):
+        read(file)
+
+
+def test_a_body_that_stops_coming_is_a_timeout(faulty):
+    def stall_midway(request):
+        _answer(request, 200, b"x" * 1000, length=2000)
+        request.wfile.flush()
+        _stall(request)
+
+    faulty.behave = stall_midway
+    with faulty.storage.open("key") as file, pytest.raises(TimeoutError):
+        file.read()
+
+
+def test_a_tls_error_in_a_body_is_a_connection_error(storage, monkeypatch):
+    def fail(*args):
+        raise SSLError("bad record mac")  # botocore lets it through
+
+    storage.save("key", ContentFile(b"x"))
+    with storage.open("key") as file:
+        monkeypatch.setattr("urllib3.response.HTTPResponse.readinto", fail)
+        with pytest.raises(ConnectionError):
+            file.read()
+
+
+def test_objects_are_opened_for_reading_bytes_only(storage):
+    for mode in ("wb", "r", "ab"):
+        with pytest.raises(ValueError, match="reading"):
+            storage.open("key", mode)
+
+
+# --- The product on S3 ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def use(settings, transactional_db):
+    """Makes an S3Storage with these options the default storage."""
+
+    def use(options):
+        backend = {"BACKEND": "lumikb.storage.S3Storage", "OPTIONS": options}
+        settings.STORAGES = settings.STORAGES | {"default": backend}
+
+    return use
+
+
+@pytest.fixture
+def on_s3(use, options):
+    use(options)
+
+
+@pytest.fixture
+def break_s3(use, faulty):
+    def break_s3(fault):
+        faulty.behave = BEHAVIOURS.get(fault)
+        use(_refusing() if fault == "refused" else faulty.options)
+
+    return break_s3
+
+
+@pytest.fixture
+def upload(page, knowledge_base):
+    def post(content=b"# Herons\n\nThe heron nests in April.\n"):
+        file = SimpleUploadedFile("herons.md", content, content_type="text/html")
+        return page.post(f"/api/v1/knowledge-bases/{knowledge_base.slug}/documents", {"file": file})
+
+    return post
+
+
+def test_an_upload_is_stored_and_its_content_comes_back(on_s3, upload, page, boto, options):
+    content = b"# Title\n\n" + b"Text that is long enough for several blocks. " * 30_000
+    response = upload(content)
+
+    assert response.status_code == 201, response.content
+    document = Document.objects.get(pk=response.json()["id"])
+    stored = boto.get_object(Bucket=options["bucket_name"], Key=document.storage_key)
+    assert stored["ContentType"] == "text/markdown"
+    assert stored["Body"].read() == content
+
+    response = page.get(f"/api/v1/documents/{document.pk}/content")
+    assert response.status_code == 200
+    assert b"".join(response.streaming_content) == content
+
+
+def test_a_document_whose_object_is_gone_answers_410(on_s3, make_document, page):
+    document = make_document()
+    default_storage.delete(document.storage_key)
+
+    response = page.get(f"/api/v1/documents/{document.pk}/content")
+    assert response.status_code == 410
+    assert response.json()["error"]["code"] == "file_missing"
+
+
+def test_a_document_becomes_ready_and_is_purged(on_s3, make_ready):
+    document = make_ready()
+    names = default_storage.listdir(document.storage_prefix)[1]
+    assert sorted(names) == ["original", "text-1"]
+    with default_storage.open(document.text_key(1)) as text:
+        assert b"nests in April" in text.read()
+
+    pipeline.purge(document)
+    pipeline.purge(document)  # may be run again
+    assert default_storage.listdir("") == ([], [])
+
+
+@every_fault
+def test_when_s3_fails_an_upload_answers_503_and_leaves_nothing(fault, break_s3, upload):
+    break_s3(fault)
+    response = upload()
+
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) > 0
+    assert response.json()["error"]["code"] == "storage_unavailable"
+    assert not Document.objects.exists()
+    assert not OutboxMessage.objects.exists()
+
+
+@every_fault
+def test_when_s3_fails_the_content_answers_503_and_the_pipeline_postpones(
+    fault, on_s3, break_s3, make_document, page
+):
+    document = make_document()
+    break_s3(fault)
+    response = page.get(f"/api/v1/documents/{document.pk}/content")
+
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) > 0
+    process(document)
+    assert document.status == Status.PENDING
+    assert document.waiting_for.startswith("the file storage is not available")
+    assert document.attempts == 0
+    with pytest.raises(ServiceUnavailable):
+        pipeline.purge(document)
+
+
+def test_an_object_that_s3_does_not_have_fails_the_document_for_good(on_s3, make_document):
+    document = make_document()
+    default_storage.delete(document.storage_key)
+
+    assert process(document).failure_code == "file_missing"
+
+
+def test_the_reconciler_deletes_old_objects_that_nobody_owns(on_s3, make_document, monkeypatch):
+    document = make_document()
+    orphan = Document(knowledge_base_id=document.knowledge_base_id)
+    default_storage.save(orphan.storage_key, ContentFile(b"its row was never written"))
+
+    assert _found("objects without a document") == (0, 0, "")  # it is not a day old yet
+    monkeypatch.setattr(reconcile, "ORPHAN_AGE", timedelta(seconds=-60))
+    assert _found("objects without a document") == (1, 1, "")
+    assert not default_storage.exists(orphan.storage_key)
+    assert default_storage.exists(document.storage_key)
+
+
+def test_the_reconciler_requeues_a_document_whose_object_is_missing(on_s3, make_ready):
+    document = make_ready()
+    assert _found("stored file missing") == (0, 0, "")
+
+    default_storage.delete(document.storage_key)
+    assert _found("stored file missing") == (1, 1, "")
+
+
+@every_fault
+def test_to_the_reconciler_a_failing_s3_is_not_a_missing_object(fault, on_s3, break_s3, make_ready):
+    document = make_ready()
+    break_s3(fault)
+    for check in ("stored file missing", "objects without a document"):
+        found, mended, skipped = _found(check)
+        assert (found, mended) == (0, 0)
+        assert skipped.startswith("cannot tell")
+    document.refresh_from_db()
+    assert document.status == Status.READY
+
+
+# --- What the tests are made with -------------------------------------------------------------
+
+
+def _refusing():
+    [port] = free_ports(1)
+    return BROKEN | {"endpoint_url": f"http://127.0.0.1:{port}"}
+
+
+def _found(check):
+    report = reconcile.run()
+    [finding] = [finding for finding in report.findings if finding["check"] == check]
+    return finding["found"], finding["mended"], finding["skipped"]
+
+
+@contextmanager
+def _memory_below(limit):
+    """Python's own allocations, which all the buffers are: their peak above the start."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < limit, f"{peak / MiB:.1f} MiB"
+
+
+def _listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class FaultyServer(ThreadingHTTPServer):
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), FaultyHandler)
+        self.requests = []
+        self.stopped = threading.Event()
+        self.options = BROKEN | {"endpoint_url": f"http://127.0.0.1:{self.server_address[1]}"}
+        self.storage = S3Storage(**self.options)
+
+
+class FaultyHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def handle_one_request(self):
+        self.raw_requestline = self.rfile.readline(65537)
+        readable = self.raw_requestline and self.parse_request()
+        self.close_connection = True
+        if readable:
+            self.server.requests.append(f"{self.command} {self.path}")
+            self.server.behave(self)
+
+    def log_message(self, *args):
+        pass
+
+
+def _stall(request):
+    request.server.stopped.wait(30)
+
+
+def _hang_up(request):
+    pass
+
+
+def _error(status, code):
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    return partial(_answer, status=status, body=body)
+
+
+def _answer(request, status, body=b"", length=None):
+    request.send_response(status)
+    request.send_header("Content-Length", str(length or len(body)))
+    request.send_header("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT")
+    request.send_header("Connection", "close")
+    request.end_headers()
+    if request.command != "HEAD":
+        request.wfile.write(body)
+
+
+BEHAVIOURS = {
+    "stalled": _stall,
+    "hangs up": _hang_up,
+    "500": _error(500, "InternalError"),
+    "403": _error(403, "AccessDenied"),
+    "no bucket": _error(404, "NoSuchBucket"),
+}
