@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.text import slugify
 
 from .models import KnowledgeBase, Membership
@@ -18,16 +18,15 @@ class KnowledgeBaseForm(forms.ModelForm):
         model = KnowledgeBase
         fields = ["name", "slug"]
 
-    def clean(self) -> dict[str, Any]:
-        super().clean()
-        data = self.cleaned_data
-        if not data.get("slug") and "slug" not in self.errors:
-            data["slug"] = self._free_slug(slugify(data.get("name", "")) or "knowledge-base")
-        return data
-
     def save_for(self, user: Any) -> KnowledgeBase:
         """Save it with the user as its owner."""
         with transaction.atomic():
+            if not self.instance.slug:
+                with connection.cursor() as cursor:  # two of one name at once: a double click
+                    cursor.execute("LOCK documents_knowledgebase IN SHARE ROW EXCLUSIVE MODE")
+                self.instance.slug = self._free_slug(
+                    slugify(self.instance.name) or "knowledge-base"
+                )
             knowledge_base: KnowledgeBase = self.save()
             Membership.objects.create(
                 knowledge_base=knowledge_base, user=user, role=Membership.Role.OWNER
