@@ -26,4 +26,5 @@ def original(document: Document) -> HttpResponseBase:
         as_attachment=not inline,
         filename=document.filename,
         content_type=document.content_type if inline else "application/octet-stream",
+        headers={"Content-Length": document.size},  # a stream from S3 does not know its own
     )

@@ -157,6 +157,9 @@ if S3_BUCKET:
             "access_key": env.str("S3_ACCESS_KEY", None),
             "secret_key": env.str("S3_SECRET_KEY", None),
             "region_name": env.str("S3_REGION", "us-east-1"),
+            "connect_timeout": env.int("S3_CONNECT_TIMEOUT", 30),  # seconds
+            "read_timeout": env.int("S3_READ_TIMEOUT", 60),  # seconds
+            "tries": env.int("S3_TRIES", 3),
         },
     }
 else:
