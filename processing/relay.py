@@ -68,10 +68,10 @@ def run(stop: threading.Event) -> None:
     doorbell = Doorbell()
     while not stop.is_set():
         try:
-            if time.monotonic() >= heal_at:
+            posted = post_due()
+            if time.monotonic() >= heal_at:  # after posting: a row that somebody locked stops it
                 heal()
                 heal_at = time.monotonic() + POLL_SECONDS
-            posted = post_due()
             release()
             failures = 0
             if not posted:
@@ -112,8 +112,9 @@ def _take_due(limit: int) -> list[OutboxMessage]:
     """Lock the next messages: by priority, then one of each knowledge base in turn.
 
     Each relay locks what no other has; what comes too early for a document is refused by the claim.
+    Rows of an action that only a newer release knows are left to it.
     """
-    due = OutboxMessage.objects.filter(due_at__lte=Now())
+    due = OutboxMessage.objects.filter(due_at__lte=Now(), action__in=ACTORS)
     turns = due.annotate(
         turn=Window(
             RowNumber(),
