@@ -37,7 +37,7 @@ class S3Storage(StockS3Storage):
     bucket too. A save that raises may have stored the object all the same: replies get lost.
 
     OPTIONS are the stock ones and three more: `connect_timeout` (30 s, also for a block that is
-    being sent), `read_timeout` (60 s for each block) and `tries` (3 in all): DESIGN.md section 7.
+    being sent), `read_timeout` (60 s for each block) and `tries` (3 in all).
     """
 
     def __init__(self, **options: Any) -> None:
