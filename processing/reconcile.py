@@ -21,7 +21,7 @@ from documents import lifecycle
 from documents.models import Document, ReconcileRun, Status
 
 from . import vectors
-from .errors import ServiceUnavailable
+from .errors import ProcessingError
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def _run_check(name: str, dry_run: bool) -> Result:
             result.found += 1
             if not dry_run and mend():
                 result.mended += 1
-    except (ServiceUnavailable, OSError) as error:
+    except (ProcessingError, OSError) as error:
         result.skipped = f"cannot tell: {error}"
         log.warning("%s: %s", name, result.skipped)
     return result
