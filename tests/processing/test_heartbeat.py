@@ -1,0 +1,290 @@
+"""Leases: renewed together, lost honestly, and never longer than the hard limit."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from documents import lifecycle
+from documents.models import Document, Heartbeat
+from processing import heartbeat
+from processing.errors import LeaseLost, RetryableError
+from processing.heartbeat import Lease
+from tests.conftest import let_lease_expire
+
+pytestmark = pytest.mark.django_db
+MakeDocument = Callable[..., Document]
+
+
+@pytest.fixture
+def hold(make_document: MakeDocument) -> Iterator[Callable[..., Lease]]:
+    """Claim a new document and hold its lease until the end of the test."""
+    with ExitStack() as stack:
+
+        def claimed(filename: str = "notes.md") -> Lease:
+            claim = lifecycle.claim(make_document(filename).pk)
+            assert claim
+            return stack.enter_context(heartbeat.hold(claim))
+
+        yield claimed
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let this process's clock go on by so many seconds."""
+    passed = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
+    monkeypatch.setattr(heartbeat, "time", clock)
+    return lambda seconds: passed.append(passed.pop() + seconds)
+
+
+@contextmanager
+def beating() -> Iterator[threading.Thread]:
+    stop = threading.Event()
+    thread = threading.Thread(target=heartbeat.run, args=[stop])
+    thread.start()
+    try:
+        yield thread
+    finally:
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def eventually(condition: Callable[[], object], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def remaining(lease: Lease) -> timedelta:
+    expires_at = Document.objects.get(pk=lease.claim.document_id).lease_expires_at
+    assert expires_at
+    return expires_at - timezone.now()
+
+
+def shorten(*leases: Lease) -> None:
+    ids = [lease.claim.document_id for lease in leases]
+    soon = Now() + timedelta(seconds=3)
+    Document.objects.filter(pk__in=ids).update(lease_expires_at=soon)
+
+
+def test_one_update_renews_all_leases(hold: Callable[..., Lease]) -> None:
+    leases = [hold(f"{n}.md") for n in range(3)]
+    shorten(*leases)
+    with CaptureQueriesContext(connection) as queries:
+        heartbeat.beat()
+    updates = [q for q in queries if q["sql"].startswith("UPDATE")]
+    assert len(updates) == 1
+    assert all(remaining(lease) > timedelta(seconds=15) for lease in leases)
+    for lease in leases:
+        lease.check()
+
+
+def test_an_idle_worker_says_that_it_lives_in_one_statement(db: None) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        heartbeat.beat()
+    assert len(queries) == 1
+    assert Heartbeat.objects.get(kind="worker").seen_at
+
+
+def test_a_second_beat_moves_the_sign_of_life(db: None) -> None:
+    heartbeat.beat()
+    Heartbeat.objects.update(seen_at=Now() - timedelta(hours=1))
+    heartbeat.beat()
+    assert timezone.now() - Heartbeat.objects.get().seen_at < timedelta(minutes=1)
+
+
+def test_a_lease_that_another_worker_took_is_lost_and_the_others_are_not(
+    hold: Callable[..., Lease],
+) -> None:
+    lost, kept = hold("lost.md"), hold("kept.md")
+    document = Document.objects.get(pk=lost.claim.document_id)
+    assert lifecycle.reclaim(let_lease_expire(document))
+    assert lifecycle.claim(document.pk)
+    heartbeat.beat()
+    with pytest.raises(LeaseLost):
+        lost.check()
+    kept.check()
+
+
+def test_a_lease_is_lost_with_its_document(hold: Callable[..., Lease], editor: User) -> None:
+    lease = hold()
+    lifecycle.soft_delete(lease.claim.document_id, editor)
+    heartbeat.beat()
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+def test_progress_finds_a_lost_lease_before_the_next_beat(
+    hold: Callable[..., Lease], editor: User
+) -> None:
+    lease = hold()
+    lease.progress("embed", 1, 2)
+    lifecycle.soft_delete(lease.claim.document_id, editor)
+    lease.check()
+    with pytest.raises(LeaseLost):
+        lease.progress("embed", 2, 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_progress_holds_no_connection_afterwards(hold: Callable[..., Lease]) -> None:
+    lease = hold()
+    lease.progress("parse")
+    assert connection.connection is None
+
+
+def test_the_soft_limit_stops_the_work_between_two_steps(
+    hold: Callable[..., Lease], later: Callable[[float], None]
+) -> None:
+    lease = hold()
+    later(539)
+    heartbeat.beat()
+    lease.check()
+    later(2)
+    with pytest.raises(RetryableError) as caught:
+        lease.check()
+    assert caught.value.code == "too_slow"
+
+
+def test_a_lease_over_the_hard_limit_is_not_renewed(
+    hold: Callable[..., Lease], later: Callable[[float], None]
+) -> None:
+    """A heartbeat proves life, not progress."""
+    old = hold("old.md")
+    later(599)
+    young = hold("young.md")
+    later(2)
+    shorten(old, young)
+    heartbeat.beat()
+    assert remaining(old) < timedelta(seconds=4)
+    assert remaining(young) > timedelta(seconds=15)
+
+
+def test_a_worker_that_could_not_renew_for_a_lease_stops_by_its_own_clock(
+    hold: Callable[..., Lease],
+    later: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lease = hold()
+
+    def away(claims: Any) -> Any:
+        raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(lifecycle, "renew", away)
+    later(19)
+    with pytest.raises(OperationalError):
+        heartbeat.beat()
+    lease.check()
+    later(2)
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+def test_a_beat_that_took_long_counts_from_its_beginning(
+    hold: Callable[..., Lease],
+    later: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When the answer came after 15 s the database may have counted from the first of them."""
+    lease = hold()
+    renew = lifecycle.renew
+
+    def slow(claims: Any) -> Any:
+        held = renew(claims)
+        later(15)
+        return held
+
+    monkeypatch.setattr(lifecycle, "renew", slow)
+    heartbeat.beat()
+    later(6)
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_away_does_not_end_the_heartbeat(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LEASE = timedelta(seconds=0.2)
+    beat, failures = Heartbeat.beat, []
+
+    def away(kind: str) -> None:
+        if len(failures) < 3:
+            failures.append(kind)
+            raise OperationalError("server closed the connection")
+        beat(kind)
+
+    monkeypatch.setattr(Heartbeat, "beat", away)
+    with beating():
+        eventually(lambda: Heartbeat.objects.exists())
+    assert len(failures) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_heartbeat_survives_that_postgresql_ends_its_connection(settings: Any) -> None:
+    settings.LEASE = timedelta(seconds=0.2)
+    with beating() as thread:
+        eventually(lambda: Heartbeat.objects.exists())
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        Heartbeat.objects.all().delete()
+        eventually(lambda: Heartbeat.objects.exists())
+        assert thread.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_long_work_keeps_its_lease_for_longer_than_a_lease(
+    hold: Callable[..., Lease], settings: Any
+) -> None:
+    settings.LEASE = timedelta(seconds=0.8)
+    lease = hold()
+    with beating():
+        for _ in range(10):
+            time.sleep(0.2)
+            lease.check()
+    assert not Document.objects.abandoned().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_that_outlives_its_limit_by_a_lease_takes_its_process_with_it(
+    hold: Callable[..., Lease],
+    later: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    hold()
+    later(619)
+    with beating():
+        pass
+    assert not ended
+    later(2)
+    with beating():
+        pass
+    assert ended == [70]
+
+
+def test_a_claim_that_is_done_with_is_no_longer_beaten_for(make_document: MakeDocument) -> None:
+    claim = lifecycle.claim(make_document().pk)
+    assert claim
+    with pytest.raises(ZeroDivisionError), heartbeat.hold(claim):
+        raise ZeroDivisionError
+    with CaptureQueriesContext(connection) as queries:
+        heartbeat.beat()
+    assert not [query for query in queries if query["sql"].startswith("UPDATE")]
