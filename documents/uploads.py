@@ -145,23 +145,21 @@ class HashingUploadHandler(TemporaryFileUploadHandler):
         file.sha256 = self.hash.hexdigest()
         return file
 
-    def close(self) -> None:
-        """Django leaves the file of a body that breaks off to the garbage collector."""
-        if hasattr(self, "file"):
-            self.file.close()
-
 
 def close_files(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Middleware: when a request has its answer, none of its temporary files is left."""
+    """Middleware: when a request has its answer, none of its temporary files is left.
+
+    Django leaves that of a body that breaks off to the garbage collector.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         try:
             return get_response(request)
         finally:
             for handler in request.upload_handlers:
-                handler.close()
+                handler.upload_interrupted()
 
     return middleware
 
