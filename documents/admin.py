@@ -78,6 +78,13 @@ class EventInline(ReadOnly, admin.TabularInline):
     fields = readonly_fields = ("created_at", "kind", "detail", "by", "epoch")
     ordering = ["created_at", "pk"]
 
+    def has_view_permission(self, request: HttpRequest, document: Any = None) -> bool:
+        """Who may look at a document may look at its timeline."""
+        return self.admin_site.get_model_admin(Document).has_view_permission(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DocumentEvent]:
+        return super().get_queryset(request).select_related("by")
+
 
 @admin.register(Document)
 class DocumentAdmin(ReadOnly, admin.ModelAdmin):
