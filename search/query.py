@@ -13,6 +13,8 @@ from processing import embeddings, terms, vectors
 
 MAX_LIMIT = 100
 SPARE = 2  # asks the index for this many times the limit: what PostgreSQL refuses leaves no gap
+WIDER = 8  # and for this many times as much when it was not enough
+MOST_HITS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,22 @@ def search(
 
     Raises ServiceUnavailable or RetryableError when the embedding service or the index fails.
     """
-    visible = KnowledgeBase.objects.visible_to(user)
-    if slugs is not None:
-        visible = visible.filter(slug__in=slugs)
-    knowledge_base_ids = list(visible.values_list("pk", flat=True))
+    visible = KnowledgeBase.objects.visible_to(user).values_list("pk", "slug")
+    knowledge_base_ids = [pk for pk, slug in visible if slugs is None or slug in slugs]
+    text = text.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
     if not text.strip() or not knowledge_base_ids:
         return []
     release()
     [dense] = embeddings.embed([text])
-    hits = vectors.query(dense, terms.query_weights(text), knowledge_base_ids, limit * SPARE)
-    return _cited(hits, knowledge_base_ids)[:limit]
+    words = terms.query_weights(text)
+    asked = limit * SPARE
+    while True:
+        hits = vectors.query(dense, words, knowledge_base_ids, asked)
+        passages = _cited(hits, knowledge_base_ids)[:limit]
+        if len(passages) == limit or len(hits) < asked or asked >= MOST_HITS:
+            return passages
+        release()
+        asked *= WIDER  # deleted documents, whose points stay until they are purged, came first
 
 
 def highlight(text: str, query: str) -> SafeString:

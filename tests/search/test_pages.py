@@ -1,0 +1,206 @@
+"""The search page, and a passage in its context."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
+from django.test import Client
+from django.urls import reverse
+
+from documents import lifecycle
+from documents.models import Document, KnowledgeBase
+from search.views import CONTEXT_CHARS
+from tests.processing.files import PDF, pdf
+from tests.processing.stubs import embedding_stub, failing
+
+pytestmark = pytest.mark.django_db
+MakeDocument = Callable[..., Document]
+
+LONG = "\n\n".join(
+    f"# Part {n}\n\n" + f"The heron of part {n} stands in the reeds and waits. " * 12
+    for n in range(12)
+)
+
+
+@pytest.fixture
+def document(make_ready: MakeDocument) -> Document:
+    return make_ready("birds.md", LONG.encode())
+
+
+def text_of(document: Document) -> str:
+    assert document.indexed_epoch
+    with default_storage.open(document.text_key(document.indexed_epoch)) as file:
+        return file.read().decode()
+
+
+def get(client: Client, name: str, *args: Any, **query: Any) -> Any:
+    return client.get(reverse(name, args=args), query)
+
+
+# --- The search page -----------------------------------------------------------------------------
+
+
+def test_results_name_the_document_mark_the_words_and_lead_to_the_passage(
+    make_ready: MakeDocument, page: Client
+) -> None:
+    document = make_ready("birds.md", b"# Birds\n\nThe heron nests in <b>April</b> & May.\n")
+    response = get(page, "search", q="heron")
+    html = response.content.decode()
+    assert response.status_code == 200
+    assert "birds.md" in html
+    assert "<mark>heron</mark>" in html
+    assert reverse("passage", args=[document.chunk_set.get().pk]) in html
+
+
+def test_the_page_without_a_query_asks_nobody(page: Client, settings: Any) -> None:
+    with embedding_stub(settings, failing(500)) as stub:
+        assert get(page, "search").status_code == 200
+    assert not stub.calls
+
+
+def test_a_query_is_shown_as_text(page: Client) -> None:
+    html = get(page, "search", q="<script>alert(1)</script>").content.decode()
+    assert "<script>alert(1)" not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_a_passage_is_shown_as_text(make_ready: MakeDocument, page: Client) -> None:
+    document = make_ready("x.txt", b"The heron says <script>alert(1)</script>.", "text/plain")
+    for response in (
+        get(page, "search", q="heron"),
+        get(page, "passage", document.chunk_set.get().pk, q="heron"),
+    ):
+        html = response.content.decode()
+        assert "<script>alert(1)" not in html
+        assert "&lt;script&gt;alert(1)" in html
+
+
+def test_the_chosen_knowledge_bases_are_searched(
+    make_ready: MakeDocument, page: Client, knowledge_base: KnowledgeBase
+) -> None:
+    make_ready()
+    assert get(page, "search", q="heron", kb=["handbook"]).context["results"]
+    assert not get(page, "search", q="heron", kb=["elsewhere"]).context["results"]
+
+
+@pytest.mark.parametrize("query", [{"q": "\x00"}, {"q": "heron", "kb": "\x00"}, {"q": "?"}])
+def test_any_text_gets_a_page(
+    query: dict[str, str], make_ready: MakeDocument, page: Client
+) -> None:
+    make_ready()
+    assert get(page, "search", **query).status_code == 200
+
+
+def test_a_service_that_is_away_is_said_in_a_sentence(
+    make_ready: MakeDocument, page: Client, settings: Any
+) -> None:
+    make_ready()
+    with embedding_stub(settings, failing(500)):
+        response = get(page, "search", q="heron")
+    assert response.status_code == 503
+    assert "not available" in response.content.decode()
+
+
+# --- A passage -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("position", [0, 5, -1])
+def test_what_stands_around_a_passage_is_what_stands_around_it_in_the_text(
+    position: int, document: Document, page: Client
+) -> None:
+    chunk = list(document.chunk_set.all())[position]
+    text = text_of(document)
+    shown = get(page, "passage", chunk.pk).context
+    assert shown["passage"] == chunk.text
+    around = shown["before"] + chunk.text + shown["after"]
+    start = max(chunk.start - CONTEXT_CHARS, 0)
+    assert around == text[start : chunk.end + CONTEXT_CHARS]
+    assert len(shown["before"]) == chunk.start - start
+    assert shown["cut_before"] is (start > 0)
+    assert shown["cut_after"] is (chunk.end + CONTEXT_CHARS < len(text))
+
+
+def test_the_words_of_the_query_are_marked_in_the_passage(document: Document, page: Client) -> None:
+    chunk = document.chunk_set.all()[0]
+    html = get(page, "passage", chunk.pk, q="herons").content.decode()
+    assert "<mark>heron</mark>" in html
+
+
+def test_the_context_is_of_the_index_that_search_reads(document: Document, page: Client) -> None:
+    """While it is processed again, and another text may lie beside the first."""
+    lifecycle.requeue(document.pk)
+    claim = lifecycle.claim(document.pk)
+    assert claim
+    chunk = document.chunk_set.all()[2]
+    before = get(page, "passage", chunk.pk).context["before"]
+    with default_storage.open(document.text_key(claim.epoch), "wb") as file:
+        file.write(b"another text")
+    assert get(page, "passage", chunk.pk).context["before"] == before
+
+
+def test_a_passage_of_a_pdf_leads_to_its_page(make_ready: MakeDocument, page: Client) -> None:
+    document = make_ready("birds.pdf", pdf(["A first page.", "The heron nests in April."]), PDF)
+    chunk = document.chunk_set.get(page=2)
+    html = get(page, "passage", chunk.pk).content.decode()
+    assert reverse("content", args=[document.pk]) + "#page=2" in html
+
+
+def test_a_text_object_that_is_missing_still_leaves_the_passage(
+    document: Document, page: Client
+) -> None:
+    default_storage.delete(document.text_key(1))
+    chunk = document.chunk_set.all()[0]
+    response = get(page, "passage", chunk.pk, q="heron")
+    assert response.status_code == 200
+    assert response.context["text_missing"]
+    assert "<mark>heron</mark>" in response.content.decode()
+
+
+def test_a_storage_that_does_not_answer_still_leaves_the_passage(
+    document: Document, page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: Any) -> None:
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr(default_storage._wrapped, "open", away)  # type: ignore[attr-defined]
+    chunk = document.chunk_set.all()[0]
+    assert chunk.text[:20] in get(page, "passage", chunk.pk).content.decode()
+
+
+# --- Strangers -----------------------------------------------------------------------------------
+
+
+def test_a_stranger_finds_neither_the_passage_nor_that_it_is_there(
+    document: Document, make_user: Any
+) -> None:
+    stranger = Client()
+    stranger.force_login(make_user("stranger"))
+    chunk = document.chunk_set.all()[0]
+    assert get(stranger, "passage", chunk.pk).status_code == 404
+    assert get(stranger, "passage", uuid4()).status_code == 404
+    assert not get(stranger, "search", q="heron").context["results"]
+
+
+def test_a_passage_of_a_deleted_document_is_not_there(
+    document: Document, page: Client, editor: User
+) -> None:
+    chunk = document.chunk_set.all()[0]
+    lifecycle.soft_delete(document.pk, editor)
+    assert get(page, "passage", chunk.pk).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["search", "passage"])
+def test_who_is_not_logged_in_is_asked_to_and_comes_back(name: str, db: None) -> None:
+    response = get(Client(), name, *([uuid4()] if name == "passage" else []), q="heron")
+    assert response.status_code == 302
+    assert response["Location"].startswith(reverse("login") + "?next=")
+    assert "heron" in response["Location"]
+
+
+@pytest.mark.parametrize("name", ["search", "passage"])
+def test_the_pages_can_only_be_read(name: str, page: Client) -> None:
+    arguments = [uuid4()] if name == "passage" else []
+    assert page.post(reverse(name, args=arguments)).status_code == 405

@@ -1,0 +1,461 @@
+"""One query in, the right passages out; and never one that the user may not see."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models.functions import Now
+from django.test import Client
+
+from documents import lifecycle
+from documents.models import Chunk, Document, KnowledgeBase, Membership
+from processing import embeddings, terms, vectors
+from processing.errors import ServiceUnavailable
+from search.query import Passage, highlight, search
+from tests.conftest import process
+from tests.processing.stubs import (
+    embedding_stub,
+    failing,
+    forwarding,
+    qdrant_at,
+    qdrant_stub,
+    refused_url,
+)
+
+pytestmark = pytest.mark.django_db
+MakeDocument = Callable[..., Document]
+HERON = "The heron nests in April."
+
+
+@pytest.fixture
+def add(make_document: MakeDocument) -> Callable[..., Document]:
+    """A READY document of these passages, made without the parser: it is quicker."""
+
+    def make(filename: str, *texts: str, **fields: Any) -> Document:
+        return index(make_document(filename, **fields), *texts)
+
+    return make
+
+
+def index(document: Document, *texts: str) -> Document:
+    claim = lifecycle.claim(document.pk)
+    assert claim
+    chunks = [
+        Chunk(
+            id=Chunk.id_for(document.pk, n),
+            document=document,
+            position=n,
+            text=text,
+            start=0,
+            end=len(text),
+        )
+        for n, text in enumerate(texts)
+    ]
+    put_points(document, chunks)
+    assert lifecycle.succeed(claim, chunks)
+    document.refresh_from_db()
+    return document
+
+
+def put_points(document: Document, chunks: list[Chunk]) -> None:
+    dense = embeddings.embed([chunk.text for chunk in chunks])
+    points = [
+        vectors.Point(chunk.pk, chunk.position, vector, terms.passage_weights(chunk.text))
+        for chunk, vector in zip(chunks, dense, strict=True)
+    ]
+    vectors.upsert(document.knowledge_base_id, document.pk, points)
+
+
+def names(passages: list[Passage]) -> list[str]:
+    return [passage.document.filename for passage in passages]
+
+
+# --- The right one first -------------------------------------------------------------------------
+
+LIBRARY = {
+    "birds.md": b"# Wading birds\n\nThe grey heron builds its nest in tall trees in April.\n",
+    "leave.md": b"# Holidays\n\nEvery employee has 28 days of paid vacation a year.\n",
+    "pump.md": b"# Pump XK-4711\n\nReplace the seal every 2000 hours of operation.\n",
+    "travel.md": b"# Expenses\n\nHotel bills above 120 euros need the approval of a manager.\n",
+}
+QUESTIONS = {
+    "when does the heron nest?": "birds.md",
+    "How much annual leave do I get?": "leave.md",
+    "XK-4711": "pump.md",
+    "how often must the seal be changed": "pump.md",
+    "who signs off an expensive hotel?": "travel.md",
+}
+
+
+def test_the_document_with_the_answer_comes_first(make_ready: MakeDocument, editor: User) -> None:
+    for filename, content in LIBRARY.items():
+        make_ready(filename, content)
+    first = {question: names(search(editor, question))[0] for question in QUESTIONS}
+    assert first == QUESTIONS
+
+
+def test_the_better_passage_has_the_higher_score(add: MakeDocument, editor: User) -> None:
+    add("notes.md", "Income tax is due in May.", HERON)
+    passages = search(editor, "when do herons nest")
+    assert [passage.chunk.position for passage in passages] == [1, 0]
+    assert passages[0].score > passages[1].score
+
+
+def test_a_word_that_means_nothing_to_the_model_is_found_by_its_letters(
+    add: MakeDocument, editor: User
+) -> None:
+    for n in range(30):
+        add(f"{n}.md", f"Order zq{n}xw was delivered to the customer in good condition.")
+    assert names(search(editor, "zq17xw", limit=1)) == ["17.md"]
+
+
+# --- Who sees what -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def heron(add: MakeDocument) -> Document:
+    return add("heron.md", HERON)
+
+
+@pytest.fixture
+def other(heron: Document, add: MakeDocument, make_user: Any) -> KnowledgeBase:
+    """A knowledge base of somebody else, with the same words in it."""
+    other = KnowledgeBase.objects.create(name="Other", slug="other")
+    owner = make_user("olga")
+    Membership.objects.create(knowledge_base=other, user=owner)
+    add("secret.md", HERON, knowledge_base=other)
+    return other
+
+
+def test_a_user_finds_only_what_stands_in_their_knowledge_bases(
+    other: KnowledgeBase, editor: User, make_user: Any
+) -> None:
+    assert names(search(editor, "heron")) == ["heron.md"]
+    assert names(search(User.objects.get(username="olga"), "heron")) == ["secret.md"]
+    assert search(make_user("nobody"), "heron") == []
+
+
+def test_a_superuser_finds_everything(other: KnowledgeBase, make_user: Any) -> None:
+    root = make_user("root", is_superuser=True)
+    assert sorted(names(search(root, "heron"))) == ["heron.md", "secret.md"]
+
+
+def test_only_the_named_knowledge_bases_are_searched(other: KnowledgeBase, make_user: Any) -> None:
+    root = make_user("root", is_superuser=True)
+    assert names(search(root, "heron", ["other"])) == ["secret.md"]
+    assert names(search(root, "heron", ["handbook", "unknown"])) == ["heron.md"]
+
+
+@pytest.mark.parametrize("slugs", [["unknown"], ["other"], [], ["\x00"], [""]])
+def test_a_name_that_the_user_cannot_see_finds_nothing(
+    slugs: list[str], other: KnowledgeBase, editor: User
+) -> None:
+    assert search(editor, "heron", slugs) == []
+
+
+def test_a_member_who_left_finds_nothing_more(heron: Document, editor: User) -> None:
+    Membership.objects.all().delete()
+    assert search(editor, "heron") == []
+
+
+# --- Which documents -----------------------------------------------------------------------------
+
+
+def test_a_deleted_document_is_not_found_though_its_points_are_still_there(
+    heron: Document, editor: User
+) -> None:
+    lifecycle.soft_delete(heron.pk, editor)
+    assert vectors.count(heron.pk) == 1
+    assert search(editor, "heron") == []
+
+
+def test_a_restored_document_is_found_again(heron: Document, editor: User) -> None:
+    lifecycle.soft_delete(heron.pk, editor)
+    lifecycle.restore(heron.pk, editor)
+    assert names(search(editor, "heron")) == ["heron.md"]
+
+
+def test_a_document_that_is_being_purged_is_not_found(heron: Document, editor: User) -> None:
+    Document.objects.update(deleted_at=Now() - timedelta(days=2))
+    assert lifecycle.begin_purge(heron.pk)
+    assert search(editor, "heron") == []
+
+
+def test_points_of_a_document_that_has_no_row_are_not_found(heron: Document, editor: User) -> None:
+    stranger = Document(pk=uuid4(), knowledge_base=heron.knowledge_base)
+    put_points(stranger, [Chunk(id=uuid4(), position=0, text=HERON)])
+    assert names(search(editor, "heron")) == ["heron.md"]
+
+
+def test_a_document_that_is_only_being_indexed_is_not_found(
+    make_document: MakeDocument, editor: User
+) -> None:
+    document = make_document()
+    assert lifecycle.claim(document.pk)
+    put_points(document, [Chunk(id=Chunk.id_for(document.pk, 0), position=0, text=HERON)])
+    assert search(editor, "heron") == []
+
+
+def test_a_point_in_the_wrong_knowledge_base_is_not_found(
+    heron: Document, other: KnowledgeBase
+) -> None:
+    """The index could be wrong; PostgreSQL decides."""
+    chunk = heron.chunk_set.get()
+    put_points(Document(pk=heron.pk, knowledge_base=other), [chunk])
+    assert names(search(User.objects.get(username="olga"), "heron")) == ["secret.md"]
+
+
+def test_a_requeued_document_stays_found_while_it_waits_and_when_it_fails(
+    heron: Document, editor: User
+) -> None:
+    lifecycle.requeue(heron.pk)
+    assert names(search(editor, "heron")) == ["heron.md"]
+    claim = lifecycle.claim(heron.pk)
+    assert claim
+    assert names(search(editor, "heron")) == ["heron.md"]
+    lifecycle.fail(claim, "corrupt", "It is damaged.")
+    assert names(search(editor, "heron")) == ["heron.md"]
+
+
+def replacement(of: Document, filename: str) -> Document:
+    return Document(
+        filename=filename,
+        knowledge_base=of.knowledge_base,
+        content_type=of.content_type,
+        size=1,
+        sha256="0" * 64,
+    )
+
+
+def test_a_replaced_document_is_found_until_the_new_one_is_ready(
+    heron: Document, editor: User
+) -> None:
+    new = lifecycle.replace(heron, replacement(heron, "new.md"))
+    assert new
+    assert names(search(editor, "heron")) == ["heron.md"]
+    index(new, HERON)
+    assert names(search(editor, "heron")) == ["new.md"]
+    assert vectors.count(heron.pk) == 1
+
+
+def test_a_replaced_document_stays_found_when_the_new_one_fails(
+    heron: Document, editor: User
+) -> None:
+    new = lifecycle.replace(heron, replacement(heron, "new.md"))
+    assert new
+    assert process(new).status == "failed"  # its file was never stored
+    assert names(search(editor, "heron")) == ["heron.md"]
+
+
+# --- Nothing, and how much -----------------------------------------------------------------------
+
+
+def test_an_empty_knowledge_base_is_an_empty_list(
+    knowledge_base: KnowledgeBase, editor: User
+) -> None:
+    assert search(editor, "heron") == []
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_an_empty_query_is_an_empty_list_and_asks_nobody(
+    text: str, heron: Document, editor: User, settings: Any
+) -> None:
+    with embedding_stub(settings, failing(500)) as stub:
+        assert search(editor, text) == []
+    assert not stub.calls
+
+
+@pytest.mark.parametrize("text", ["?!", "what is the", "\x00", "\ud800 heron", "heron " * 2000])
+def test_no_query_is_an_error(text: str, heron: Document, editor: User) -> None:
+    search(editor, text)
+
+
+def test_a_limit_is_kept_and_the_best_stay(add: MakeDocument, editor: User) -> None:
+    add("notes.md", "Taxes.", "Hotels.", "Pumps.", HERON)
+    [passage] = search(editor, "heron", limit=1)
+    assert passage.chunk.text == HERON
+
+
+def test_many_deleted_documents_do_not_hide_a_live_one(add: MakeDocument, editor: User) -> None:
+    """Their points stay until they are purged, and fit the query better."""
+    for n in range(8):
+        gone = add(f"{n}.md", *["heron nest"] * 8)
+        lifecycle.soft_delete(gone.pk, editor)
+    add("live.md", "In spring one sees a large grey wading bird there, the heron, on its nest.")
+    assert names(search(editor, "heron nest", limit=2)) == ["live.md"]
+
+
+# --- Highlighting --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "html"),
+    [
+        ("Herons nest.", "nesting heron", "<mark>Herons</mark> <mark>nest</mark>."),
+        ("a < b & <script>", "nothing", "a &lt; b &amp; &lt;script&gt;"),
+        (
+            "<script>x</script>",
+            "script",
+            "&lt;<mark>script</mark>&gt;x&lt;/<mark>script</mark>&gt;",
+        ),
+        ("The heron", "the", "The heron"),
+        ("ÜBER uns", "über", "<mark>ÜBER</mark> uns"),
+        ("heron", "", "heron"),
+        ("", "heron", ""),
+    ],
+)
+def test_the_words_of_the_query_are_marked_and_all_else_is_escaped(
+    text: str, query: str, html: str
+) -> None:
+    assert highlight(text, query) == html
+
+
+def test_a_query_is_never_html_itself() -> None:
+    assert highlight("<b>", "<b>") == "&lt;<mark>b</mark>&gt;"
+
+
+# --- Services and connections --------------------------------------------------------------------
+
+
+def test_an_embedding_service_that_is_away_is_an_outage(
+    heron: Document, editor: User, settings: Any
+) -> None:
+    with embedding_stub(settings, failing(503)), pytest.raises(ServiceUnavailable):
+        search(editor, "heron")
+
+
+def test_an_index_that_is_away_is_an_outage_and_no_empty_list(
+    heron: Document, editor: User, settings: Any
+) -> None:
+    with qdrant_at(settings, refused_url()), pytest.raises(ServiceUnavailable):
+        search(editor, "heron")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_connection_is_held_while_services_are_asked(
+    heron: Document, editor: User, settings: Any
+) -> None:
+    mine = connection._connections["default"]  # type: ignore[attr-defined]  # this thread's
+    held: list[bool] = []
+
+    def watch(call: Any) -> None:
+        held.append(mine.connection is not None)
+
+    service = settings.EMBEDDING_API_BASE.removesuffix("/v1")
+    with (
+        embedding_stub(settings, forwarding(service, watch)),
+        qdrant_stub(settings, forwarding(settings.QDRANT_URL, watch)),
+    ):
+        assert names(search(editor, "heron")) == ["heron.md"]
+    assert held == [False, False]
+
+
+# --- The API -------------------------------------------------------------------------------------
+
+
+def post(client: Client, **body: Any) -> Any:
+    return client.post("/api/v1/search", body, content_type="application/json")
+
+
+def test_the_api_answers_passages_with_their_citation(
+    make_ready: MakeDocument, api: Callable[[User], Client], editor: User
+) -> None:
+    document = make_ready("birds.md", b"# Birds\n\nThe heron nests in April.\n")
+    response = post(api(editor), query="heron", knowledge_bases=None, limit=5)
+    assert response.status_code == 200
+    answer = response.json()
+    [result] = answer["results"]
+    chunk = document.chunk_set.get()
+    assert result.pop("score") > 0
+    assert answer["took_ms"] > 0
+    assert result == {
+        "document_id": str(document.pk),
+        "chunk_id": str(chunk.pk),
+        "filename": "birds.md",
+        "knowledge_base": "handbook",
+        "page": None,
+        "heading": "Birds",
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+    }
+
+
+def test_the_api_takes_few_statements_whatever_is_found(
+    add: MakeDocument,
+    api: Callable[[User], Client],
+    editor: User,
+    django_assert_num_queries: Any,
+) -> None:
+    for n in range(5):
+        add(f"{n}.md", HERON)
+    client = api(editor)
+    with django_assert_num_queries(3):  # the token, the knowledge bases, the passages
+        assert len(post(client, query="heron").json()["results"]) == 5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": ""},
+        {},
+        {"query": "x" * 2001},
+        {"query": "heron", "limit": 0},
+        {"query": "heron", "limit": 101},
+        {"query": "heron", "knowledge_bases": "handbook"},
+    ],
+)
+def test_the_api_refuses_what_makes_no_sense_in_its_usual_form(
+    body: dict[str, Any], api: Callable[[User], Client], editor: User
+) -> None:
+    response = post(api(editor), **body)
+    assert response.status_code in (400, 422)
+    assert {"code", "message", "details"} <= response.json()["error"].keys()
+
+
+@pytest.mark.parametrize(("query", "status"), [("\x00", 200), ("?!", 200), ("\ud800", 400)])
+def test_the_api_answers_any_text(
+    query: str, status: int, heron: Document, api: Callable[[User], Client], editor: User
+) -> None:
+    assert post(api(editor), query=query).status_code == status
+
+
+@pytest.mark.parametrize("slug", ["unknown", "other", "\x00"])
+def test_the_api_knows_no_knowledge_base_that_the_user_cannot_see(
+    slug: str, other: KnowledgeBase, api: Callable[[User], Client], editor: User
+) -> None:
+    response = post(api(editor), query="heron", knowledge_bases=["handbook", slug])
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "not_found"
+
+
+def test_the_api_asks_once_for_any_number_of_knowledge_bases(
+    heron: Document,
+    api: Callable[[User], Client],
+    editor: User,
+    django_assert_num_queries: Any,
+) -> None:
+    client = api(editor)
+    with django_assert_num_queries(4):
+        post(client, query="heron", knowledge_bases=["handbook"] * 1000)
+
+
+def test_the_api_refuses_strangers(heron: Document) -> None:
+    response = post(Client(), query="heron")
+    assert response.status_code == 401
+    assert response.json()["error"]["code"]
+
+
+def test_the_api_says_when_search_is_away(
+    heron: Document, api: Callable[[User], Client], editor: User, settings: Any
+) -> None:
+    client = api(editor)
+    with embedding_stub(settings, failing(503)):
+        response = post(client, query="heron")
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) > 0
+    assert response.json()["error"]["code"] == "search_unavailable"
