@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -570,6 +570,78 @@ def test_when_the_database_is_away_a_process_is_alive_but_not_ready(
     database_away()
     assert client.get("/health/ready").status_code == 503
     assert client.get("/health/live").status_code == 200
+
+
+# --- no connection is held while bytes move -----------------------------------------------------
+
+
+class Watching(FileSystemStorage):
+    """Notes at each transfer whether this thread holds a database connection."""
+
+    held: ClassVar[list[bool]] = []
+
+    def _save(self, name: str, content: Any) -> str:
+        self.held.append(connection.connection is not None)
+        return super()._save(name, content)
+
+    def _open(self, name: str, mode: str = "rb") -> Any:
+        self.held.append(connection.connection is not None)
+        return super()._open(name, mode)
+
+
+@pytest.fixture
+def held(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether a connection was held: at each block that was received, sent to storage or opened."""
+    backend = {"BACKEND": f"{__name__}.Watching", "OPTIONS": {"location": tmp_path / "objects"}}
+    settings.STORAGES = settings.STORAGES | {"default": backend}
+    Watching.held.clear()
+    receive = uploads.HashingUploadHandler.receive_data_chunk
+
+    def watched(self: Any, *args: Any) -> None:
+        Watching.held.append(connection.connection is not None)
+        receive(self, *args)
+
+    monkeypatch.setattr(uploads.HashingUploadHandler, "receive_data_chunk", watched)
+    return Watching.held
+
+
+def logged_in(user: User) -> tuple[Client, dict[str, str]]:
+    """A browser with a session, and the header that its scripts send."""
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(user)
+    browser.get("/")
+    return browser, {"X-CSRFToken": browser.cookies["csrftoken"].value}
+
+
+def afresh(ask: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Ask as a server does, which begins each request without a connection."""
+    connection.close()
+    return ask(*args, **kwargs)
+
+
+def test_a_script_holds_no_connection_while_its_bytes_move(
+    transactional_editor: Client, held: list[bool]
+) -> None:
+    identifier = afresh(send, transactional_editor, "notes.md").json()["id"]
+    path = f"/api/v1/documents/{identifier}"
+    body = multipart(("notes.md", NOTES))
+    assert afresh(transactional_editor.put, f"{path}/file", body, MULTIPART).status_code == 201
+    assert afresh(transactional_editor.get, f"{path}/content").status_code == 200
+    assert held == [False] * 5
+
+
+def test_a_browser_holds_no_connection_while_its_bytes_move(
+    transactional_db: None, editor: User, held: list[bool]
+) -> None:
+    browser, token = logged_in(editor)
+    body = multipart(("one.md", NOTES), ("two.md", NOTES))
+    response = afresh(browser.post, "/kb/handbook/upload", body, MULTIPART, headers=token)
+    assert response.status_code == 302
+    body = multipart(("three.md", NOTES))
+    assert afresh(browser.post, DOCUMENTS, body, MULTIPART, headers=token).status_code == 201
+    path = f"/documents/{Document.objects.get(filename='one.md').pk}/content"
+    assert afresh(browser.get, path).status_code == 200
+    assert held == [False] * 7
 
 
 # --- through a real HTTP server -----------------------------------------------------------------
