@@ -3,10 +3,12 @@
 from typing import Any
 
 from django import forms
-from django.db import connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from .models import KnowledgeBase, Membership
+
+MOST_NAMESAKES = 1000
 
 
 class KnowledgeBaseForm(forms.ModelForm):
@@ -19,28 +21,24 @@ class KnowledgeBaseForm(forms.ModelForm):
         fields = ["name", "slug"]
 
     def save_for(self, user: Any) -> KnowledgeBase:
-        """Save it with the user as its owner."""
-        with transaction.atomic():
-            if not self.instance.slug:
-                with connection.cursor() as cursor:  # two of one name at once: a double click
-                    cursor.execute("LOCK documents_knowledgebase IN SHARE ROW EXCLUSIVE MODE")
-                self.instance.slug = self._free_slug(
-                    slugify(self.instance.name) or "knowledge-base"
-                )
-            knowledge_base: KnowledgeBase = self.save()
-            Membership.objects.create(
-                knowledge_base=knowledge_base, user=user, role=Membership.Role.OWNER
-            )
-        return knowledge_base
+        """Save it with the user as its owner, as `name`, `name-2` and so on without a slug.
 
-    @staticmethod
-    def _free_slug(wanted: str) -> str:
-        """`wanted`, or `wanted-2` and so on where it is taken, be it by one the user cannot see."""
-        stem = wanted[:90]
-        taken = set(
-            KnowledgeBase.objects.filter(slug__startswith=stem).values_list("slug", flat=True)
-        )
-        slug, number = stem, 2
-        while slug in taken:
-            slug, number = f"{stem}-{number}", number + 1
-        return slug
+        The unique constraint says which are taken: by one the user cannot see, or just now by the
+        first half of a double click.
+        """
+        if self.instance.slug:
+            return self._save(user)
+        stem = slugify(self.instance.name)[:90] or "knowledge-base"
+        for number in range(1, MOST_NAMESAKES):
+            self.instance.slug = stem if number == 1 else f"{stem}-{number}"
+            try:
+                return self._save(user)
+            except IntegrityError:
+                continue
+        raise IntegrityError(f"no free slug like {stem}")
+
+    def _save(self, user: Any) -> KnowledgeBase:
+        with transaction.atomic():
+            knowledge_base: KnowledgeBase = self.save()
+            knowledge_base.membership_set.create(user=user, role=Membership.Role.OWNER)
+        return knowledge_base
