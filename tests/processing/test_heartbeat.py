@@ -249,6 +249,19 @@ def test_the_heartbeat_survives_that_postgresql_ends_its_connection(settings: An
 
 
 @pytest.mark.django_db(transaction=True)
+def test_no_connection_is_held_between_two_beats() -> None:
+    with beating():
+        eventually(lambda: Heartbeat.objects.exists())
+        connection.close()  # this thread's
+        eventually(all_connections_are_in_the_pool, seconds=2)
+
+
+def all_connections_are_in_the_pool() -> bool:
+    stats = connection.pool.get_stats()  # type: ignore[attr-defined]
+    return bool(stats["pool_available"] == stats["pool_size"])
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_long_work_keeps_its_lease_for_longer_than_a_lease(
     hold: Callable[..., Lease], settings: Any
 ) -> None:

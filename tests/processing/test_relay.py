@@ -333,6 +333,25 @@ def test_the_loop_survives_that_postgresql_ends_all_its_connections(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_the_loop_survives_that_its_connection_ends_in_the_midst_of_a_tick(
+    make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    def end_own_connection() -> None:
+        if len(ended) < 2:
+            ended.append("connection")
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(relay, "heal", end_own_connection)
+    with running():
+        eventually(lambda: len(ended) == 2)
+        make_document()
+        eventually(lambda: not OutboxMessage.objects.exists(), seconds=3)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_healing_that_fails_keeps_nothing_from_being_posted(
     make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
