@@ -582,11 +582,11 @@ class Watching(FileSystemStorage):
 
     def _save(self, name: str, content: Any) -> str:
         self.held.append(connection.connection is not None)
-        return super()._save(name, content)
+        return super()._save(name, content)  # type: ignore[misc]
 
     def _open(self, name: str, mode: str = "rb") -> Any:
         self.held.append(connection.connection is not None)
-        return super()._open(name, mode)
+        return super()._open(name, mode)  # type: ignore[misc]
 
 
 @pytest.fixture
