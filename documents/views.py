@@ -11,7 +11,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from . import lifecycle, uploads
@@ -30,7 +30,7 @@ PAGE_SIZE = 25
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def knowledge_bases(request: HttpRequest) -> HttpResponse:
     """The user's knowledge bases, and the form that makes one."""
     form = KnowledgeBaseForm(request.POST or None)
@@ -46,7 +46,7 @@ def knowledge_bases(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 @vary_on_headers("HX-Request")  # or "back" shows the fragment as if it were the page
 def documents(request: HttpRequest, slug: str) -> HttpResponse:
     """A knowledge base's documents and the upload; for htmx only the table, which polls itself."""
@@ -101,7 +101,7 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 @vary_on_headers("HX-Request")  # or "back" shows the fragment as if it were the page
 def document(request: HttpRequest, document_id: UUID) -> HttpResponse:
     """A document's state and timeline; for htmx only the part that changes, which polls itself."""
@@ -117,7 +117,7 @@ def document(request: HttpRequest, document_id: UUID) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def content(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     """The original file."""
     shown = document_for(request.user, document_id)

@@ -6,7 +6,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from documents.connections import release
 from documents.models import Chunk, Document, KnowledgeBase
@@ -19,7 +19,7 @@ PAGE_SIZE = 10
 
 
 @login_required
-@require_GET
+@require_safe
 def search_page(request: HttpRequest) -> HttpResponse:
     """The form and the passages; `kb` may be given more than once."""
     query = request.GET.get("q", "").strip()
@@ -39,7 +39,7 @@ def search_page(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
     """A passage as it stands in its document's text, with what is around it."""
     documents = Document.objects.visible_to(request.user).searchable()

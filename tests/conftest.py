@@ -1,12 +1,13 @@
 """What many tests need: people, a knowledge base, documents in a state, and empty services."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dramatiq
+import httpx
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
@@ -16,14 +17,14 @@ from django.test import Client
 
 from documents import lifecycle
 from documents.models import ApiToken, Document, KnowledgeBase, Membership
-from processing import actors
+from processing import actors, vectors
 
 Role = Membership.Role
 LONG_AGO = timedelta(hours=1)
 
 
 @pytest.fixture(autouse=True)
-def _own_storage_and_index(settings: Any, tmp_path: Path) -> None:
+def _own_storage_and_index(settings: Any, tmp_path: Path) -> Iterator[None]:
     """Each test has an empty storage and a collection of its own."""
     settings.STORAGES = settings.STORAGES | {
         "default": {
@@ -34,6 +35,11 @@ def _own_storage_and_index(settings: Any, tmp_path: Path) -> None:
     settings.QDRANT_COLLECTION_PREFIX = tmp_path.name
     # The real ones are slow on purpose: half a second a user.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    url, key, name = settings.QDRANT_URL, settings.QDRANT_API_KEY, vectors.collection()
+    used = vectors._client.cache_info()
+    yield
+    if vectors._client.cache_info() != used:  # a collection takes 50 MB of disk
+        httpx.delete(f"{url}/collections/{name}", headers={"api-key": key}, timeout=60)
 
 
 @pytest.fixture

@@ -455,6 +455,20 @@ def test_a_token_is_shown_once_and_only_its_hash_is_kept(root: Client, editor: U
         assert token.digest not in content
 
 
+def test_only_a_superuser_makes_a_token_in_anothers_name(
+    root: Client, make_user: Callable[..., User]
+) -> None:
+    olga = make_user("olga", is_staff=True)
+    olga.user_permissions.add(Permission.objects.get(codename="add_apitoken"))
+    page = Client()
+    page.force_login(olga)
+    path = "/admin/documents/apitoken/add/"
+    page.post(path, {"user": User.objects.get(is_superuser=True).pk, "name": "mine"})
+    assert not ApiToken.objects.exists()
+    page.post(path, {"user": olga.pk, "name": "mine"})
+    assert ApiToken.objects.get().user == olga
+
+
 def test_a_token_cannot_be_changed_but_revoked(root: Client, editor: User) -> None:
     secret = ApiToken.issue(editor, "backup")
     path = f"/admin/documents/apitoken/{ApiToken.objects.get().pk}/"

@@ -405,7 +405,7 @@ def test_a_document_over_the_hard_limit_is_interrupted_and_tried_again(
     document = make_document()
     message = actors.process.message_with_options(args=[str(document.pk)], time_limit=200)
     broker.enqueue(message)
-    eventually(lambda: status(document) == "pending" and Document.objects.get().attempts)
+    eventually(lambda: kinds(document)[-1] == "retried")
     assert "longer than 10 minutes" in Document.objects.get().waiting_for
 
 

@@ -304,9 +304,10 @@ def qdrant_refusing(settings: Any) -> Iterator[None]:
 
 @contextmanager
 def qdrant_answering(settings: Any, answer: Any) -> Iterator[None]:
-    settings.QDRANT_TIMEOUT = 1
+    usual, settings.QDRANT_TIMEOUT = settings.QDRANT_TIMEOUT, 1
     with qdrant_stub(settings, answer):
         yield
+    settings.QDRANT_TIMEOUT = usual
 
 
 @pytest.mark.parametrize(
