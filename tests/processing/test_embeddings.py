@@ -71,6 +71,18 @@ def test_the_services_own_wish_when_to_come_back_is_kept(settings: Any, status: 
 
 
 @pytest.mark.parametrize(
+    "answer", [failing(429, Retry_After="7"), failing(500), hanging], ids=["429", "500", "hangs"]
+)
+def test_the_sdk_that_retries_by_itself_makes_one_attempt_too(
+    settings: Any, answer: Answer
+) -> None:
+    """LiteLLM speaks to `openai/` models, a LiteLLM proxy's too, through OpenAI's own client."""
+    settings.EMBEDDING_MODEL = "openai/text-embedding-3-small"
+    settings.EMBEDDING_TIMEOUT = 0.3
+    assert isinstance(failure(settings, answer), ServiceUnavailable)
+
+
+@pytest.mark.parametrize(
     "wish", ["Wed, 21 Oct 2026 07:28:00 GMT", "soon", "nan", "inf", "-5", "1e400"]
 )
 def test_a_wish_that_is_no_number_of_seconds_is_none(settings: Any, wish: str) -> None:
