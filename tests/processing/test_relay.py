@@ -327,7 +327,7 @@ def test_the_loop_survives_that_postgresql_ends_all_its_connections(
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             documents.append(make_document(f"{n}.md"))
-            eventually(lambda: not OutboxMessage.objects.exists(), seconds=5)
+            eventually(lambda: not OutboxMessage.objects.exists(), seconds=15)
         assert thread.is_alive()
     assert set(posted()) == set(process_of(*documents))
 
