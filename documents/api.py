@@ -187,5 +187,5 @@ def replace_document(
 
 
 def _created(document: Document) -> Reply:
-    document.refresh_from_db()  # the times are the database's
-    return Reply(201, document)
+    stored = Document.objects.explained().select_related("knowledge_base")
+    return Reply(201, stored.get(pk=document.pk))  # the times are the database's

@@ -141,8 +141,7 @@ def succeed(claim: Claim, chunks: Sequence[Chunk]) -> bool:
         )
         if not done:
             return False
-        if claim.epoch > 1:  # the first claim finds none
-            Chunk.objects.filter(document_id=claim.document_id).delete()
+        Chunk.objects.filter(document_id=claim.document_id).delete()
         Chunk.objects.bulk_create(chunks, batch_size=1000)
         _record(claim.document_id, "succeeded", f"passages: {len(chunks)}", epoch=claim.epoch)
         _release_replaced(claim.document_id)

@@ -74,6 +74,7 @@ def purge(document: Document) -> None:
             names = []
         for name in names:
             default_storage.delete(f"{document.storage_prefix}/{name}")
+        default_storage.delete(document.storage_prefix)  # on a disk, the empty folder
 
 
 def _fetch(document: Document, path: Path) -> None:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from documents import lifecycle
@@ -89,14 +90,14 @@ def _unpurged() -> Iterator[Mend]:
 
 
 def _incomplete_index() -> Iterator[Mend]:
-    for document in _ready():
-        if vectors.count(document.pk) != document.chunk_count:
+    for document in _ready().annotate(row_count=Count("chunk")).iterator(PAGE):
+        if not document.row_count == document.chunk_count == vectors.count(document.pk):
             yield partial(lifecycle.requeue, document.pk, reason="its index was not complete")
 
 
 def _missing_object() -> Iterator[Mend]:
     """Requeued: the worker that does not find the file says so in a sentence."""
-    for document in _ready():
+    for document in _ready().iterator(PAGE):
         if not default_storage.exists(document.storage_key):
             yield partial(lifecycle.requeue, document.pk, reason="its stored file was not found")
 
@@ -131,8 +132,8 @@ CHECKS: dict[str, Callable[[], Iterator[Mend]]] = {
 }
 
 
-def _ready() -> Iterator[Document]:
-    return Document.objects.live().filter(status=Status.READY).iterator(PAGE)
+def _ready() -> QuerySet[Document]:
+    return Document.objects.live().filter(status=Status.READY)
 
 
 def _owners(document_ids: set[UUID]) -> set[UUID]:

@@ -128,6 +128,10 @@ def with_a_point_too_many(document: Document) -> None:
     put_point(document, 1)
 
 
+def without_passages(document: Document) -> None:
+    document.chunk_set.all().delete()
+
+
 def without_file(document: Document) -> None:
     default_storage.delete(document.storage_key)
 
@@ -156,6 +160,7 @@ BREAK: dict[str, tuple[str, Callable[[Document], None]]] = {
     "unpurged": ("purge overdue", unpurged),
     "without points": ("index incomplete", without_points),
     "with a point too many": ("index incomplete", with_a_point_too_many),
+    "without passages": ("index incomplete", without_passages),
     "without file": ("stored file missing", without_file),
     "purged with points": ("points without a document", purged_with_points),
     "purged with objects": ("objects without a document", purged_with_objects),
