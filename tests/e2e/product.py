@@ -47,6 +47,7 @@ class Product:
         self.api = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}/api/v1/",
             headers={"Authorization": f"Bearer {token}"},
+            limits=httpx.Limits(max_connections=None),
             timeout=60,
         )
 
@@ -77,6 +78,10 @@ class Product:
         for pid in self.pids(name):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def objects(self) -> list[Path]:
+        """The originals in the storage."""
+        return list((self.home / "objects").rglob("original"))
 
     def knowledge_base(self, name: str) -> str:
         answer = self.api.post("knowledge-bases", json={"name": name})

@@ -2,8 +2,11 @@
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import redis
@@ -45,6 +48,24 @@ def test_an_uploaded_file_becomes_a_cited_search_hit(product: Product) -> None:
     first = answer["results"][0]
     assert (first["document_id"], first["heading"]) == (document_id, "Birds > Herons")
     assert "frogs" in first["text"]
+
+
+def test_of_fifty_uploads_of_one_name_at_once_one_is_taken(product: Product) -> None:
+    slug = product.knowledge_base("race")
+    url = f"knowledge-bases/{slug}/documents"
+    stored = len(product.objects())
+    start = Barrier(50)
+
+    def upload(number: int) -> int:
+        start.wait()
+        file = ("same.md", f"Copy number {number}.\n".encode())
+        return product.api.post(url, files={"file": file}).status_code
+
+    with ThreadPoolExecutor(50) as threads:
+        answers = Counter(threads.map(upload, range(50)))
+    assert answers == {201: 1, 409: 49}
+    assert product.api.get(url).json()["count"] == 1
+    assert len(product.objects()) == stored + 1
 
 
 def test_a_document_survives_kill_9_of_its_worker(product: Product) -> None:
