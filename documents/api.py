@@ -1,7 +1,7 @@
 """The JSON API of knowledge bases and documents; lumikb/api.py mounts it under /api/v1/."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from django.core.paginator import Paginator
@@ -107,9 +107,13 @@ def get_knowledge_base(request: HttpRequest, slug: str) -> Any:
 
 @router.get("knowledge-bases/{slug}/documents", response=DocumentPage)
 def list_documents(
-    request: HttpRequest, slug: str, status: str = "", q: str = "", page: int = Query(1, ge=1)
+    request: HttpRequest,
+    slug: str,
+    status: Literal["", "pending", "processing", "ready", "failed", "stuck", "deleted"] = "",
+    q: str = "",
+    page: int = Query(1, ge=1),
 ) -> Any:
-    """Newest first. `status` is pending, processing, ready, failed, stuck or deleted."""
+    """Newest first; all that are live without a `status`."""
     found = knowledge_base_for(request.user, slug).document_set.matching(status, q)
     paginator = Paginator(found.explained().select_related("knowledge_base"), PAGE_SIZE)
     shown = paginator.get_page(page)

@@ -21,14 +21,12 @@ class KnowledgeBaseForm(forms.ModelForm):
         fields = ["name", "slug"]
 
     def save_for(self, user: Any) -> KnowledgeBase:
-        """Save it with the user as its owner, as `name`, `name-2` and so on without a slug.
+        """Save it with the user as its owner; its slug is that of the form or made from the name.
 
-        The unique constraint says which are taken: by one the user cannot see, or just now by the
-        first half of a double click.
+        The unique constraint says which are taken, by one the user cannot see or just now by the
+        first half of a double click: then it is `name-2` and so on.
         """
-        if self.instance.slug:
-            return self._save(user)
-        stem = slugify(self.instance.name)[:90] or "knowledge-base"
+        stem = self.instance.slug or slugify(self.instance.name)[:90] or "knowledge-base"
         for number in range(1, MOST_NAMESAKES):
             self.instance.slug = stem if number == 1 else f"{stem}-{number}"
             try:

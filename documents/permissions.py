@@ -1,9 +1,9 @@
-"""What a user may see and change. What may not be seen does not exist: 404, never 403."""
+"""What a user may see and change. What may not be done is not there: 404, never 403."""
 
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import PermissionDenied
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from .models import Document, KnowledgeBase, Membership
@@ -25,16 +25,16 @@ def may_edit(user: Any, knowledge_base: KnowledgeBase) -> bool:
 
 
 def editable_knowledge_base(user: Any, slug: str) -> KnowledgeBase:
-    """Raises Http404, or PermissionDenied for a viewer."""
+    """Raises Http404, for a viewer too."""
     knowledge_base = knowledge_base_for(user, slug)
     if not may_edit(user, knowledge_base):
-        raise PermissionDenied
+        raise Http404
     return knowledge_base
 
 
 def editable_document(user: Any, document_id: UUID) -> Document:
-    """Raises Http404, or PermissionDenied for a viewer."""
+    """Raises Http404, for a viewer too."""
     document = document_for(user, document_id)
     if not may_edit(user, document.knowledge_base):
-        raise PermissionDenied
+        raise Http404
     return document

@@ -23,8 +23,9 @@ from django.core.files.uploadhandler import (
     SkipFile,
     TemporaryFileUploadHandler,
 )
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.template.defaultfilters import filesizeformat
+from django.utils.datastructures import MultiValueDict
 
 from . import lifecycle
 from .connections import release
@@ -48,6 +49,7 @@ TYPES = {
 }
 BLOCK_BYTES = 1024 * 1024  # the most of a file that is held in memory
 ENVELOPE_BYTES = 64 * 1024  # what multipart adds to a file: boundaries, headers, small fields
+MOST_LARGE_FILES = 4  # in one request; the page's script sends one
 
 
 @dataclass
@@ -121,6 +123,15 @@ class HashingUploadHandler(TemporaryFileUploadHandler):
     A file over `UPLOAD_MAX_BYTES` is dropped, whatever its Content-Length says, and named in
     `request.oversized_files`.
     """
+
+    def handle_raw_input(
+        self, input_data: Any, META: Any, content_length: int, *args: Any, **kwargs: Any
+    ) -> tuple[QueryDict, MultiValueDict[str, Any]] | None:
+        """A request that says it is larger than any of ours is not read at all."""
+        if content_length <= MOST_LARGE_FILES * settings.UPLOAD_MAX_BYTES + ENVELOPE_BYTES:
+            return None
+        self.request.oversized_files = ["the request"]  # type: ignore[union-attr]
+        return QueryDict(), MultiValueDict()
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         FileUploadHandler.new_file(self, *args, **kwargs)
@@ -282,6 +293,7 @@ def _discard(document: Document) -> None:
     """Delete the object of a document that lost; the reconciler sweeps what this misses."""
     try:
         default_storage.delete(document.storage_key)
+        default_storage.delete(document.storage_prefix)  # on a disk, the empty folder
     except OSError as error:
         log.warning("left an object behind: %s: %s", document.storage_key, error)
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -14,7 +13,7 @@ from documents.models import ApiToken
 from documents.uploads import Refused
 from search.api import router as search_router
 
-from .errors import RETRY_AFTER_SECONDS, error_body
+from .errors import NOT_FOUND, RETRY_AFTER_SECONDS, error_body
 
 
 class Bearer(HttpBearer):
@@ -58,12 +57,7 @@ def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
 
 @api.exception_handler(Http404)
 def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return _error(request, 404, "not_found", "There is nothing here, or you may not see it.")
-
-
-@api.exception_handler(PermissionDenied)
-def _forbidden(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
-    return _error(request, 403, "forbidden", "You may look at this, but not change it.")
+    return _error(request, 404, "not_found", NOT_FOUND)
 
 
 @api.exception_handler(ValidationError)

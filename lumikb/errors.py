@@ -11,6 +11,7 @@ from django.shortcuts import render
 from documents.connections import release
 
 RETRY_AFTER_SECONDS = "5"
+NOT_FOUND = "There is nothing here, or it is not yours to see or change."
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -20,12 +21,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler403."""
-    return _answer(request, 403, "forbidden", "You may look at this, but not change it.")
+    return _answer(request, 403, "forbidden", "You may not do this.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler404; also the answer to what the user may not see."""
-    return _answer(request, 404, "not_found", "There is nothing here, or you may not see it.")
+    return _answer(request, 404, "not_found", NOT_FOUND)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -40,7 +41,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     ):
         return bad_request(request, error)
     if isinstance(error, OperationalError | InterfaceError):
-        message = "The database does not answer just now. Nothing was changed; please try again."
+        message = "The database does not answer just now; please try again in a moment."
         response = _answer(request, 503, "service_unavailable", message)
         response["Retry-After"] = RETRY_AFTER_SECONDS
         return response

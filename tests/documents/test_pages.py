@@ -437,7 +437,7 @@ def test_what_is_not_there_is_a_page_that_says_so(path: str, page: Client) -> No
     response = page.get(path)
     assert response.status_code == 404
     assert is_whole_page(response)
-    assert b"There is nothing here, or you may not see it." in response.content
+    assert b"There is nothing here, or it is not yours to see or change." in response.content
 
 
 @pytest.mark.parametrize("query", ["q=%00", "status=%00", "q=%FF", "page=%00"])

@@ -427,7 +427,7 @@ def test_who_may_not_upload_leaves_nothing(
     anonymous = Client().post(DOCUMENTS, multipart(("notes.md", NOTES)), MULTIPART)
     assert refusal(anonymous) == (401, "unauthenticated")
     knowledge_base.membership_set.update(role="viewer")
-    assert refusal(send(client, "notes.md")) == (403, "forbidden")
+    assert refusal(send(client, "notes.md")) == (404, "not_found")
     knowledge_base.membership_set.all().delete()
     assert refusal(send(client, "notes.md")) == (404, "not_found")
     unknown = client.post(
@@ -824,3 +824,17 @@ def test_a_client_that_hangs_up_leaves_nothing(
         wire.sendall(b"%x\r\n%b\r\n" % (len(body), body) if "chunked" in framing else body)
         eventually(lambda: list(server.received.iterdir()))
     eventually(server.is_clean)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_larger_than_any_of_ours_is_not_read(
+    client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.UPLOAD_MAX_BYTES = MAX_BYTES
+    received: list[str] = []
+    monkeypatch.setattr(
+        uploads.HashingUploadHandler, "new_file", lambda self, *args: received.append("a file")
+    )
+    enormous = b"x" * (uploads.MOST_LARGE_FILES * MAX_BYTES + uploads.ENVELOPE_BYTES)
+    assert refusal(send(client, "big.md", enormous)) == (413, "file_too_large")
+    assert received == []
