@@ -99,7 +99,7 @@ function startUploads(form) {
         list.prepend(job.item); // what needs a decision is not lost among what went well
       }
     } else if (answer.status === 0) {
-      show(job, "error", "The connection was lost, so the file was not stored.", "", true);
+      show(job, "error", "The connection was lost. See whether the file is in the list before you send it again.", "", true);
     } else if (answer.status >= 500) {
       show(job, "error", "The server could not store the file just now.", "", true);
     } else if (answer.status === 413) {

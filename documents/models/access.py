@@ -43,7 +43,7 @@ class KnowledgeBase(models.Model):
 
 
 class Membership(models.Model):
-    """Who may see (viewer), change (editor) and share (owner) a knowledge base."""
+    """Who may see (viewer) and change (editor, owner) a knowledge base; the admin shares it."""
 
     class Role(models.TextChoices):
         VIEWER = "viewer"
