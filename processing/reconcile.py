@@ -14,12 +14,14 @@ from typing import Any
 from uuid import UUID
 
 from django.core.files.storage import default_storage
+from django.db import Error as DatabaseError
 from django.db import connection
-from django.db.models import Count, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from documents import lifecycle
-from documents.models import Document, ReconcileRun, Status
+from documents.models import Chunk, Document, ReconcileRun, Status
 
 from . import vectors
 from .errors import ProcessingError
@@ -68,7 +70,7 @@ def _run_check(name: str, dry_run: bool) -> Result:
             result.found += 1
             if not dry_run and mend():
                 result.mended += 1
-    except (ProcessingError, OSError) as error:
+    except (ProcessingError, OSError, DatabaseError) as error:
         result.skipped = f"cannot tell: {error}"
         log.warning("%s: %s", name, result.skipped)
     return result
@@ -90,7 +92,9 @@ def _unpurged() -> Iterator[Mend]:
 
 
 def _incomplete_index() -> Iterator[Mend]:
-    for document in _ready().annotate(row_count=Count("chunk")).iterator(PAGE):
+    rows = Chunk.objects.filter(document=OuterRef("pk")).order_by().values("document")
+    counted = Coalesce(Subquery(rows.values(count=Count("*"))), 0)
+    for document in _ready().annotate(row_count=counted).iterator(PAGE):
         if not document.row_count == document.chunk_count == vectors.count(document.pk):
             yield partial(lifecycle.requeue, document.pk, reason="its index was not complete")
 
