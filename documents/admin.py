@@ -143,7 +143,7 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):
     @admin.action(description="Requeue ALL stuck documents", permissions=["operate"])
     def requeue_all_stuck(self, request: HttpRequest, documents: Any) -> HttpResponse | None:
         stuck = Document.objects.stuck()
-        return self._confirmed(request, stuck, "requeue_all_stuck", _requeue, "requeued")
+        return self._confirmed(request, stuck, "requeue_all_stuck", lifecycle.unstick, "requeued")
 
     @admin.action(description="Delete the selected documents", permissions=["operate"])
     def delete_documents(self, request: HttpRequest, documents: Any) -> HttpResponse | None:

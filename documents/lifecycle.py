@@ -48,12 +48,12 @@ class DuplicateFilename(Exception):
 # --- Coming in ---------------------------------------------------------------------------------
 
 
-def register(document: Document, priority: int = Priority.INTERACTIVE) -> Document:
+def register(document: Document) -> Document:
     """Accept an uploaded file whose object is stored. Raises DuplicateFilename."""
     with transaction.atomic():
         _insert(document)
         _record(document.pk, "registered", by=document.uploaded_by_id)
-        _post(document.pk, Action.PROCESS, priority=priority)
+        _post(document.pk, Action.PROCESS)
     return document
 
 
@@ -96,6 +96,11 @@ def claim(document_id: UUID) -> Claim | None:
                 lease_epoch=F("lease_epoch") + 1,
                 lease_expires_at=Now() + settings.LEASE,
                 waiting_for="",
+                # An outage that nobody watched, because nobody was at work, is over.
+                postponed_since=Case(
+                    When(due_at__lt=Now() - settings.STUCK_AFTER, then=None),
+                    default=F("postponed_since"),
+                ),
                 progressed_at=Now(),
             )
         )
@@ -114,7 +119,13 @@ def renew(claims: Collection[Claim]) -> set[Claim]:
     for held in claims:
         ours |= Q(pk=held.document_id, lease_epoch=held.epoch)
     leased = Document.objects.live().filter(ours, status=Status.PROCESSING)
-    if leased.update(lease_expires_at=Now() + settings.LEASE) == len(claims):
+    with transaction.atomic():
+        # A row that is locked is being finished, or taken away; the others must not wait for it.
+        free = leased.select_for_update(skip_locked=True).values("pk")
+        renewed = Document.objects.filter(pk__in=free).update(
+            lease_expires_at=Now() + settings.LEASE
+        )
+    if renewed == len(claims):
         return set(claims)
     still = set(leased.values_list("pk", "lease_epoch"))
     return {held for held in claims if (held.document_id, held.epoch) in still}
@@ -168,7 +179,8 @@ def postpone(claim: Claim, reason: str, delay: timedelta | None = None) -> bool:
     `POSTPONE_GIVE_UP`.
     """
     too_long = _leased(claim).filter(postponed_since__lt=Now() - settings.POSTPONE_GIVE_UP)
-    if _fail(too_long, claim, "service_unavailable", f"Given up after 24 hours: {reason}"):
+    hours = settings.POSTPONE_GIVE_UP // timedelta(hours=1)
+    if _fail(too_long, claim, "service_unavailable", f"Given up after {hours} hours: {reason}"):
         return True
     return _give_back(
         _leased(claim),
@@ -178,6 +190,14 @@ def postpone(claim: Claim, reason: str, delay: timedelta | None = None) -> bool:
         _jitter(settings.POSTPONE_BACKOFF) if delay is None else delay,
         attempts=F("attempts") - 1,
         postponed_since=Coalesce("postponed_since", Now()),
+    )
+
+
+def hand_back(claim: Claim) -> bool:
+    """Back to PENDING at once with the try given back: the worker is being stopped."""
+    reason = "its worker was restarted."
+    return _give_back(
+        _leased(claim), claim, "handed_back", reason, IMMEDIATELY, attempts=F("attempts") - 1
     )
 
 
@@ -192,8 +212,9 @@ def reclaim(document: Document) -> bool:
     lost = Claim(document.pk, document.lease_epoch, document.attempts)
     abandoned = Document.objects.abandoned().filter(pk=lost.document_id, lease_epoch=lost.epoch)
     if lost.attempt >= settings.MAX_ATTEMPTS:
-        times = "once" if lost.attempt == 1 else f"{lost.attempt} times"
-        sentence = f"The worker died {times}, the last time at stage {document.stage}."
+        sentence = (
+            f"Its worker died at stage {document.stage}, in the last of {lost.attempt} tries."
+        )
         return _fail(abandoned, lost, "worker_died", sentence)
     detail = f"The worker vanished at stage {document.stage}."
     return _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY)
@@ -234,18 +255,20 @@ def requeue(document_id: UUID, by: Any = None, reason: str = "") -> bool:
         ):
             return False
         _record(document_id, "requeued", reason, by=by and by.pk)
-        _post(document_id, Action.PROCESS)
+        _post(document_id, Action.PROCESS, priority=Priority.INTERACTIVE if by else Priority.BULK)
     return True
 
 
 def unstick(document: Document, by: Any) -> bool:
-    """Get a document going that hangs: its worker vanished, or it waits for its next try."""
-    if reclaim(document):
-        _record(document.pk, "unstuck", by=by.pk)
-        return True
-    pending = Document.objects.live().filter(pk=document.pk, status=Status.PENDING)
+    """Get a document going that waits, or whose worker vanished, at once and with all its tries."""
+    vanished = Q(status=Status.PROCESSING, lease_expires_at__lt=Now())
+    hanging = Document.objects.live().filter(Q(status=Status.PENDING) | vanished, pk=document.pk)
     with transaction.atomic():
-        if not pending.update(**_due(IMMEDIATELY), waiting_for=""):
+        if not hanging.update(
+            **_NO_LEASE | _due(IMMEDIATELY) | _NOTHING_WAITED_FOR,
+            status=Status.PENDING,
+            attempts=0,
+        ):
             return False
         _record(document.pk, "unstuck", by=by.pk)
         _post(document.pk, Action.PROCESS)
@@ -271,19 +294,19 @@ def restore(document_id: UUID, by: Any) -> bool:
     deleted = Document.objects.filter(pk=document_id, purging_at=None).exclude(deleted_at=None)
     unfinished = Q(status__in=[Status.PENDING, Status.PROCESSING])
     with transaction.atomic():
-        replacements = Document.objects.live().filter(replaces=document_id, indexed_at=None)
-        for replacement_id in replacements.values_list("pk", flat=True):
-            soft_delete(replacement_id, by)
+        _drop_replacements(document_id, by)
         try:
             with transaction.atomic():  # so that the queries after a refusal still work
                 restored = deleted.update(
                     deleted_at=None,
                     status=Case(When(unfinished, then=Value(Status.PENDING)), default=F("status")),
+                    attempts=0,
                     **_due(IMMEDIATELY),
                 )
         except IntegrityError as error:
             raise _duplicate(error, Document.objects.get(pk=document_id)) from error
         if not restored:
+            transaction.set_rollback(True)  # the replacements stay
             return False
         OutboxMessage.objects.filter(document=document_id, action=Action.PURGE).delete()
         _record(document_id, "restored", by=by.pk)
@@ -364,6 +387,16 @@ def _give_back(
 
 def _mark_deleted(documents: Any) -> bool:
     return bool(documents.update(deleted_at=Now(), **_NO_LEASE))
+
+
+def _drop_replacements(document_id: UUID, by: Any) -> None:
+    """Delete what was to replace a document and was never indexed; nothing replaces it any more."""
+    replacements = Document.objects.filter(replaces=document_id, indexed_at=None)
+    for replacement in replacements.live():
+        if _mark_deleted(replacements.live().filter(pk=replacement.pk)):
+            _record(replacement.pk, "deleted", "what it replaced is back", by=by.pk)
+            _post(replacement.pk, Action.PURGE, delay=settings.PURGE_AFTER)
+    replacements.update(replaces=None)
 
 
 def _release_replaced(document_id: UUID) -> None:

@@ -12,7 +12,7 @@ from documents import lifecycle
 from documents.models import Document
 
 from . import heartbeat, pipeline
-from .errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailable
+from .errors import TOO_SLOW, LeaseLost, PermanentError, RetryableError, ServiceUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +51,9 @@ def process(document_id: str) -> None:
             log.warning("to be tried again: %s", error)
             lifecycle.retry_later(claim, error.code, error.sentence)
         except Shutdown:
-            lifecycle.postpone(claim, "its worker was restarted.", timedelta(0))
+            lifecycle.hand_back(claim)
         except TimeLimitExceeded:
-            lifecycle.retry_later(claim, "too_slow", "Processing took longer than 10 minutes.")
+            lifecycle.retry_later(claim, "too_slow", TOO_SLOW)
         except Exception:
             log.exception("an error that nobody foresaw")
             sentence = (

@@ -5,6 +5,8 @@ else catches vendor exceptions. Every error for the uploader carries a stable `c
 `sentence` without jargon; tracebacks go to the log.
 """
 
+TOO_SLOW = "This document takes too long to process; split it and upload the parts."
+
 
 class ProcessingError(Exception):
     """The root of everything below; never raised itself."""
@@ -18,16 +20,11 @@ class _DocumentError(ProcessingError):
 
 
 class PermanentError(_DocumentError):
-    """This document can never be processed as it is: no further try.
-
-    Codes in use: `encrypted`, `corrupt`, `no_text`, `too_large`, `unsupported_type`.
-    """
+    """This document can never be processed as it is: no further try."""
 
 
 class RetryableError(_DocumentError):
-    """Another try may help; this one counts. Codes in use by parsing: `parser_died`,
-    `parser_timeout`.
-    """
+    """Another try may help; this one counts."""
 
 
 class ServiceUnavailable(ProcessingError):

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.db import Error as DatabaseError
 
 from documents import lifecycle
 from documents.connections import release
 from documents.lifecycle import Claim
 from documents.models import Heartbeat
 
-from .errors import LeaseLost, RetryableError
+from .errors import TOO_SLOW, LeaseLost, RetryableError
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class Lease:
         if self.lost or now - self.renewed > settings.LEASE.total_seconds():
             raise LeaseLost
         if now - self.began > settings.SOFT_TIME_LIMIT.total_seconds():
-            raise RetryableError("too_slow", "Processing took longer than 9 minutes.")
+            raise RetryableError("too_slow", TOO_SLOW)
 
     def progress(self, stage: str, count: int = 0, total: int = 0) -> None:
         """Check, and say how far the work is; holds no connection afterwards. Raises as check()."""
@@ -85,9 +84,10 @@ def run(stop: threading.Event) -> None:
     while True:
         try:
             beat()
-        except DatabaseError as error:
-            log.warning("cannot renew the leases: %s", error)
-        release()
+            release()
+        except Exception:  # without this thread every longer document would lose its lease
+            log.exception("cannot renew the leases just now")
+            release()
         if any(time.monotonic() - lease.began > deadline for lease in list(_leases.values())):
             log.critical("a thread is beyond its time limit; ending this process")
             os._exit(70)

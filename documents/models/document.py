@@ -90,7 +90,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         )
 
     def explained(self) -> Self:
-        """Annotates what `Document.explain()` needs: the queue ahead and the worker's last sign."""
+        """Annotates what `Document.explain()` needs to know of other rows."""
         ahead = (
             Document.objects.due()
             .filter(due_at__lt=OuterRef("due_at"))
@@ -101,6 +101,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         return self.annotate(
             ahead_count=Coalesce(Subquery(ahead), 0),
             worker_seen_at=Subquery(workers.values("seen_at")),
+            is_awaiting_replacement=self._awaits_replacement(),
         )
 
     @staticmethod
@@ -224,6 +225,10 @@ class Document(models.Model):
         if self.purged_at:
             return f"Deleted for good on {_clock(self.purged_at)}."
         if self.deleted_at:
+            if not hasattr(self, "is_awaiting_replacement"):
+                return Document.objects.explained().get(pk=self.pk).explain()
+            if self.is_awaiting_replacement:
+                return f"Replaced at {_clock(self.deleted_at)}; found until the new one is ready."
             return (
                 f"Deleted at {_clock(self.deleted_at)}; it can be restored until its content is "
                 f"removed, from {_clock(self.deleted_at + settings.PURGE_AFTER)} on."

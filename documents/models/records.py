@@ -60,7 +60,6 @@ class Heartbeat(models.Model):
 
     class Kind(models.TextChoices):
         WORKER = "worker"
-        RELAY = "relay"
 
     kind = models.CharField(max_length=10, choices=Kind, primary_key=True)
     seen_at = models.DateTimeField()

@@ -264,7 +264,7 @@ def test_a_document_that_kills_three_workers_fails_and_says_so(pending: Document
         assert lifecycle.reclaim(let_lease_expire(pending))
     pending.refresh_from_db()
     assert (pending.status, pending.failure_code) == ("failed", "worker_died")
-    assert pending.explain() == "The worker died 3 times, the last time at stage parse."
+    assert pending.explain() == "Its worker died at stage parse, in the last of 3 tries."
     assert lifecycle.claim(pending.pk) is None
 
 
@@ -335,6 +335,43 @@ def test_unstick_makes_a_waiting_document_due(
     assert lifecycle.claim(pending.pk) is None
     assert lifecycle.unstick(pending, editor)
     assert lifecycle.claim(pending.pk)
+
+
+def test_unstick_gives_a_document_at_its_last_try_all_its_tries_again(
+    pending: Document, editor: User
+) -> None:
+    Document.objects.filter(pk=pending.pk).update(attempts=2)
+    assert lifecycle.claim(pending.pk) == Claim(pending.pk, epoch=1, attempt=3)
+    assert lifecycle.unstick(let_lease_expire(pending), editor)
+    assert lifecycle.claim(pending.pk) == Claim(pending.pk, epoch=2, attempt=1)
+
+
+def test_a_restart_of_the_worker_is_no_outage(pending: Document, claimed: Claim) -> None:
+    assert lifecycle.hand_back(claimed)
+    pending.refresh_from_db()
+    assert (pending.status, pending.attempts, pending.postponed_since) == ("pending", 0, None)
+    assert lifecycle.claim(pending.pk)
+
+
+def test_a_time_in_which_nobody_tried_is_no_outage(pending: Document, claimed: Claim) -> None:
+    lifecycle.postpone(claimed, "the vector database is away.")
+    Document.objects.update(
+        postponed_since=Now() - timedelta(days=3), due_at=Now() - timedelta(days=2)
+    )
+    again = lifecycle.claim(pending.pk)
+    assert again
+    assert lifecycle.postpone(again, "the vector database is away.")
+    pending.refresh_from_db()
+    assert pending.status == Status.PENDING
+
+
+def test_what_people_upload_goes_before_what_is_mended(
+    pending: Document, claimed: Claim, editor: User
+) -> None:
+    lifecycle.succeed(claimed, chunks(pending))
+    OutboxMessage.objects.all().delete()
+    lifecycle.requeue(pending.pk, reason="its index was not complete")
+    assert OutboxMessage.objects.get().priority == OutboxMessage.Priority.BULK
 
 
 # --- delete, restore, replace, purge ------------------------------------------------------------
@@ -449,6 +486,36 @@ def test_a_replaced_document_comes_back_when_its_replacement_failed(
     assert replaced.deleted_at
     assert outbox(pending) == []
     assert list(Document.objects.searchable()) == [pending]
+
+
+def test_what_was_restored_is_replaced_by_nothing_any_more(
+    pending: Document, replaced: Document, editor: User
+) -> None:
+    claim = lifecycle.claim(replaced.pk)
+    assert claim
+    lifecycle.fail(claim, "corrupt", "It is damaged.")
+    lifecycle.restore(pending.pk, editor)
+    lifecycle.soft_delete(pending.pk, editor)
+    lifecycle.restore(replaced.pk, editor)
+    assert not Document.objects.searchable().exists(), "it was deleted for good"
+
+
+def test_restoring_what_is_not_deleted_deletes_no_replacement(
+    pending: Document, replaced: Document, editor: User
+) -> None:
+    Document.objects.filter(pk=replaced.pk).update(filename="other.md")
+    lifecycle.restore(pending.pk, editor)
+    Document.objects.filter(pk=replaced.pk).update(deleted_at=None, replaces=pending)
+    assert not lifecycle.restore(pending.pk, editor)
+    replaced.refresh_from_db()
+    assert replaced.deleted_at is None
+
+
+def test_a_replaced_document_says_that_it_is_still_found(
+    pending: Document, replaced: Document
+) -> None:
+    pending.refresh_from_db()
+    assert "found until the new one is ready" in pending.explain()
 
 
 def test_deleting_the_replacement_lets_go_of_the_old_one_too(

@@ -297,7 +297,7 @@ DO: dict[str, Callable[[Scene], Any]] = {
     "replace": lambda s: lifecycle.replace(s.document, new_version(s.document)),
     "begin_purge": lambda s: lifecycle.begin_purge(s.pk),
 }
-WRITES_OF_A_WORKER = ["renew", "progress", "succeed", "fail", "retry_later", "postpone"]
+WRITES_OF_A_WORKER = ["progress", "succeed", "fail", "retry_later", "postpone"]
 RACES = [
     ("pending", "claim", "claim"),
     ("pending", "soft_delete", "claim"),
@@ -305,6 +305,7 @@ RACES = [
     *[("abandoned", "reclaim", write) for write in WRITES_OF_A_WORKER],
     *[("processing", "soft_delete", write) for write in WRITES_OF_A_WORKER],
     *[("abandoned", write, "reclaim") for write in WRITES_OF_A_WORKER if write != "progress"],
+    ("abandoned", "renew", "reclaim"),
     ("abandoned", "reclaim", "reclaim"),
     ("abandoned", "soft_delete", "reclaim"),
     ("processing", "succeed", "fail"),
@@ -399,7 +400,21 @@ def test_an_old_version_and_the_new_one_are_never_both_live(
     if is_restored_first:
         assert race(restore, succeed) == (True, False)
     else:
-        assert race(succeed, restore) == (True, True)
-    assert list(Document.objects.live()) == [scene.document]
-    assert list(Document.objects.searchable()) == [scene.document]
-    assert not OutboxMessage.objects.filter(document=scene.document, action="purge").exists()
+        with pytest.raises(lifecycle.DuplicateFilename):
+            race(succeed, restore)
+    winner = scene.document if is_restored_first else new
+    assert list(Document.objects.live()) == [winner]
+    assert list(Document.objects.searchable()) == [winner]
+    assert not OutboxMessage.objects.filter(document=winner, action="purge").exists()
+
+
+def test_a_lock_on_one_document_keeps_no_other_from_being_renewed(
+    scene: Scene, make_document: MakeDocument
+) -> None:
+    other = make_document("other.md")
+    claim = lifecycle.claim(other.pk)
+    assert claim
+    Document.objects.update(lease_expires_at=Now() - LONG_AGO)
+    with uncommitted(lambda: DO["progress"](scene)):
+        assert lifecycle.renew([scene.claim, claim]) == {scene.claim, claim}
+    assert list(Document.objects.abandoned()) == [scene.document]

@@ -20,7 +20,13 @@ from documents import lifecycle
 from documents.models import Document, OutboxMessage
 from documents.models import Heartbeat as Seen
 from processing import actors, heartbeat, middleware, pipeline, vectors
-from processing.errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailable
+from processing.errors import (
+    TOO_SLOW,
+    LeaseLost,
+    PermanentError,
+    RetryableError,
+    ServiceUnavailable,
+)
 from tests.conftest import process
 
 from .stubs import failing, qdrant_at, qdrant_stub, refused_url
@@ -87,7 +93,7 @@ def test_a_permanent_error_fails_at_the_first_try(
     ("error", "sentence"),
     [
         (RetryableError("parser_died", "The parser died."), "The parser died."),
-        (TimeLimitExceeded(), "Processing took longer than 10 minutes."),
+        (TimeLimitExceeded(), TOO_SLOW),
         (
             ZeroDivisionError("secret detail"),
             "Something went wrong here while processing it; it is logged for the operator.",
@@ -387,7 +393,7 @@ def test_a_worker_that_is_stopped_gives_its_document_back_uncharged(
     worker.stop()
     document.refresh_from_db()
     assert (document.status, document.attempts) == ("pending", 0)
-    assert kinds(document)[-1] == "postponed"
+    assert kinds(document)[-1] == "handed_back"
 
 
 def test_a_document_over_the_hard_limit_is_interrupted_and_tried_again(
@@ -406,7 +412,7 @@ def test_a_document_over_the_hard_limit_is_interrupted_and_tried_again(
     message = actors.process.message_with_options(args=[str(document.pk)], time_limit=200)
     broker.enqueue(message)
     eventually(lambda: kinds(document)[-1] == "retried")
-    assert "longer than 10 minutes" in Document.objects.get().waiting_for
+    assert Document.objects.get().waiting_for == TOO_SLOW
 
 
 def all_connections_are_in_the_pool() -> bool:
