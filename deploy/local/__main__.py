@@ -20,14 +20,14 @@ def main() -> int:
     console = Console(sys.stdout)
     try:
         host, port = address()
-        with locked(home):
+        # The supervisor first ends what a killed one left, which may still hold the port.
+        with locked(home), Supervisor(home, console) as supervisor:
             if problem := listen_problem(host, port):
                 raise CannotStart(
                     f"LumiKB cannot listen on {host}, port {port}: {problem}. Choose another PORT."
                 )
-            with Supervisor(home, console) as supervisor:
-                obey_signals(supervisor, console)
-                run(supervisor, home, host, port, console)
+            obey_signals(supervisor, console)
+            run(supervisor, home, host, port, console)
     except Interrupted:
         console.plain("LumiKB has stopped.")
     except CannotStart as error:

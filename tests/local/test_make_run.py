@@ -144,7 +144,7 @@ def test_a_busy_port_is_refused_before_anything_is_started(start, home):
         f"LumiKB cannot listen on 127.0.0.1, port {port}: Address already in use. "
         "Choose another PORT.\n"
     )
-    assert not (home / "pids.json").exists()
+    assert not (home / "postgres").exists()
 
 
 @pytest.mark.parametrize("port", ["http", "0", "65536", "-1"])
