@@ -10,7 +10,7 @@ from ninja import File, ModelSchema, Query, Router, Schema
 from ninja.files import UploadedFile
 from ninja.responses import Status as Reply
 
-from . import lifecycle, uploads
+from . import lifecycle, refusals, uploads
 from .downloads import original
 from .forms import KnowledgeBaseForm
 from .models import Document, DocumentEvent, KnowledgeBase
@@ -91,7 +91,7 @@ def create_knowledge_base(request: HttpRequest, data: KnowledgeBaseIn) -> Any:
     """Its owner is the caller. Without a slug, one is made from the name."""
     form = KnowledgeBaseForm(data.dict())
     if not form.is_valid():
-        raise uploads.Refused(
+        raise refusals.Refused(
             "invalid_knowledge_base",
             "A knowledge base needs a name, and a slug that no other has.",
             400,
@@ -162,7 +162,7 @@ def requeue_document(request: HttpRequest, document_id: UUID) -> Any:
     """Process a READY or FAILED document anew."""
     document = editable_document(request.user, document_id)
     if not lifecycle.requeue(document.pk, request.user):
-        raise uploads.Refused(
+        raise refusals.Refused(
             "not_requeueable", "Only a ready or failed document can be requeued.", 409
         )
     return Reply(202, document_for(request.user, document_id))
@@ -175,9 +175,9 @@ def restore_document(request: HttpRequest, document_id: UUID) -> Any:
     try:
         restored = lifecycle.restore(document.pk, request.user)
     except lifecycle.DuplicateFilename as error:
-        raise uploads.duplicate_filename(error, document.filename) from error
+        raise refusals.duplicate_filename(error, document.filename) from error
     if not restored:
-        raise uploads.Refused("not_deleted", "Only a deleted document can be restored.", 409)
+        raise refusals.Refused("not_deleted", "Only a deleted document can be restored.", 409)
     return document_for(request.user, document_id)
 
 

@@ -5,7 +5,7 @@ from django.http import FileResponse, HttpResponseBase
 
 from .connections import release
 from .models import Document
-from .uploads import Refused, storage_unavailable
+from .refusals import Refused, storage_unavailable
 
 
 def original(document: Document) -> HttpResponseBase:

@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from . import lifecycle, uploads
+from . import filetypes, lifecycle, refusals, uploads
 from .downloads import original
 from .forms import KnowledgeBaseForm
 from .models import Document, KnowledgeBase, Status
@@ -61,7 +61,7 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
         "statuses": Status.choices,
         "in_progress": any(not document.is_finished for document in page),
         "may_edit": may_edit(request.user, knowledge_base),
-        "accepted": ",".join(uploads.TYPES),
+        "accepted": ",".join(filetypes.TYPES),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
     }
     template = "documents/_table.html" if request.htmx else "documents/documents.html"  # type: ignore[attr-defined]
@@ -74,9 +74,9 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
     """Take the files of the form's field `file`, each for itself; one refused hinders no other."""
     knowledge_base = editable_knowledge_base(request.user, slug)
     files = request.FILES.getlist("file")  # reads the body: only now it is known what is too large
-    results: list[Document | uploads.Refused] = []
+    results: list[Document | refusals.Refused] = []
     for name in getattr(request, "oversized_files", []):
-        too_large = uploads.file_too_large()
+        too_large = refusals.file_too_large()
         too_large.details["filename"] = name
         results.append(too_large)
     for file in files:
@@ -84,11 +84,11 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
             results.append(
                 uploads.accept(cast(uploads.ReceivedFile, file), knowledge_base, request.user)
             )
-        except uploads.Refused as refused:
+        except refusals.Refused as refused:
             refused.details.setdefault("filename", file.name)
             results.append(refused)
     if not results:
-        results.append(uploads.invalid_filename("Choose a file first."))
+        results.append(refusals.invalid_filename("Choose a file first."))
     if request.htmx:  # type: ignore[attr-defined]
         context = {"results": results, "knowledge_base": knowledge_base}
         return render(request, "documents/_upload_results.html", context, status=_worst(results))
@@ -123,7 +123,7 @@ def content(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     shown = document_for(request.user, document_id)
     try:
         return original(shown)
-    except uploads.Refused as refused:
+    except refusals.Refused as refused:
         context = {"status": refused.status, "message": str(refused)}
         return render(request, "error.html", context, status=refused.status)
 
@@ -153,7 +153,7 @@ def replace(request: HttpRequest, document_id: UUID) -> HttpResponse:
     old = editable_document(request.user, document_id)
     try:
         new = uploads.replace(uploads.file_from(request), old, request.user)
-    except uploads.Refused as refused:
+    except refusals.Refused as refused:
         messages.error(request, str(refused))
         return redirect(old)
     messages.success(request, f"{old.filename} stays searchable until the new file is ready.")
@@ -170,9 +170,9 @@ def _act(
         else:
             messages.info(request, f"{target.filename} has changed meanwhile; nothing was done.")
     except lifecycle.DuplicateFilename as error:
-        messages.error(request, str(uploads.duplicate_filename(error, target.filename)))
+        messages.error(request, str(refusals.duplicate_filename(error, target.filename)))
     return redirect(target)
 
 
-def _worst(results: list[Document | uploads.Refused]) -> int:
-    return max(r.status if isinstance(r, uploads.Refused) else 201 for r in results)
+def _worst(results: list[Document | refusals.Refused]) -> int:
+    return max(r.status if isinstance(r, refusals.Refused) else 201 for r in results)

@@ -10,7 +10,7 @@ from ninja.security import HttpBearer, SessionAuth
 from documents.api import router as documents_router
 from documents.connections import release
 from documents.models import ApiToken
-from documents.uploads import Refused
+from documents.refusals import Refused
 from search.api import router as search_router
 
 from .errors import NOT_FOUND, RETRY_AFTER_SECONDS, error_body

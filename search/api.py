@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest
 from ninja import Field, Router, Schema
 
 from documents.models import KnowledgeBase
-from documents.uploads import Refused
+from documents.refusals import Refused
 from processing.errors import ProcessingError
 
 from .query import MAX_LIMIT, search

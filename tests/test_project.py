@@ -3,7 +3,7 @@
 import pytest
 from django.core.management import call_command
 
-from documents import uploads
+from documents import filetypes
 from processing.parsing.formats import READERS
 
 
@@ -18,4 +18,4 @@ def test_django_finds_nothing_wrong() -> None:
 
 
 def test_every_type_that_is_accepted_can_be_parsed() -> None:
-    assert set(uploads.TYPES.values()) == set(READERS)
+    assert set(filetypes.TYPES.values()) == set(READERS)

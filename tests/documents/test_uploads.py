@@ -26,7 +26,7 @@ from django.db import connection
 from django.test import Client
 
 from deploy.local.servers import free_ports, http_answers
-from documents import uploads
+from documents import filetypes, refusals, uploads
 from documents.models import ApiToken, Document, DocumentEvent, KnowledgeBase, OutboxMessage
 from tests.processing import files
 
@@ -192,14 +192,14 @@ def test_a_name_of_which_nothing_is_left_is_refused(name: str, client: Client) -
 
 @pytest.mark.parametrize("name", ["", ".", "..", " . . ", "\x1f", "\ud800", "\ue000", "a/.."])
 def test_the_cleaning_does_not_rely_on_djangos(name: str) -> None:
-    with pytest.raises(uploads.Refused, match="no usable name"):
-        uploads.clean_filename(name)
+    with pytest.raises(refusals.Refused, match="no usable name"):
+        filetypes.clean_filename(name)
 
 
 @pytest.mark.parametrize("length", [251, 252, 253, 1000, 1_000_000])
 def test_a_clean_name_is_never_longer_than_the_column(length: int) -> None:
     for letter in ("x", "u\u0308", "\ufb01"):
-        name = uploads.clean_filename(letter * length + ".md")
+        name = filetypes.clean_filename(letter * length + ".md")
         assert len(name) <= 255
         assert name.endswith(".md")
         assert name == unicodedata.normalize("NFC", name)
@@ -225,24 +225,24 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("content_type", files.samples())
-@pytest.mark.parametrize("extension", uploads.TYPES)
+@pytest.mark.parametrize("extension", filetypes.TYPES)
 def test_name_and_content_must_agree(extension: str, content_type: str) -> None:
     _, content = files.samples()[content_type]
-    named = uploads.TYPES[extension]
+    named = filetypes.TYPES[extension]
     agree = named == content_type or named[:5] == content_type[:5] == "text/"
     if agree:
-        assert uploads.detect_type(f"a{extension}", io.BytesIO(content)) == named
+        assert filetypes.detect_type(f"a{extension}", io.BytesIO(content)) == named
     else:
-        with pytest.raises(uploads.Refused) as caught:
-            uploads.detect_type(f"a{extension}", io.BytesIO(content))
+        with pytest.raises(refusals.Refused) as caught:
+            filetypes.detect_type(f"a{extension}", io.BytesIO(content))
         assert caught.value.code == "unsupported_type"
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-@pytest.mark.parametrize("extension", uploads.TYPES)
+@pytest.mark.parametrize("extension", filetypes.TYPES)
 def test_no_name_makes_us_take_what_we_cannot_read(extension: str, kind: str) -> None:
-    with pytest.raises(uploads.Refused, match="not what the name says"):
-        uploads.detect_type(f"a{extension}", io.BytesIO(OTHERS[kind]))
+    with pytest.raises(refusals.Refused, match="not what the name says"):
+        filetypes.detect_type(f"a{extension}", io.BytesIO(OTHERS[kind]))
 
 
 @pytest.mark.django_db
@@ -274,7 +274,7 @@ def test_what_we_cannot_read_is_refused_with_a_list_of_what_we_can(
 
 @pytest.mark.parametrize("name", ["a.docx", "a.pptx", "a.xlsx"])
 def test_an_office_file_with_a_password_is_taken_to_be_told_why_it_fails(name: str) -> None:
-    assert uploads.detect_type(name, io.BytesIO(files.encrypted_office()))
+    assert filetypes.detect_type(name, io.BytesIO(files.encrypted_office()))
 
 
 @pytest.mark.parametrize(
@@ -291,12 +291,12 @@ def test_an_office_file_with_a_password_is_taken_to_be_told_why_it_fails(name: s
     ],
 )
 def test_a_text_is_taken_in_any_encoding(text: bytes) -> None:
-    assert uploads.detect_type("a.txt", io.BytesIO(text)) == "text/plain"
+    assert filetypes.detect_type("a.txt", io.BytesIO(text)) == "text/plain"
 
 
 def test_a_damaged_archive_is_left_to_the_parser_that_says_so() -> None:
     _, content = files.samples()[files.DOCX]
-    assert uploads.detect_type("a.docx", io.BytesIO(content[:-100])) == files.DOCX
+    assert filetypes.detect_type("a.docx", io.BytesIO(content[:-100])) == files.DOCX
 
 
 class Watched(io.BytesIO):
@@ -317,7 +317,7 @@ def test_an_archive_that_lists_a_million_members_is_not_read_through() -> None:
     directory = member * 100_000
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, len(directory), 30, 0)
     file = Watched(b"PK\3\4" + bytes(26) + directory + end)
-    assert uploads.detect_type("a.docx", file) == files.DOCX
+    assert filetypes.detect_type("a.docx", file) == files.DOCX
     assert file.total < 1.2 * 2**20
 
 
@@ -327,10 +327,10 @@ def test_an_old_office_file_is_never_whole_in_memory(is_encrypted: bool) -> None
     says_so = "EncryptedPackage".encode("utf-16-le") if is_encrypted else b""
     file = Watched(OLE + bytes(2**20 - 20) + says_so + bytes(3 * 2**20))
     if is_encrypted:
-        assert uploads.detect_type("a.docx", file) == files.DOCX
+        assert filetypes.detect_type("a.docx", file) == files.DOCX
     else:
-        with pytest.raises(uploads.Refused):
-            uploads.detect_type("a.docx", file)
+        with pytest.raises(refusals.Refused):
+            filetypes.detect_type("a.docx", file)
     assert file.largest <= 2**20
 
 
