@@ -122,9 +122,7 @@ def renew(claims: Collection[Claim]) -> set[Claim]:
     with transaction.atomic():
         # A row that is locked is being finished, or taken away; the others must not wait for it.
         free = leased.select_for_update(skip_locked=True).values("pk")
-        renewed = Document.objects.filter(pk__in=free).update(
-            lease_expires_at=Now() + settings.LEASE
-        )
+        renewed = leased.filter(pk__in=free).update(lease_expires_at=Now() + settings.LEASE)
     if renewed == len(claims):
         return set(claims)
     still = set(leased.values_list("pk", "lease_epoch"))
