@@ -23,6 +23,7 @@ from django.utils.datastructures import MultiValueDict
 
 from . import lifecycle
 from .connections import release
+from .failpoints import failpoint
 from .filetypes import clean_filename, detect_type
 from .models import Document, KnowledgeBase
 from .refusals import (
@@ -124,10 +125,12 @@ def accept(file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any) -> Docume
         raise duplicate_filename(lifecycle.DuplicateFilename(existing), filename)
     document = _store(file, knowledge_base.pk, filename, content_type, by)
     try:
-        return lifecycle.register(document)
+        lifecycle.register(document)
     except lifecycle.DuplicateFilename as error:
         _discard(document)
         raise duplicate_filename(error, filename) from error
+    failpoint("upload.registered")
+    return document
 
 
 def replace(file: ReceivedFile, old: Document, by: Any) -> Document:
@@ -176,6 +179,7 @@ def _store(
     except OSError as error:  # what Django's file storage and ours for S3 raise
         log.warning("cannot store an upload: %s", error)
         raise storage_unavailable() from error
+    failpoint("upload.stored")
     return document
 
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from dramatiq.middleware import Shutdown, TimeLimitExceeded
 
 from documents import lifecycle
+from documents.failpoints import failpoint
 from documents.models import Document
 
 from . import heartbeat, pipeline
@@ -35,6 +36,7 @@ def process(document_id: str) -> None:
     claim = lifecycle.claim(UUID(document_id))
     if claim is None:
         return
+    failpoint("worker.claimed")
     with heartbeat.hold(claim) as lease:
         try:
             pipeline.run(lease)
@@ -75,9 +77,11 @@ def purge(document_id: str) -> None:
     document = Document.objects.filter(pk=document_id).first()
     if document is None or not lifecycle.begin_purge(document.pk):
         return
+    failpoint("purge.begun")
     try:
         pipeline.purge(document)
     except ServiceUnavailable as error:
         log.warning("not purged yet: %s", error)
     else:
         lifecycle.finish_purge(document.pk)
+        failpoint("purge.finished")

@@ -16,6 +16,7 @@ from django.core.files.storage import default_storage
 
 from documents import lifecycle
 from documents.connections import release
+from documents.failpoints import failpoint
 from documents.models import Chunk, Document, Stage
 
 from . import chunking, embeddings, parsing, terms, vectors
@@ -33,6 +34,7 @@ def run(lease: Lease) -> None:
     with TemporaryDirectory(prefix="lumikb-") as folder:
         path = Path(folder, "original")
         _fetch(document, path)
+        failpoint("worker.fetched")
         lease.progress(Stage.PARSE)
         parsed = parsing.parse(
             path,
@@ -40,22 +42,28 @@ def run(lease: Lease) -> None:
             timeout=settings.PARSE_TIMEOUT,
             memory_bytes=settings.PARSE_MEMORY_BYTES,
         )
+    failpoint("worker.parsed")
     lease.check()
     _store_text(document.text_key(claim.epoch), parsed.text)
+    failpoint("worker.text_stored")
     chunks = _chunks(document, parsed)
     for done, batch in _embedding_batches(chunks):
         lease.progress(Stage.EMBED, done, len(chunks))
         _index(document, batch)
+        failpoint("worker.batch_indexed")
     lease.progress(Stage.INDEX, len(chunks), len(chunks))
     vectors.trim(document.pk, keep=len(chunks))
+    failpoint("worker.trimmed")
     if (count := vectors.count(document.pk)) != len(chunks):
         raise RetryableError(
             "index_incomplete", f"The index has {count} of {len(chunks)} passages."
         )
+    failpoint("worker.counted")
     lease.check()
     if not lifecycle.succeed(claim, chunks):
         raise LeaseLost
     release()
+    failpoint("worker.succeeded")
     if claim.epoch > 1:
         _delete_earlier_texts(document, claim.epoch)
 
@@ -67,6 +75,7 @@ def purge(document: Document) -> None:
     """
     release()
     vectors.delete(document.pk)
+    failpoint("purge.vectors_deleted")
     with _storage():
         try:
             _, names = default_storage.listdir(document.storage_prefix)
@@ -74,6 +83,7 @@ def purge(document: Document) -> None:
             names = []
         for name in names:
             default_storage.delete(f"{document.storage_prefix}/{name}")
+            failpoint("purge.object_deleted")
         default_storage.delete(document.storage_prefix)  # on a disk, the empty folder
 
 
@@ -132,6 +142,7 @@ def _index(document: Document, chunks: Sequence[Chunk]) -> None:
         vectors.Point(chunk.pk, chunk.position, dense, terms.passage_weights(text))
         for chunk, text, dense in zip(chunks, texts, embeddings.embed(texts), strict=True)
     ]
+    failpoint("worker.batch_embedded")
     vectors.upsert(document.knowledge_base_id, document.pk, points)
 
 

@@ -19,6 +19,7 @@ from django.db.models.functions import Now, RowNumber
 
 from documents import lifecycle
 from documents.connections import release
+from documents.failpoints import failpoint
 from documents.models import Document, OutboxMessage
 
 from . import actors
@@ -42,10 +43,13 @@ def post_due() -> int:
         return 0
     with transaction.atomic():
         messages = _take_due(room)
+        failpoint("relay.taken")
         for message in messages:
             ACTORS[OutboxMessage.Action(message.action)].send(str(message.document_id))
         if messages:
+            failpoint("relay.posted")
             OutboxMessage.objects.filter(pk__in=[message.pk for message in messages]).delete()
+            failpoint("relay.deleted")
     return len(messages)
 
 
@@ -54,6 +58,7 @@ def heal() -> None:
     if _postgres_just_started():
         return  # nobody could renew a lease while it was away
     for document in Document.objects.abandoned()[:HEAL_LIMIT]:
+        failpoint("relay.reclaiming")
         if lifecycle.reclaim(document):
             log.warning("reclaimed %s from a worker that vanished", document.pk)
     for document in Document.objects.unposted()[:HEAL_LIMIT]:

@@ -13,6 +13,12 @@ from deploy.local.servers import embedded_servers
 _servers = ExitStack()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="the long tests at full size: hours, not minutes"
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests() -> Iterator[None]:
     """A wrapper, because pytest-django reads the settings in this same hook."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from shlex import quote
 
-from deploy.local.application import APPLICATION, application, endpoint, manage, visible
+from deploy.local.application import application, endpoint, manage, visible
 from deploy.local.console import Console
 from deploy.local.home import CannotStart, locked, write_private
 from deploy.local.process import REPOSITORY
@@ -72,7 +72,7 @@ def run(supervisor: Supervisor, home: Path, host: str, port: int, console: Conso
         while True:
             supervisor.pause()
     finally:
-        supervisor.stop(*APPLICATION)  # before their servers
+        supervisor.stop(*(name for name in supervisor.names() if name not in SERVERS))
 
 
 def first_run(supervisor: Supervisor, home: Path, env: dict[str, str], console: Console) -> str:

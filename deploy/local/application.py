@@ -1,17 +1,17 @@
 """The application's own processes, as `make run` starts them."""
 
+import os
 import sys
 
 from deploy.local.process import Program
 from deploy.local.servers import http_answers
 
-APPLICATION = ("web", "worker", "relay", "reconcile")
 WORKER_THREADS = 4
 STOP_SECONDS = 25.0  # so long, what runs may be finished
 
 
 def application(env: dict[str, str], host: str, port: int) -> list[Program]:
-    """The programs named in APPLICATION, the web first."""
+    """The web first, then WORKERS workers and RELAYS relays (by default 1), and reconcile."""
 
     def pool(size: int) -> dict[str, str]:
         """Few connections for those who need few; the setting's default is the web's."""
@@ -19,8 +19,8 @@ def application(env: dict[str, str], host: str, port: int) -> list[Program]:
 
     return [
         web(env, host, port),
-        worker(pool(4)),
-        manage("relay", pool(2), "relay"),
+        *(worker(pool(4), name) for name in _names("worker", "WORKERS")),
+        *(manage(name, pool(2), "relay") for name in _names("relay", "RELAYS")),
         manage("reconcile", pool(2), "reconcile", "--every", "300"),
     ]
 
@@ -39,7 +39,7 @@ def web(env: dict[str, str], host: str, port: int) -> Program:
     )
 
 
-def worker(env: dict[str, str]) -> Program:
+def worker(env: dict[str, str], name: str = "worker") -> Program:
     """Dramatiq itself, not `rundramatiq`.
 
     That command would load all of Django to list the one module with actors: 2.3 s of a core before
@@ -59,11 +59,17 @@ def worker(env: dict[str, str]) -> Program:
         *("--worker-fork-timeout", "1000"),
         *("--worker-shutdown-timeout", f"{1000 * (STOP_SECONDS - 2):.0f}"),
     ]
-    return Program("worker", argv, env | settings, stop_seconds=STOP_SECONDS)
+    return Program(name, argv, settings | env, stop_seconds=STOP_SECONDS)
 
 
 def manage(name: str, env: dict[str, str], *command: str, private: bool = False) -> Program:
     return Program(name, [sys.executable, "manage.py", *command], env, private=private)
+
+
+def _names(name: str, variable: str) -> list[str]:
+    """`worker`, `worker-2`, ...: so many as the variable says."""
+    count = int(os.environ.get(variable) or "1")
+    return [name, *(f"{name}-{number}" for number in range(2, count + 1))]
 
 
 def visible(host: str) -> str:

@@ -49,6 +49,10 @@ class Supervisor:
             self._processes[program.name] = Process(program, self._home, self._console)
         self._write_pids()
 
+    def names(self) -> list[str]:
+        """The programs that it looks after."""
+        return list(self._processes)
+
     def tend(self) -> None:
         """Look once at every process; restart the dead ones whose time has come."""
         for process in self._processes.values():
