@@ -282,6 +282,30 @@ def test_filters_of_every_kind_select_what_they_say(client):
     assert count(client) == 4
 
 
+def test_a_facet_counts_the_points_of_each_value(client):
+    def facet(*documents, limit=10):
+        filter = m.Filter(must=[where("document", *documents)]) if documents else None
+        response = client.facet("docs", "document", filter, limit=limit, exact=True)
+        return {hit.value: hit.count for hit in response.hits}
+
+    assert facet() == {"d1": 2, "d2": 1, "d3": 1}
+    assert facet("d1", "d3", "nobody") == {"d1": 2, "d3": 1}
+    assert facet(limit=1) == {"d1": 2}
+    assert facet("nobody") == {}
+    with refused(404, "Collection `nope` doesn"):
+        client.facet("nope", "document")
+    with refused(400, "limit"):
+        client.facet("docs", "document", limit=0)
+    with refused(400):
+        client.facet("docs", "n")  # as a server: it needs the key's index
+
+
+def test_an_index_made_late_knows_the_points_that_were_there(client):
+    client.create_payload_index("docs", "n", m.PayloadSchemaType.INTEGER)
+    assert client.get_collection("docs").payload_schema["n"].points == 4
+    assert {hit.value for hit in client.facet("docs", "n", exact=True).hits} == {1, 2, 3, 4}
+
+
 def test_scrolling_visits_every_point_once(client):
     seen, offset = [], None
     while True:
@@ -401,7 +425,7 @@ def test_only_the_right_key_opens_the_door(server):
 
 
 def test_what_the_server_does_not_know_is_404_and_a_giant_body_413(server):
-    assert server.send("POST", "/collections/docs/facet")[0] == 404
+    assert server.send("POST", "/collections/docs/snapshots")[0] == 404
     headers = {"api-key": KEY, "Content-Length": str(10**9)}
     assert server.send("PUT", "/collections/docs/points", headers=headers)[0] == 413
 

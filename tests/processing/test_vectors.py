@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from qdrant_client import QdrantClient
+from qdrant_client.models import Distance, VectorParams
 
 from processing import vectors
 from processing.errors import RetryableError, ServiceUnavailable
@@ -136,6 +137,64 @@ def test_every_document_with_points_is_listed_over_several_pages() -> None:
     assert set().union(*pages) == {many, few}
 
 
+def test_the_points_of_many_documents_are_counted_in_few_calls(settings: Any) -> None:
+    documents = [uuid4() for _ in range(250)]
+    for number, document in enumerate(documents[:4]):
+        put(document, number)
+    with qdrant_stub(settings, forwarding(settings.QDRANT_URL, lambda call: None)) as stub:
+        assert vectors.counts(documents) == dict(zip(documents[1:4], (1, 2, 3), strict=True))
+    assert len(stub.calls) == 3
+
+
+def test_the_indexes_of_a_collection_whose_maker_died_are_missed_and_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert vectors.missing_indexes() == [], "there is no collection yet"
+    with monkeypatch.context() as dying:
+        dying.setattr(vectors, "create_indexes", lambda: None)
+        document = uuid4()
+        put(document)
+    missing = vectors.missing_indexes()
+    assert missing == ["knowledge_base", "document", "position"]
+    with pytest.raises(RetryableError):
+        vectors.counts([document])
+    vectors.create_indexes(missing)
+    assert vectors.missing_indexes() == []
+    assert vectors.counts([document]) == {document: 1}
+
+
+def test_a_collection_of_other_vectors_is_said_to_be_one(settings: Any) -> None:
+    put(uuid4())
+    name = vectors.collection()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(vectors, "collection", lambda: name)
+        settings.EMBEDDING_DIMENSIONS = 3
+        with pytest.raises(ServiceUnavailable, match="vectors of 384 numbers, not of 3"):
+            vectors.missing_indexes()
+
+
+def test_the_collections_of_earlier_models_are_told_from_others(settings: Any) -> None:
+    current, earlier = vectors.collection(), f"{settings.QDRANT_COLLECTION_PREFIX}-older-384"
+    put(uuid4())
+    assert vectors.earlier_collections() == []
+    client = vectors._client()
+    for name in (earlier, f"not-{current}"):
+        client.create_collection(name, VectorParams(size=2, distance=Distance.COSINE))
+    assert vectors.earlier_collections() == [earlier]
+    for name in (earlier, f"not-{current}"):
+        client.delete_collection(name)
+
+
+def test_points_that_are_not_ours_are_no_documents() -> None:
+    document = uuid4()
+    put(document)
+    vectors._client().upsert(
+        vectors.collection(),
+        [{"id": 1, "vector": {"dense": unit(0)}, "payload": {"other": 1}}],  # type: ignore[list-item]
+    )
+    assert list(vectors.documents()) == [{document}]
+
+
 # --- Qdrant misbehaves ---------------------------------------------------------------------------
 
 CALLS: dict[str, Callable[[], Any]] = {
@@ -143,6 +202,10 @@ CALLS: dict[str, Callable[[], Any]] = {
     "trim": lambda: vectors.trim(uuid4(), keep=1),
     "delete": lambda: vectors.delete(uuid4()),
     "count": lambda: vectors.count(uuid4()),
+    "counts": lambda: vectors.counts([uuid4()]),
+    "missing_indexes": vectors.missing_indexes,
+    "earlier_collections": vectors.earlier_collections,
+    "create_indexes": vectors.create_indexes,
     "query": lambda: find(0, ONE),
     "documents": lambda: list(vectors.documents()),
 }

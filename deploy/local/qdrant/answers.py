@@ -44,6 +44,11 @@ def record_json(record: Any) -> dict[str, Any]:
     return answer
 
 
+def hits(response: edge.FacetResponse) -> list[dict[str, Any]]:
+    """The values of a facet, each with the number of its points."""
+    return [{"value": hit.value, "count": hit.count} for hit in response.hits]
+
+
 def id_json(value: Any) -> int | str | None:
     """A point's id as JSON has it; None stays None."""
     return str(value) if isinstance(value, UUID) else value

@@ -92,6 +92,9 @@ class Api:
             case "POST points/count":
                 count = _understood(requests.count_request, body)
                 return {"count": store.read(name, lambda shard: shard.count(count))}
+            case "POST facet":
+                facet = _understood(requests.facet_request, body)
+                return {"hits": store.read(name, lambda shard: answers.hits(shard.facet(facet)))}
             case "POST points/scroll":
                 scroll = _understood(requests.scroll_request, body)
                 found, following = store.read(name, lambda shard: shard.scroll(scroll))

@@ -103,6 +103,17 @@ def count_request(body: dict[str, Any]) -> edge.CountRequest:
     )
 
 
+def facet_request(body: dict[str, Any]) -> edge.FacetRequest:
+    """`POST /collections/{c}/facet`: how many points each value of a payload key has."""
+    only(body, "key", "limit", "filter", "exact")
+    return edge.FacetRequest(
+        body["key"],
+        limit=_positive(_default(body.get("limit"), DEFAULT_LIMIT), "limit"),
+        exact=bool(body.get("exact")),
+        filter=optional_filter(body.get("filter")),
+    )
+
+
 def query_request(body: dict[str, Any]) -> edge.QueryRequest:
     """`POST /collections/{c}/points/query`."""
     only(body, "offset", "with_payload", "with_vector", *_STAGE)
