@@ -17,6 +17,7 @@ from django.test import Client
 
 from documents import lifecycle
 from documents.models import ApiToken, Document, KnowledgeBase, Membership
+from documents.models.document import PostgresStartedAt
 from processing import actors, vectors
 
 Role = Membership.Role
@@ -28,7 +29,7 @@ def _own_storage_and_index(settings: Any, tmp_path: Path) -> Iterator[None]:
     """Each test has an empty storage and a collection of its own."""
     settings.STORAGES = settings.STORAGES | {
         "default": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "BACKEND": "lumikb.storage.FileStorage",
             "OPTIONS": {"location": tmp_path / "objects"},
         }
     }
@@ -40,6 +41,12 @@ def _own_storage_and_index(settings: Any, tmp_path: Path) -> Iterator[None]:
     yield
     if vectors._client.cache_info() != used:  # a collection takes 50 MB of disk
         httpx.delete(f"{url}/collections/{name}", headers={"api-key": key}, timeout=60)
+
+
+@pytest.fixture(autouse=True)
+def _postgres_started_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with the tests: for one lease after its start, nobody's lease is taken from him."""
+    monkeypatch.setattr(PostgresStartedAt, "template", "timestamptz '2020-01-01'")
 
 
 @pytest.fixture

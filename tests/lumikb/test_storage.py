@@ -1,4 +1,4 @@
-"""S3Storage against a real S3 server (moto's, in a process of its own) and against broken ones."""
+"""The directory, and S3 against a real server (moto's, its own process) and against broken ones."""
 
 import io
 import os
@@ -19,13 +19,13 @@ import boto3
 import pytest
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
-from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
 from django.utils import timezone
 from urllib3.exceptions import SSLError
 
 from deploy.local.servers import free_ports
 from documents.models import Document, OutboxMessage, Status
-from lumikb.storage import S3Storage
+from lumikb.storage import FileStorage, S3Storage
 from processing import pipeline, reconcile
 from processing.errors import ServiceUnavailable
 from tests.conftest import process
@@ -41,6 +41,7 @@ OPERATIONS = {
     "size": lambda storage: storage.size("1/a/original"),
     "get_modified_time": lambda storage: storage.get_modified_time("1/a/original"),
     "listdir": lambda storage: storage.listdir("1/a"),
+    "scan": lambda storage: list(storage.scan()),
     "delete": lambda storage: storage.delete("1/a/original"),
 }
 FAULTS = ("refused", "stalled", "hangs up", "500", "403", "no bucket")
@@ -318,6 +319,64 @@ def test_all_pages_of_a_folder_are_listed(storage):
     assert storage.listdir("") == (["1"], [])
 
 
+KEYS_IN_ORDER = [
+    "1-1/a", "1/a/original", "1/a/text-1", "1/a/text-10", "1/a/text-2", "1/b/original",
+    "10/a/original", "10a", "2/Z/original", "2/a/original", "a", "ä", "\U0001f426",
+]  # fmt: skip
+
+
+@pytest.fixture(params=["directory", "s3"])
+def either(request, tmp_path):
+    if request.param == "directory":
+        return FileStorage(tmp_path / "objects")
+    return request.getfixturevalue("storage")
+
+
+def test_a_scan_lists_all_keys_in_the_order_of_their_bytes(either):
+    before = timezone.now() - timedelta(seconds=2)
+    assert list(either.scan()) == []
+    for key in random.sample(KEYS_IN_ORDER, len(KEYS_IN_ORDER)):
+        either.save(key, ContentFile(b"x"))
+
+    found = list(either.scan())
+    assert [key for key, _ in found] == KEYS_IN_ORDER
+    assert sorted(KEYS_IN_ORDER, key=str.encode) == KEYS_IN_ORDER
+    assert all(before < time < timezone.now() + timedelta(seconds=2) for _, time in found)
+
+
+def test_a_scan_knows_where_its_storage_begins_in_the_bucket(options, storage):
+    storage.save("other/1/a/original", ContentFile(b"x"))
+    within = S3Storage(**options, location="mine")
+    within.save("1/a/original", ContentFile(b"x"))
+    assert [key for key, _ in within.scan()] == ["1/a/original"]
+
+
+def test_a_scan_reads_no_more_than_a_page_ahead(faulty):
+    faulty.behave = _page(["a", "b"], more="token")
+    scan = faulty.storage.scan()
+    assert [next(scan)[0], next(scan)[0]] == ["a", "b"]
+    assert len(faulty.requests) == 1
+    assert next(scan)[0] == "a"
+    assert "continuation-token=token" in faulty.requests[1]
+
+
+@pytest.mark.parametrize("fault", ["no token", "cut off", "stalled", "hangs up", "500"])
+def test_a_scan_that_breaks_off_is_an_error_and_not_the_end(faulty, fault):
+    def fail_on_the_second_page(request):
+        if len(faulty.requests) == 1:
+            _page(["a", "b"], more="" if fault == "no token" else "token")(request)
+        elif fault == "cut off":
+            _answer(request, 200, b"<?xml version='1.0'?><ListBucketResult><Contents><Key>c</Key>")
+        else:
+            BEHAVIOURS[fault](request)
+
+    faulty.behave = fail_on_the_second_page
+    scan = faulty.storage.scan()
+    assert [next(scan)[0], next(scan)[0]] == ["a", "b"]
+    with pytest.raises(OSError, match=r"scan|cut off"):
+        next(scan)
+
+
 @every_operation
 def test_a_missing_bucket_is_an_error_and_not_a_missing_file(storage, operation):
     storage.bucket_name = "no-such-bucket"
@@ -329,7 +388,7 @@ def test_a_missing_bucket_is_an_error_and_not_a_missing_file(storage, operation)
 @every_operation
 def test_a_404_of_something_that_is_not_s3_is_an_error_and_not_a_missing_file(faulty, operation):
     faulty.behave = partial(_answer, status=404, body=b"<html>nothing here</html>")
-    with pytest.raises(OSError, match="1/a") as caught:
+    with pytest.raises(OSError, match=r"1/a|scan") as caught:
         operation(faulty.storage)
     assert type(caught.value) is OSError
 
@@ -421,6 +480,89 @@ def test_objects_are_opened_for_reading_bytes_only(storage):
     for mode in ("wb", "r", "ab"):
         with pytest.raises(ValueError, match="reading"):
             storage.open("key", mode)
+
+
+# --- A directory ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path):
+    return FileStorage(tmp_path / "objects")
+
+
+def test_a_file_is_never_overwritten_nor_the_new_one_renamed(files, tmp_path):
+    files.save("1/a/original", ContentFile(b"first"))
+    with pytest.raises(FileExistsError):
+        files.save("1/a/original", ContentFile(b"second"))
+    assert files.open("1/a/original").read() == b"first"
+    assert files.listdir("1/a") == ([], ["original"])
+
+
+def test_of_two_writers_of_one_file_the_later_is_refused(files, monkeypatch):
+    files.save("1/a/original", ContentFile(b"winner"))
+    there = iter([False, True])  # it came between the question and the writing
+    monkeypatch.setattr(files, "exists", lambda name: next(there))
+    with pytest.raises(FileExistsError):
+        files.save("1/a/original", ContentFile(b"loser"))
+    assert files.open("1/a/original").read() == b"winner"
+
+
+@pytest.mark.parametrize("uploaded", [False, True])
+def test_a_file_is_on_the_disk_with_all_its_folders_when_it_is_saved(
+    files, tmp_path, monkeypatch, uploaded
+):
+    """What a power cut would take cannot be seen from here; that everything is synced can."""
+    synced = []
+    content = ContentFile(b"x" * 100)
+    if uploaded:
+        content = TemporaryUploadedFile("x", "text/plain", 100, None)
+        content.write(b"x" * 100)
+        content.seek(0)
+
+    def fsync(descriptor):
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        synced.append((os.path.relpath(path, tmp_path), os.path.getsize(path)))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.save("1/a/original", content)
+    assert synced[0] == ("objects/1/a/original", 100)
+    assert [path for path, _ in synced[1:]] == ["objects/1/a", "objects/1", "objects"]
+
+
+def test_a_disk_that_cannot_sync_refuses_the_upload(upload, monkeypatch, db):
+    monkeypatch.setattr(os, "fsync", _raise(OSError("Input/output error")))
+    assert upload().status_code == 503
+    assert not Document.objects.exists()
+
+
+def test_a_documents_folder_goes_with_its_last_file_and_no_other_does(files, tmp_path):
+    files.save("1/a/original", ContentFile(b"x"))
+    files.save("1/a/text-1", ContentFile(b"x"))
+    files.delete("1/a/original")
+    assert files.listdir("1/a") == ([], ["text-1"])
+    files.delete("1/a/text-1")
+    files.delete("1/a/text-1")
+    assert files.listdir("1") == ([], [])
+    files.delete("1/a")
+    assert files.listdir("") == (["1"], [])
+
+
+def test_a_scan_passes_over_what_is_deleted_meanwhile(files):
+    for key in ("1/a/original", "1/b/original", "1/c/original", "1/c/text-1"):
+        files.save(key, ContentFile(b"x"))
+    scan = files.scan()
+    assert next(scan)[0] == "1/a/original"
+    files.delete("1/b/original")
+    assert next(scan)[0] == "1/c/original"
+    files.delete("1/c/text-1")
+    assert list(scan) == []
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_not_empty(files, monkeypatch):
+    files.save("1/a/original", ContentFile(b"x"))
+    monkeypatch.setattr(os, "scandir", _raise(PermissionError("Permission denied")))
+    with pytest.raises(PermissionError):
+        list(files.scan())
 
 
 # --- The product on S3 ------------------------------------------------------------------------
@@ -618,6 +760,25 @@ class FaultyHandler(BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+
+def _raise(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail
+
+
+def _page(keys, more=None):
+    """A page of a list of objects; `more` is the token of the next, empty for one without it."""
+    contents = "".join(
+        f"<Contents><Key>{key}</Key><LastModified>2025-01-01T00:00:00Z</LastModified></Contents>"
+        for key in keys
+    )
+    token = f"<NextContinuationToken>{more}</NextContinuationToken>" if more else ""
+    truncated = str(more is not None).lower()
+    xml = f"<IsTruncated>{truncated}</IsTruncated>{token}{contents}"
+    return partial(_answer, status=200, body=f"<ListBucketResult>{xml}</ListBucketResult>".encode())
 
 
 def _stall(request):
