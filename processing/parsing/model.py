@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# An answer of the child: draft.MAX_CHARS at up to four bytes each, and the sections.
+MAX_ANSWER_BYTES = 256 * 1024**2
+
 
 @dataclass(frozen=True, slots=True)
 class Section:

@@ -2,3 +2,7 @@
 
 DAMAGED = "This file is damaged or not what its name says; save it again and upload the result."
 ENCRYPTED = "This file is protected by a password; remove the protection and upload it again."
+BROKE_OFF = "Reading this document broke off; save it in another format and upload the result."
+TOO_SLOW = "Reading this document takes too long; split it and upload the parts."
+TOO_MUCH_TEXT = "This document has too much text; split it and upload the parts."
+TOO_MUCH_MEMORY = "This document needs more memory than we allow; split it and upload the parts."

@@ -2,9 +2,12 @@
 
 import contextlib
 import ctypes
+import errno
+import gc
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from processing.errors import PermanentError, RetryableError
-from processing.parsing import parse, sandbox
+from processing.parsing import client, parse, sandbox, seccomp
+from processing.parsing.client import COMMAND, ForkServer
+from processing.parsing.model import MAX_ANSWER_BYTES
 from tests.processing import files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,48 +33,74 @@ def document(tmp_path):
 
 
 @pytest.fixture
-def hostile(monkeypatch, document):
+def servers(monkeypatch):
+    """Makes a new fork server the one that `parse` asks; all of them end with the test."""
+    made = []
+
+    def make(*command: str) -> ForkServer:
+        made.append(ForkServer(command or COMMAND))
+        monkeypatch.setattr(sandbox, "_fork_server", made[-1])
+        return made[-1]
+
+    yield make
+    for server in made:
+        if server._process:
+            server._process.kill()
+
+
+@pytest.fixture
+def hostile(servers, document):
     """Parses with a child whose Markdown reader is the given code, within the child's real
     limits.
     """
 
-    def run(code: str, **limits):
+    def run(code: str, **options):
+        reader = "def read(file, draft):\n" + "".join(f"    {line}\n" for line in code.split("\n"))
         program = (
-            "import os, sys, time, resource, socket, subprocess, ctypes\n"
-            "from processing.parsing import child\n"
-            "def read(file, draft):\n"
-            + "".join(f"    {line}\n" for line in code.split("\n"))
-            + "child.reader = lambda content_type: (read, 'Nothing.')\n"
-            "child.main()\n"
+            "import os, sys, time, resource, socket, subprocess, ctypes, signal, threading, json\n"
+            "from processing.parsing import child, server\n"
+            f"exec(compile({reader!r}, child.__file__, 'exec'))\n"  # as if it were our own
+            "child.reader = lambda content_type: (read, 'Nothing.')\n"
+            "server.preload = lambda: None\n"
+            "server.main()\n"
         )
-        monkeypatch.setattr(sandbox, "COMMAND", ("-c", program))
-        return parse(document, files.MARKDOWN, **limits)
+        servers("-c", program)
+        return parse(document, files.MARKDOWN, **options)
 
     return run
 
 
-def children() -> set[int]:
+def children(pid: int | str = "self") -> set[int]:
     found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
+    for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):  # a thread that just ended
             found.update(map(int, (task / "children").read_text().split()))
     return found
 
 
-def pipes() -> set[str]:
-    found = set()
-    for descriptor in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # the one that listed them
-            found.add(os.readlink(f"/proc/self/fd/{descriptor}"))
-    return {target for target in found if target.startswith("pipe:")}
+def parsers() -> set[int]:
+    """The children of all fork servers of this process."""
+    found: set[int] = set()
+    for pid in children():
+        with contextlib.suppress(OSError):
+            if "server" in Path(f"/proc/{pid}/cmdline").read_text():
+                found |= children(pid)
+    return found
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.fixture(autouse=True)
-def others():
-    """The children of the test run itself. Ours, and the pipes to them, are gone in the end."""
-    before, pipes_before = children(), pipes()
-    yield before
-    wait_for(lambda: children() <= before and pipes() <= pipes_before, seconds=5)
+def nothing_stays_behind(document):
+    """After each test no parser runs, and no file is left open."""
+    parse(document, files.MARKDOWN)  # the fork server that all tests share
+    before = open_files()
+    yield
+    wait_for(lambda: not parsers(), seconds=5)
+    gc.collect()
+    wait_for(lambda: open_files() <= before + 2, seconds=5)  # a server and its thread, ending
 
 
 @pytest.mark.parametrize("content_type", files.samples())
@@ -91,12 +122,12 @@ def test_a_loop_is_stopped_by_the_wall_clock(hostile):
     with pytest.raises(RetryableError) as caught:
         hostile("time.sleep(60)", timeout=0.5)
     assert caught.value.code == "parser_timeout"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
-def test_a_loop_is_stopped_by_the_limit_on_cpu_time_when_the_parent_sleeps(hostile, monkeypatch):
-    monkeypatch.setattr(sandbox.time, "monotonic", lambda: 0.0)
-    with pytest.raises(RetryableError) as caught:
+def test_a_loop_is_stopped_by_the_limit_on_processor_time_and_not_tried_again(hostile, monkeypatch):
+    monkeypatch.setattr(client.time, "monotonic", lambda: 0.0)
+    with pytest.raises(PermanentError) as caught:
         hostile("while True: pass", timeout=1)
     assert caught.value.code == "parser_timeout"
 
@@ -111,15 +142,31 @@ def test_a_memory_eater_is_told_that_the_document_is_too_large(hostile):
     "code",
     [
         "os.kill(os.getpid(), 9)",
-        "ctypes.string_at(0)",
         "os._exit(0)",
-        "sys.exit(3)",
+        "os._exit(3)",
         "raise ImportError('no such library')",
-        "undefined_name",
+        "os.write(3, b'no JSON')",
     ],
 )
-def test_a_child_that_dies_or_says_nothing_can_be_tried_again(code, hostile):
+def test_a_child_that_ends_early_can_be_tried_again(code, hostile):
     with pytest.raises(RetryableError) as caught:
+        hostile(code)
+    assert caught.value.code == "parser_died"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ctypes.string_at(0)",  # a segmentation fault
+        "os.abort()",
+        "undefined_name",
+        "None.attribute",
+        "len(3)",
+        "assert False",
+    ],
+)
+def test_a_crash_and_a_mistake_of_ours_would_come_again_and_are_not_called_damage(code, hostile):
+    with pytest.raises(PermanentError) as caught:
         hostile(code)
     assert caught.value.code == "parser_died"
 
@@ -134,16 +181,36 @@ def test_what_a_reader_prints_does_not_mix_with_its_answer(hostile, caplog):
     assert "noise" in caplog.text
 
 
+def test_not_even_a_hijacked_child_writes_more_than_the_longest_answer(hostile, caplog):
+    code = (
+        "block = b'x' * 2**24\n"
+        "try:\n"
+        "    for _ in range(17): os.write(3, block)\n"
+        "except OSError as error:\n"
+        "    sys.stderr.write(f'refused: {error.errno}')\n"
+        "    sys.stderr.flush()\n"
+        "os._exit(0)"
+    )
+    with pytest.raises(RetryableError):
+        hostile(code)
+    assert f"refused: {errno.EFBIG}" in caplog.text
+
+
 def test_a_flood_of_complaints_is_not_kept(hostile, caplog):
     hostile("sys.stderr.write('x' * 5_000_000)\ndraft.add('text')")
     assert len(caplog.text) < 2 * sandbox.MAX_COMPLAINT_BYTES
 
 
-def test_an_answer_without_end_is_too_large(hostile, monkeypatch):
-    monkeypatch.setattr(sandbox, "MAX_ANSWER_BYTES", 1024**2)
+def test_an_answer_without_end_is_too_large(hostile):
     with pytest.raises(PermanentError) as caught:
-        hostile("draft.add('word ' * 1_000_000)")
+        hostile("child.MAX_ANSWER_BYTES = 2**20\ndraft.add('word ' * 1_000_000)")
     assert caught.value.code == "too_large"
+
+
+def test_what_a_library_raises_at_a_file_is_damage_whatever_it_is(hostile):
+    with pytest.raises(PermanentError) as caught:
+        hostile("json.loads(None)")  # a TypeError
+    assert caught.value.code == "corrupt"
 
 
 def test_a_failing_reader_makes_the_document_corrupt_and_its_traceback_is_logged(hostile, caplog):
@@ -156,34 +223,120 @@ def test_a_failing_reader_makes_the_document_corrupt_and_its_traceback_is_logged
 def test_the_child_has_limits_a_session_of_its_own_and_none_of_our_secrets(hostile, monkeypatch):
     monkeypatch.setenv("DATABASE_PASSWORD", "secret")
     code = (
-        "import json\n"
-        "names = ('AS', 'CPU', 'NOFILE', 'FSIZE', 'CORE')\n"
+        "names = ('AS', 'CPU', 'NOFILE', 'FSIZE', 'CORE', 'NPROC')\n"
         "limits = [resource.getrlimit(getattr(resource, 'RLIMIT_' + name))[0] for name in names]\n"
-        "found = [limits, os.getsid(0) == os.getpid(), sorted(os.environ), os.getcwd()]\n"
-        "draft.add(json.dumps(found))"
+        "files = []\n"
+        "for number in range(64):\n"
+        "    try:\n"
+        "        os.fstat(number)\n"
+        "        files.append(number)\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "draft.add(json.dumps([limits, files, sorted(os.environ), os.getcwd()]))"
     )
     found = json.loads(hostile(code, timeout=7, memory_bytes=2**30).text)
-    limits, own_session, environment, directory = found
-    assert limits == [2**30, 7, 64, 16 * 2**20, 0]
-    assert own_session
+    limits, open_descriptors, environment, directory = found
+    assert limits == [2**30, 7, 16, MAX_ANSWER_BYTES, 0, 0]
+    assert open_descriptors == [1, 2, 3]  # complaints twice, the answer; the document is read
     assert {"LC_ALL", "PYTHONPATH", "PYTHONUTF8"} <= set(environment)
     assert not any("PASSWORD" in name or "SECRET" in name for name in environment)
     assert directory == "/"
 
 
-def test_grandchildren_die_with_the_child(hostile, tmp_path):
-    note = tmp_path / "pid"
-    code = (
-        "grandchild = subprocess.Popen(['/bin/sleep', '61'])\n"
-        f"open({str(note)!r}, 'w').write(str(grandchild.pid))\n"
-        "time.sleep(60)"
-    )
+def test_the_fork_server_holds_none_of_our_secrets_and_none_of_our_files(servers, document):
+    with socket.create_server(("127.0.0.1", 0)) as ours, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_PASSWORD", "secret")
+        ours.set_inheritable(False)
+        server = servers()
+        parse(document, files.MARKDOWN)
+        process = Path(f"/proc/{server._process.pid}")
+        assert b"secret" not in (process / "environ").read_bytes()
+        inherited = {os.readlink(f"/proc/self/fd/{ours.fileno()}")}
+        assert not inherited & {os.readlink(link) for link in (process / "fd").iterdir()}
+
+
+needs_seccomp = pytest.mark.skipif(not seccomp.available(), reason="no seccomp on this system")
+
+FORBIDDEN = {
+    "a connection": "socket.create_connection(('127.0.0.1', PORT), 1)",
+    "a socket": "socket.socket()",
+    "a fork": "os.fork()",
+    "a program": "os.execv('/bin/true', ['true'])",
+    "a program started": "subprocess.run(['/bin/true'])",
+    "a thread": "threading.Thread(target=print).start()",
+    "a signal to its parent": "os.kill(os.getppid(), signal.SIGCONT)",
+    "a signal to its group": "os.kill(0, signal.SIGCONT)",
+    "a file read": "open('/etc/hostname')",
+    "a file written": "open('/tmp/lumikb-written', 'w')",
+    "a file removed": "os.unlink('/tmp/lumikb-nothing')",
+    "its limits lifted": "resource.setrlimit(resource.RLIMIT_CPU, (1, 1))",
+    "a session of its own": "os.setsid()",
+    "its end without its parent's": "assert ctypes.CDLL(None).prctl(1, 0) == 0 or 1 / 0",
+}
+
+
+@needs_seccomp
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_the_child_can_do_nothing_but_read_its_document(what, hostile):
+    """Refused with EPERM, which Python says in several ways."""
+    with socket.create_server(("127.0.0.1", 0)) as canary:
+        code = FORBIDDEN[what].replace("PORT", str(canary.getsockname()[1]))
+        outcome = hostile(
+            "try:\n"
+            f"    {code}\n"
+            "    draft.add('done')\n"
+            "except PermissionError as error:\n"
+            "    draft.add('refused')\n"
+            "except (RuntimeError, ZeroDivisionError, ValueError):\n"  # thread, prctl, setrlimit
+            "    draft.add('refused')"
+        )
+        canary.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            canary.accept()
+    assert outcome.text == "refused"
+
+
+@needs_seccomp
+def test_a_fork_bomb_is_no_bomb(hostile):
     with pytest.raises(RetryableError):
-        hostile(code, timeout=2)
-    wait_for(lambda: int(note.read_text()) not in running("sleep"))
+        hostile(
+            "while True:\n"
+            "    try:\n"
+            "        os.fork()\n"
+            "    except PermissionError:\n"
+            "        time.sleep(0.01)",
+            timeout=1,
+        )
+    wait_for(lambda: not parsers())
 
 
-def test_an_interrupted_thread_takes_its_child_with_it(hostile, others):
+def test_without_seccomp_the_other_limits_hold_and_grandchildren_die_too(
+    servers, document, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(seccomp, "available", lambda: False)
+    note = tmp_path / "pid"
+    program = (
+        "import os, time\n"
+        "from processing.parsing import child, seccomp, server\n"
+        "def read(file, draft):\n"
+        "    if pid := os.fork():\n"
+        f"        with open({str(note)!r}, 'w') as note: note.write(str(pid))\n"
+        "    time.sleep(60)\n"
+        "seccomp.available = lambda: False\n"
+        "child.reader = lambda content_type: (read, 'Nothing.')\n"
+        "child.resource.RLIMIT_NPROC = child.resource.RLIMIT_CORE\n"
+        "server.preload = lambda: None\n"
+        "server.main()\n"
+    )
+    servers("-c", program)
+    for _ in range(2):
+        with pytest.raises(RetryableError):
+            parse(document, files.MARKDOWN, timeout=1)
+        wait_for(lambda: not Path(f"/proc/{note.read_text()}").exists())
+    assert caplog.text.count("no seccomp") == 1
+
+
+def test_an_interrupted_thread_takes_its_child_with_it(hostile):
     """As Dramatiq's TimeLimit does it: an exception of the kind BaseException, raised into the
     thread.
     """
@@ -201,55 +354,152 @@ def test_an_interrupted_thread_takes_its_child_with_it(hostile, others):
 
     thread = threading.Thread(target=work)
     thread.start()
-    wait_for(lambda: not children() <= others)
+    wait_for(parsers)
     ident = ctypes.c_ulong(thread.ident or 0)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Interrupt))
     thread.join(timeout=5)
     assert ended == [Interrupt]
-    wait_for(lambda: children() <= others, seconds=2)
+    wait_for(lambda: not parsers(), seconds=2)
 
 
-def test_a_killed_parent_takes_its_child_with_it(document):
-    program = (
-        "from processing.parsing import parse, sandbox\n"
-        "sandbox.COMMAND = ('-c', 'import sys, time; from processing.parsing import child; '\n"
-        "  'child.limit(60, 2**30, int(sys.argv[-1])); time.sleep(62.5)')\n"
-        f"parse({str(document)!r}, 'text/markdown')\n"
+def test_what_the_check_raises_ends_the_child_and_goes_through(hostile):
+    class Lost(OSError):
+        pass
+
+    calls: list[float] = []
+
+    def check():
+        calls.append(time.monotonic())
+        if len(calls) == 5:
+            raise Lost
+
+    began = time.monotonic()
+    with pytest.raises(Lost):
+        hostile("time.sleep(60)", check=check)
+    assert time.monotonic() - began < 10
+    wait_for(lambda: not parsers(), seconds=2)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_killed_worker_takes_the_fork_server_and_its_children_with_it(document, stopped):
+    """Also a fork server that is stopped at that moment, and so reads nothing."""
+    server_program = (
+        "import time\n"
+        "from processing.parsing import child, server\n"
+        "child.reader = lambda content_type: (lambda file, draft: time.sleep(62.5), '')\n"
+        "server.preload = lambda: None\n"
+        "server.main()\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY)
+    program = (
+        "from pathlib import Path\n"
+        "from processing.parsing import client, parse, sandbox\n"
+        f"sandbox._fork_server = client.ForkServer(('-c', {server_program!r}))\n"
+        f"parse(Path({str(document)!r}), 'text/markdown')\n"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY)
     try:
-        wait_for(lambda: running(str(document), "child.limit"))
-        time.sleep(0.5)  # for the child to pass child.limit
+        wait_for(lambda: any(map(children, children(worker.pid))))
+        (server,) = children(worker.pid)
+        (parser,) = children(server)
+        if stopped:
+            os.kill(server, signal.SIGSTOP)
     finally:
-        parent.send_signal(signal.SIGKILL)
-        parent.wait()
-    wait_for(lambda: not running(str(document), "child.limit"))
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    wait_for(lambda: not is_alive(server) and not is_alive(parser))
 
 
-def test_four_threads_parse_at_once(document):
-    results: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: results.append(parse(document, files.MARKDOWN).text))
-        for _ in range(4)
-    ]
+def test_a_fork_server_that_was_killed_is_replaced(servers, document):
+    server = servers()
+    parse(document, files.MARKDOWN)
+    first = server._process.pid
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: not is_alive(first))
+    assert parse(document, files.MARKDOWN).text
+    assert server._process.pid != first
+
+
+def test_a_fork_server_that_is_stuck_is_replaced(servers, document, monkeypatch):
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 2)
+    server = servers()
+    parse(document, files.MARKDOWN)
+    os.kill(server._process.pid, signal.SIGSTOP)
+    with pytest.raises(RetryableError):
+        parse(document, files.MARKDOWN)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 30)
+    assert parse(document, files.MARKDOWN).text
+
+
+def test_the_end_of_the_fork_server_ends_its_children_and_another_try_may_help(hostile):
+    caught: list[Exception] = []
+
+    def work():
+        try:
+            hostile("time.sleep(60)")
+        except RetryableError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait_for(parsers)
+    (parser,) = parsers()
+    os.kill(sandbox._fork_server._process.pid, signal.SIGKILL)
+    thread.join(timeout=5)
+    assert [error.code for error in caught] == ["parser_died"]
+    wait_for(lambda: not is_alive(parser))
+
+
+def test_the_signals_of_a_graceful_stop_are_the_workers_business(servers, document):
+    server = servers()
+    parse(document, files.MARKDOWN)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(server._process.pid, number)
+    assert parse(document, files.MARKDOWN).text
+    assert server._process.poll() is None
+
+
+def test_four_threads_parse_at_once_and_a_crash_touches_no_other(servers, tmp_path):
+    """Half of the documents kill their process."""
+    program = (
+        "import os\n"
+        "from processing.parsing import child, server\n"
+        "def read(file, draft):\n"
+        "    text = file.read().decode()\n"
+        "    if 'kill' in text: os.kill(os.getpid(), 11)\n"
+        "    draft.add(text)\n"
+        "child.reader = lambda content_type: (read, 'Nothing.')\n"
+        "server.preload = lambda: None\n"
+        "server.main()\n"
+    )
+    servers("-c", program)
+    answers: dict[str, str] = {}
+
+    def work(thread: int) -> None:
+        for number in range(20):
+            said = f"{thread} {number} {'kill' if number % 2 else 'good'}"
+            path = tmp_path / said
+            path.write_text(said)
+            try:
+                answers[said] = parse(path, files.MARKDOWN).text
+            except PermanentError as error:
+                answers[said] = error.code
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(results) == 4
+    assert len(answers) == 80
+    assert {said for said, answer in answers.items() if answer != said} == {
+        said for said in answers if said.endswith("kill")
+    }
 
 
-def running(*words: str) -> list[int]:
-    """Processes whose command line contains these words and which do not wait to be reaped."""
-    found = []
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if all(word in command for word in words) and "SIGKILL" not in command:
-            found.append(int(directory.name))
-    return [pid for pid in found if pid != os.getpid()]
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def wait_for(condition, seconds: float = 10.0) -> None:
