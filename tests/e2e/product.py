@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,22 +14,25 @@ from typing import Any
 
 import httpx
 
+from deploy.local.servers import free_ports
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class Product:
     """Start it, talk to its API, kill it. Times are in seconds."""
 
-    def __init__(self, home: Path, **env: str) -> None:
+    def __init__(self, home: Path, module: str = "deploy.local", **env: str) -> None:
+        """`module` starts it; `env` is added to its environment."""
         self.home = home
+        self.module = module
         self.env = env
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        [self.port] = free_ports(1)
 
     def start(self) -> None:
         with (self.home.parent / f"{self.home.name}.log").open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.local"],
+                [sys.executable, "-m", self.module],
                 cwd=REPOSITORY,
                 env={
                     **_without_settings(),
@@ -67,12 +69,28 @@ class Product:
 
     def setting(self, name: str) -> str:
         """A variable of the application's environment, as this run has it."""
+        return self.settings()[name]
+
+    def settings(self) -> dict[str, str]:
         lines = (self.home / "environment").read_text().splitlines()
-        return dict(shlex.split(line)[0].split("=", 1) for line in lines)[name]
+        return dict(shlex.split(line)[0].split("=", 1) for line in lines)
+
+    def manage(self, *command: str) -> str:
+        """Run `manage.py` beside it; returns what that printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=REPOSITORY,
+            env={**_without_settings(), **self.env, **self.settings()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def pids(self, name: str) -> list[int]:
         """The process of that name and all that it started."""
-        return _descendants(json.loads((self.home / "pids.json").read_text())[name])
+        return descendants(json.loads((self.home / "pids.json").read_text())[name])
 
     def signal(self, name: str, number: signal.Signals) -> None:
         for pid in self.pids(name):
@@ -127,7 +145,8 @@ def _without_settings() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """The process and all that it started."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

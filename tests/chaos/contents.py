@@ -1,0 +1,115 @@
+"""Seeded documents: mostly small ones, in every format; some long, some that nobody can read.
+
+And what the product must make of each: the passages of a run without faults.
+"""
+
+import hashlib
+import io
+import random
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+
+from processing import chunking
+from processing.errors import PermanentError
+from processing.parsing.draft import Draft
+from processing.parsing.formats import READERS
+from tests.processing import files
+
+SUFFIXES = {  # how often
+    ".md": 28, ".txt": 28, ".html": 10, ".csv": 8, ".pdf": 12, ".docx": 4, ".xlsx": 4, ".epub": 4,
+    ".pptx": 2,
+}  # fmt: skip
+TYPES = {
+    ".md": files.MARKDOWN, ".txt": files.TEXT, ".html": files.HTML, ".csv": files.CSV,
+    ".pdf": files.PDF, ".docx": files.DOCX, ".xlsx": files.XLSX, ".epub": files.EPUB,
+    ".pptx": files.PPTX,
+}  # fmt: skip
+LONG, MIDDLE, UNREADABLE = 0.02, 0.10, 0.015  # shares of all documents
+LONG_PASSAGES = range(100, 131)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file's bytes; `marker` is a word that no other document has ("" where none can be read)."""
+
+    suffix: str
+    data: bytes
+    marker: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What must become of a content: its text and passages, or a failure's code."""
+
+    text: str = ""
+    pieces: tuple[chunking.Piece, ...] = ()
+    failure: str = ""
+
+
+def make(choice: random.Random, suffix: str = "") -> Content:
+    """A new document, of this type or of any."""
+    marker = "".join(choice.choices(LETTERS, k=12))
+    kind = choice.random()
+    if kind < UNREADABLE and suffix in ("", ".pdf"):
+        return Content(".pdf", files.encrypted_pdf() + f"\n%{marker}\n".encode(), "")
+    if kind < UNREADABLE + LONG and suffix in ("", ".md", ".txt"):
+        return Content(suffix or ".md", _long(choice, marker), marker)
+    suffix = suffix or choice.choices(list(SUFFIXES), list(SUFFIXES.values()))[0]
+    sentences = choice.randint(12, 50) if kind > 1 - MIDDLE else choice.randint(1, 16)
+    paragraphs = [f"The word is {marker}."] + [_sentence(choice) for _ in range(sentences)]
+    return Content(suffix, _file(suffix, paragraphs), marker)
+
+
+@lru_cache(maxsize=4096)
+def expected(content: Content) -> Expected:
+    """By the product's own reader and splitter, in this process, with nothing in their way."""
+    module_name, function = READERS[TYPES[content.suffix]]
+    module = import_module(f"processing.parsing.{module_name}")
+    draft = Draft()
+    try:
+        getattr(module, function)(io.BytesIO(content.data), draft)
+        document = draft.finish(module.NO_TEXT)
+    except PermanentError as error:
+        return Expected(failure=error.code)
+    return Expected(document.text, tuple(chunking.split(document)))
+
+
+def _long(choice: random.Random, marker: str) -> bytes:
+    """Sections of about one passage each."""
+    sections = [f"# {marker}\n"]
+    for number in range(choice.choice(LONG_PASSAGES)):
+        text = " ".join(_sentence(choice) for _ in range(8))
+        sections.append(f"## Section {number}\n\n{text}\n")
+    return "\n".join(sections).encode()
+
+
+def _sentence(choice: random.Random) -> str:
+    words = ["".join(choice.choices(LETTERS, k=choice.randint(2, 9))) for _ in range(12)]
+    return f"{' '.join(words).capitalize()}."
+
+
+def _file(suffix: str, paragraphs: list[str]) -> bytes:
+    match suffix:
+        case ".pdf":
+            pages = [paragraphs[start : start + 20] for start in range(0, len(paragraphs), 20)]
+            return files.pdf(["\n".join(page) for page in pages])
+        case ".docx":
+            return files.docx([("Normal", paragraph) for paragraph in paragraphs])
+        case ".pptx":
+            return files.pptx([("Slide", " ".join(paragraphs), "")])
+        case ".xlsx":
+            return files.xlsx({"Sheet": [[paragraph] for paragraph in paragraphs]})
+        case ".epub":
+            return files.epub(["".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)])
+        case ".html":
+            body = "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+            return f"<html><body>{body}</body></html>".encode()
+        case ".csv":
+            return "\n".join(["text", *paragraphs]).encode()
+    return "\n\n".join(paragraphs).encode()

@@ -1,0 +1,42 @@
+"""`make run`, but the application reaches its servers through proxies.
+
+CHAOS_PROXIES holds the proxies' ports by the names of the servers' settings, as JSON. The servers'
+own addresses are written to `servers.json` in the home.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploy.local import __main__ as make_run
+from deploy.local.home import write_private
+from deploy.local.servers import start_servers
+from deploy.local.supervisor import Supervisor
+
+SERVERS = {
+    "postgres": "DATABASE_URL",
+    "redis": "REDIS_URL",
+    "qdrant": "QDRANT_URL",
+    "embeddings": "EMBEDDING_API_BASE",
+}
+
+
+def main() -> int:
+    make_run.start_servers = start_servers_behind_proxies
+    return make_run.main()
+
+
+def start_servers_behind_proxies(supervisor: Supervisor, home: Path) -> dict[str, str]:
+    settings = start_servers(supervisor, home)
+    direct = {name: settings[setting] for name, setting in SERVERS.items()}
+    write_private(home / "servers.json", json.dumps(direct))
+    for name, port in json.loads(os.environ["CHAOS_PROXIES"]).items():
+        url = urlsplit(direct[name])
+        settings[SERVERS[name]] = direct[name].replace(f":{url.port}", f":{port}", 1)
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(main())
