@@ -8,33 +8,37 @@ error. All times are the database's.
 
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db import IntegrityError, transaction
+from django.db.models import Case, Exists, F, Q, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
-from .models import Chunk, Document, DocumentEvent, OutboxMessage, Stage, Status
+from . import outages
+from .models import Chunk, Document, DocumentEvent, Outage, OutboxMessage, Stage, Status
 
 Action = OutboxMessage.Action
 Priority = OutboxMessage.Priority
 
-OUTBOX_CHANNEL = "lumikb_outbox"  # NOTIFY wakes the relay
 IMMEDIATELY = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A worker's right to a document. The epoch is the fence: every write carries it."""
+    """A worker's right to a document. The epoch is the fence: every write carries it.
+
+    `is_probe`: some service is away, and this claim is the one that asks whether it is back.
+    """
 
     document_id: UUID
     epoch: int
     attempt: int
+    is_probe: bool = field(default=False, compare=False)
 
 
 class DuplicateFilename(Exception):
@@ -83,32 +87,26 @@ def replace(old: Document, new: Document) -> Document | None:
 # --- The worker's way ----------------------------------------------------------------------------
 
 
-def claim(document_id: UUID) -> Claim | None:
-    """Take a due document. The try is counted here, so a killed worker's try counts too."""
+def claim(document_id: UUID, worker: int | None = None) -> Claim | None:
+    """Take a due document. The try is counted here, so a killed worker's try counts too.
+
+    `worker` is the number whose advisory lock says that the process lives. While a service is away
+    only one claim at a time is let through; the others' messages go back to the outbox.
+    """
+    due = Document.objects.due().filter(pk=document_id)
     with transaction.atomic():
-        taken = (
-            Document.objects.due()
-            .filter(pk=document_id)
-            .update(
-                status=Status.PROCESSING,
-                stage=Stage.FETCH,
-                attempts=F("attempts") + 1,
-                lease_epoch=F("lease_epoch") + 1,
-                lease_expires_at=Now() + settings.LEASE,
-                waiting_for="",
-                # An outage that nobody watched, because nobody was at work, is over.
-                postponed_since=Case(
-                    When(due_at__lt=Now() - settings.STUCK_AFTER, then=None),
-                    default=F("postponed_since"),
-                ),
-                progressed_at=Now(),
-            )
-        )
+        is_probe = False
+        taken = _take(due.exclude(Exists(Outage.objects.all())), worker)
+        if not taken and due.exists():
+            is_probe = outages.take_probe()
+            taken = is_probe and _take(due, worker)
+            if not taken:
+                _post(document_id, Action.PROCESS, priority=Priority.RETRY)
         if not taken:
             return None
         epoch, attempt = Document.objects.values_list("lease_epoch", "attempts").get(pk=document_id)
         _record(document_id, "claimed", f"attempt {attempt}", epoch=epoch)
-    return Claim(document_id, epoch, attempt)
+    return Claim(document_id, epoch, attempt, is_probe)
 
 
 def renew(claims: Collection[Claim]) -> set[Claim]:
@@ -162,33 +160,46 @@ def fail(claim: Claim, code: str, sentence: str) -> bool:
     return _fail(_leased(claim), claim, code, sentence)
 
 
-def retry_later(claim: Claim, code: str, sentence: str) -> bool:
-    """Back to PENDING, due after a backoff with jitter; FAILED when the tries are spent."""
-    if claim.attempt >= settings.MAX_ATTEMPTS:
+def retry_later(claim: Claim, code: str, sentence: str, tries: int | None = None) -> bool:
+    """Back to PENDING, due after a backoff with jitter; FAILED when the tries are spent.
+
+    `tries`: fewer than `MAX_ATTEMPTS` are worth it for such an error.
+    """
+    if claim.attempt >= min(tries or settings.MAX_ATTEMPTS, settings.MAX_ATTEMPTS):
         return _fail(_leased(claim), claim, code, sentence)
     backoff = min(settings.RETRY_BACKOFF * 2 ** (claim.attempt - 1), settings.RETRY_BACKOFF_MAX)
     return _give_back(_leased(claim), claim, "retried", sentence, _jitter(backoff))
 
 
-def postpone(claim: Claim, reason: str, delay: timedelta | None = None) -> bool:
+def postpone(claim: Claim, reason: str, service: str = "", wish: timedelta | None = None) -> bool:
     """Back to PENDING with the try given back: an outage is not the document's fault.
 
-    Due after `delay`, by default a backoff with jitter. FAILED when it has been waiting for
-    `POSTPONE_GIVE_UP`.
+    `service` is known to be away for all workers from now on: nobody asks it before a backoff is
+    over, or its own `wish`. A document that meets outages again and again waits as long as it has
+    waited, up to `RETRY_BACKOFF_MAX`; after `POSTPONE_GIVE_UP` it is FAILED.
     """
-    too_long = _leased(claim).filter(postponed_since__lt=Now() - settings.POSTPONE_GIVE_UP)
-    hours = settings.POSTPONE_GIVE_UP // timedelta(hours=1)
-    if _fail(too_long, claim, "service_unavailable", f"Given up after {hours} hours: {reason}"):
-        return True
-    return _give_back(
-        _leased(claim),
-        claim,
-        "postponed",
-        reason,
-        _jitter(settings.POSTPONE_BACKOFF) if delay is None else delay,
-        attempts=F("attempts") - 1,
-        postponed_since=Coalesce("postponed_since", Now()),
-    )
+    with transaction.atomic():
+        delay = settings.OUTAGE_BACKOFF
+        if service:
+            delay = outages.failed(service, reason, wish, claim.is_probe)
+        row = Document.objects.filter(pk=claim.document_id)
+        waited = row.annotate(waited=Now() - Coalesce("postponed_since", Now()))
+        waited_for = waited.values_list("waited", flat=True).get()
+        if waited_for > settings.POSTPONE_GIVE_UP:
+            postponed = _fail(_leased(claim), claim, "service_unavailable", _given_up(reason))
+        else:
+            postponed = _give_back(
+                _leased(claim),
+                claim,
+                "postponed",
+                reason,
+                max(delay, min(waited_for, settings.RETRY_BACKOFF_MAX)),
+                attempts=F("attempts") - 1,
+                postponed_since=Coalesce("postponed_since", Now()),
+            )
+        if not postponed:  # a worker that was late knows nothing of the service either
+            transaction.set_rollback(True)
+    return postponed
 
 
 def hand_back(claim: Claim) -> bool:
@@ -203,19 +214,37 @@ def hand_back(claim: Claim) -> bool:
 
 
 def reclaim(document: Document) -> bool:
-    """Take a document from a worker that vanished: due at once, or FAILED when the tries are spent.
+    """Take a document from a worker that vanished: due at once, or FAILED after `MAX_DEATHS`.
 
-    The expired lease was the wait; a further backoff would only delay the recovery.
+    The lease was the wait; a further backoff would only delay the recovery. When PostgreSQL was
+    away since the last renewal, the worker may be well, and the try is given back.
     """
     lost = Claim(document.pk, document.lease_epoch, document.attempts)
     abandoned = Document.objects.abandoned().filter(pk=lost.document_id, lease_epoch=lost.epoch)
-    if lost.attempt >= settings.MAX_ATTEMPTS:
-        sentence = (
-            f"Its worker died at stage {document.stage}, in the last of {lost.attempt} tries."
-        )
-        return _fail(abandoned, lost, "worker_died", sentence)
-    detail = f"The worker vanished at stage {document.stage}."
-    return _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY)
+    if _give_back(
+        abandoned.interrupted_by_postgres(),
+        lost,
+        "reclaimed",
+        "the database was away.",
+        IMMEDIATELY,
+        attempts=F("attempts") - 1,
+    ):
+        return True
+    deaths = document.deaths + 1
+    if deaths >= settings.MAX_DEATHS or lost.attempt >= settings.MAX_ATTEMPTS:
+        times = "once" if deaths == 1 else f"{deaths} times"
+        sentence = f"Processing it killed its worker {times}, the last time at: {document.doing}."
+        return _fail(abandoned, lost, "worker_died", sentence, deaths=deaths)
+    detail = f"its worker vanished at: {document.doing}."
+    return _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY, deaths=deaths)
+
+
+def give_up(document: Document) -> bool:
+    """FAILED: the service that it waits for has been away for `POSTPONE_GIVE_UP`."""
+    reason = Outage.objects.values_list("reason", flat=True).first() or ""
+    waiting = Claim(document.pk, document.lease_epoch, document.attempts)
+    given_up = Document.objects.given_up().filter(pk=document.pk)
+    return _fail(given_up, waiting, "service_unavailable", _given_up(reason))
 
 
 def repost(document: Document) -> bool:
@@ -249,7 +278,7 @@ def requeue(document_id: UUID, by: Any = None, reason: str = "") -> bool:
     )
     with transaction.atomic():
         if not finished.update(
-            status=Status.PENDING, attempts=0, **_due(IMMEDIATELY), **_NOTHING_WAITED_FOR
+            status=Status.PENDING, **_ALL_TRIES, **_due(IMMEDIATELY), **_NOTHING_WAITED_FOR
         ):
             return False
         _record(document_id, "requeued", reason, by=by and by.pk)
@@ -263,9 +292,8 @@ def unstick(document: Document, by: Any) -> bool:
     hanging = Document.objects.live().filter(Q(status=Status.PENDING) | vanished, pk=document.pk)
     with transaction.atomic():
         if not hanging.update(
-            **_NO_LEASE | _due(IMMEDIATELY) | _NOTHING_WAITED_FOR,
+            **_NO_LEASE | _due(IMMEDIATELY) | _NOTHING_WAITED_FOR | _ALL_TRIES,
             status=Status.PENDING,
-            attempts=0,
         ):
             return False
         _record(document.pk, "unstuck", by=by.pk)
@@ -298,7 +326,7 @@ def restore(document_id: UUID, by: Any) -> bool:
                 restored = deleted.update(
                     deleted_at=None,
                     status=Case(When(unfinished, then=Value(Status.PENDING)), default=F("status")),
-                    attempts=0,
+                    **_ALL_TRIES,
                     **_due(IMMEDIATELY),
                 )
         except IntegrityError as error:
@@ -338,8 +366,10 @@ def finish_purge(document_id: UUID) -> bool:
 
 # --- What the transitions are made of ------------------------------------------------------------
 
+_ALL_TRIES: dict[str, Any] = {"attempts": 0, "deaths": 0}
 _NO_LEASE: dict[str, Any] = {
     "lease_expires_at": None,
+    "worker": None,
     "stage": "",
     "progress_count": 0,
     "progress_total": 0,
@@ -361,10 +391,33 @@ def _leased(claim: Claim) -> Any:
     return Document.objects.leased_by(claim.document_id, claim.epoch)
 
 
-def _fail(documents: Any, claim: Claim, code: str, sentence: str) -> bool:
+def _take(due: Any, worker: int | None) -> bool:
+    taken = due.update(
+        status=Status.PROCESSING,
+        stage=Stage.FETCH,
+        attempts=F("attempts") + 1,
+        lease_epoch=F("lease_epoch") + 1,
+        lease_expires_at=Now() + settings.LEASE,
+        worker=worker,
+        waiting_for="",
+        # An outage that nobody watched, because nobody was at work, is over.
+        postponed_since=Case(
+            When(due_at__lt=Now() - settings.STUCK_AFTER, then=None),
+            default=F("postponed_since"),
+        ),
+        progressed_at=Now(),
+    )
+    return bool(taken)
+
+
+def _given_up(reason: str) -> str:
+    return f"Given up after {settings.POSTPONE_GIVE_UP // timedelta(hours=1)} hours: {reason}"
+
+
+def _fail(documents: Any, claim: Claim, code: str, sentence: str, **changes: Any) -> bool:
     with transaction.atomic():
         failure = {**_NOTHING_WAITED_FOR, "failure_code": code, "failure_message": sentence[:500]}
-        if not documents.update(status=Status.FAILED, **failure, **_NO_LEASE):
+        if not documents.update(status=Status.FAILED, **failure, **_NO_LEASE, **changes):
             return False
         _record(claim.document_id, "failed", f"{code}: {sentence}", epoch=claim.epoch)
     return True
@@ -452,5 +505,4 @@ def _post(
         document_id=document_id, action=action, priority=priority, due_at=Now() + delay
     )
     if not delay:
-        with connection.cursor() as cursor:
-            cursor.execute(f"NOTIFY {OUTBOX_CHANNEL}")
+        OutboxMessage.ring()

@@ -138,7 +138,6 @@ DRAMATIQ_BROKER = {
         "dramatiq.middleware.CurrentMessage",
         "processing.middleware.LogContext",
         "processing.middleware.Heartbeat",
-        "dramatiq.middleware.ShutdownNotifications",
         "dramatiq.middleware.TimeLimit",
     ],
 }
@@ -164,7 +163,7 @@ if S3_BUCKET:
     }
 else:
     DOCUMENT_STORAGE = {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "lumikb.storage.FileStorage",
         "OPTIONS": {"location": env.str("STORAGE_ROOT")},
     }
 STORAGES = {
@@ -184,10 +183,12 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 100
 # --- The document's life ----------------------------------------------------------------------
 
 LEASE = timedelta(seconds=env.int("LEASE_SECONDS", 20))
-MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", 3)
+MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", 8)  # with the backoff below 20 minutes and more
+MAX_DEATHS = env.int("MAX_DEATHS", 3)  # of workers over one document
 RETRY_BACKOFF = timedelta(seconds=env.int("RETRY_BACKOFF_SECONDS", 10))  # doubled each try
 RETRY_BACKOFF_MAX = timedelta(minutes=10)
-POSTPONE_BACKOFF = timedelta(seconds=env.int("POSTPONE_BACKOFF_SECONDS", 10))
+OUTAGE_BACKOFF = timedelta(seconds=env.int("OUTAGE_BACKOFF_SECONDS", 10))  # doubled each probe
+OUTAGE_BACKOFF_MAX = timedelta(seconds=60)  # so soon after its return a service is used again
 POSTPONE_GIVE_UP = timedelta(hours=24)  # an outage longer than this fails the document
 REPOST_AFTER = timedelta(seconds=env.int("REPOST_AFTER_SECONDS", 30))
 STUCK_AFTER = timedelta(minutes=env.int("STUCK_AFTER_MINUTES", 15))

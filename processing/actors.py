@@ -1,24 +1,33 @@
 """What a message makes happen: claim, delegate, and say the outcome in one transition."""
 
 import logging
+import time
 from datetime import timedelta
 from uuid import UUID
 
 import dramatiq
 from django.conf import settings
-from dramatiq.middleware import Shutdown, TimeLimitExceeded
+from django.db import InterfaceError, OperationalError
+from dramatiq.middleware import TimeLimitExceeded
 
 from documents import lifecycle
+from documents.connections import release
 from documents.failpoints import failpoint
 from documents.models import Document
 
 from . import heartbeat, pipeline
-from .errors import TOO_SLOW, LeaseLost, PermanentError, RetryableError, ServiceUnavailable
+from .errors import (
+    TOO_SLOW,
+    LeaseLost,
+    PermanentError,
+    RetryableError,
+    ServiceUnavailable,
+    WorkerStopping,
+)
 
 log = logging.getLogger(__name__)
 
 QUEUE = "documents"
-LONGEST_WISH = timedelta(hours=1)  # a Retry-After beyond this is a mistake
 SERVICES = {  # as people know them
     "storage": "the file storage",
     "embedding": "the embedding service",
@@ -29,15 +38,15 @@ SERVICES = {  # as people know them
 @dramatiq.actor(
     queue_name=QUEUE,
     time_limit=settings.TIME_LIMIT.total_seconds() * 1000,
-    notify_shutdown=True,
 )
 def process(document_id: str) -> None:
     """Make a document READY, if it is due; else this message came twice or too late."""
-    claim = lifecycle.claim(UUID(document_id))
+    now = time.monotonic()
+    claim = lifecycle.claim(UUID(document_id), heartbeat.WORKER)
     if claim is None:
         return
     failpoint("worker.claimed")
-    with heartbeat.hold(claim) as lease:
+    with heartbeat.hold(claim, now) as lease:
         try:
             pipeline.run(lease)
         except LeaseLost:
@@ -48,14 +57,18 @@ def process(document_id: str) -> None:
         except ServiceUnavailable as error:
             log.warning("postponed: %s", error)
             reason = f"{SERVICES[error.service]} is not available ({error.reason})."
-            lifecycle.postpone(claim, reason, _wish(error))
+            lifecycle.postpone(claim, reason, error.service, _wish(error))
         except RetryableError as error:
             log.warning("to be tried again: %s", error)
-            lifecycle.retry_later(claim, error.code, error.sentence)
-        except Shutdown:
+            lifecycle.retry_later(claim, error.code, error.sentence, error.tries)
+        except WorkerStopping:
+            log.info("handed back: this worker stops")
             lifecycle.hand_back(claim)
         except TimeLimitExceeded:
-            lifecycle.retry_later(claim, "too_slow", TOO_SLOW)
+            lifecycle.retry_later(claim, "too_slow", TOO_SLOW, tries=2)
+        except (OperationalError, InterfaceError):
+            log.exception("PostgreSQL does not answer, or not as it should")
+            _postpone_once_postgres_answers(lease)
         except Exception:
             log.exception("an error that nobody foresaw")
             sentence = (
@@ -65,10 +78,24 @@ def process(document_id: str) -> None:
 
 
 def _wish(error: ServiceUnavailable) -> timedelta | None:
-    """When the service wants to be asked again, within reason."""
+    """When the service wants to be asked again; a day at most, which a timedelta can hold."""
     if not error.retry_after or error.retry_after < 0:
         return None
-    return timedelta(seconds=min(error.retry_after, LONGEST_WISH.total_seconds()))
+    return timedelta(seconds=min(error.retry_after, 86400))
+
+
+def _postpone_once_postgres_answers(lease: heartbeat.Lease) -> None:
+    """Give the document back while we still have it; after that, reconciling is not our business.
+
+    The heartbeat goes on meanwhile and renews the lease as soon as it can.
+    """
+    while not lease.is_over:
+        release()
+        try:
+            lifecycle.postpone(lease.claim, "the database was away.")
+            return
+        except (OperationalError, InterfaceError):
+            time.sleep(1)
 
 
 @dramatiq.actor(queue_name=QUEUE, time_limit=settings.TIME_LIMIT.total_seconds() * 1000)

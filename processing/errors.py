@@ -24,7 +24,11 @@ class PermanentError(_DocumentError):
 
 
 class RetryableError(_DocumentError):
-    """Another try may help; this one counts."""
+    """Another try may help; this one counts. `tries`: so many are worth it, at most."""
+
+    def __init__(self, code: str, sentence: str, tries: int | None = None) -> None:
+        super().__init__(code, sentence)
+        self.tries = tries
 
 
 class ServiceUnavailable(ProcessingError):
@@ -40,6 +44,10 @@ class ServiceUnavailable(ProcessingError):
         self.service = service
         self.reason = reason
         self.retry_after = retry_after
+
+
+class WorkerStopping(ProcessingError):
+    """This process was asked to stop and the time to finish is over: give the document back."""
 
 
 class LeaseLost(ProcessingError):

@@ -1,39 +1,66 @@
-"""Leases and the one thread per worker process that renews them."""
+"""Leases, and the one thread per worker process that renews them.
+
+The thread has a database connection of its own, with short timeouts: it waits neither for the pool
+nor for a server that does not answer. That session holds an advisory lock with the process's
+number, which PostgreSQL releases the moment the process dies: so it is known to be dead long before
+its leases run out (`Document.objects.abandoned()`).
+"""
 
 import logging
+import math
 import os
+import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from django.conf import settings
+from django.db import DatabaseError, connection, connections
 
 from documents import lifecycle
 from documents.connections import release
 from documents.lifecycle import Claim
 from documents.models import Heartbeat
+from documents.models.document import BEATS, WORKER_LOCK
 
-from .errors import TOO_SLOW, LeaseLost, RetryableError
+from .errors import TOO_SLOW, LeaseLost, RetryableError, WorkerStopping
 
 log = logging.getLogger(__name__)
+
+WORKER = random.SystemRandom().randrange(1, 2**31)  # this process's number
+BEAT_TIMEOUT = 3  # seconds that PostgreSQL has for a beat
+FINISH_SECONDS = 15.0  # after SIGTERM; the supervisor waits 25
+
+_leases: dict[Claim, "Lease"] = {}
+_stop_at = math.inf
 
 
 class Lease:
     """A claim that is being worked on. All clocks here are monotonic seconds of this process."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, claimed_at: float) -> None:
         self.claim = claim
-        self.began = self.renewed = time.monotonic()
+        self.began = self.renewed = claimed_at
         self.lost = False
 
+    @property
+    def is_over(self) -> bool:
+        """Lost, or not renewed in time: PostgreSQL may be the one that does not answer."""
+        return self.lost or time.monotonic() - self.renewed > settings.LEASE.total_seconds()
+
     def check(self) -> None:
-        """Between two steps: go on? Raises LeaseLost, or RetryableError at the soft time limit."""
+        """Between two steps: go on? Raises LeaseLost, WorkerStopping, or RetryableError at the soft
+        time limit.
+        """
         now = time.monotonic()
-        if self.lost or now - self.renewed > settings.LEASE.total_seconds():
+        if self.is_over:
             raise LeaseLost
+        if now > _stop_at:
+            raise WorkerStopping
         if now - self.began > settings.SOFT_TIME_LIMIT.total_seconds():
-            raise RetryableError("too_slow", TOO_SLOW)
+            raise RetryableError("too_slow", TOO_SLOW, tries=2)
 
     def progress(self, stage: str, count: int = 0, total: int = 0) -> None:
         """Check, and say how far the work is; holds no connection afterwards. Raises as check()."""
@@ -43,13 +70,14 @@ class Lease:
         release()
 
 
-_leases: dict[Claim, Lease] = {}
-
-
 @contextmanager
-def hold(claim: Claim) -> Iterator[Lease]:
-    """Keep the claim's lease renewed while the block runs."""
-    lease = _leases[claim] = Lease(claim)
+def hold(claim: Claim, claimed_at: float) -> Iterator[Lease]:
+    """Keep the claim's lease renewed while the block runs.
+
+    `claimed_at`: the monotonic clock before it was claimed, so that ours never outlasts the
+    database's.
+    """
+    lease = _leases[claim] = Lease(claim, claimed_at)
     try:
         yield lease
     finally:
@@ -74,22 +102,75 @@ def beat() -> None:
 
 
 def run(stop: threading.Event) -> None:
-    """Beat every quarter of a lease until `stop` is set; a database that is away does not end it.
+    """Beat `BEATS` times a lease until `stop` is set; a database that is away does not end it.
 
     It is the process's watchdog too: a thread that outlives its hard limit by a lease can only be
     got rid of with its process, and the supervisor starts another.
     """
-    interval = settings.LEASE.total_seconds() / 4
     deadline = (settings.TIME_LIMIT + settings.LEASE).total_seconds()
+    _use_own_connection()
     while True:
-        try:
-            beat()
-            release()
-        except Exception:  # without this thread every longer document would lose its lease
-            log.exception("cannot renew the leases just now")
-            release()
+        if not _try_to_beat():
+            _try_to_beat()  # at once, on a new connection: a cut one costs no beat
         if any(time.monotonic() - lease.began > deadline for lease in list(_leases.values())):
             log.critical("a thread is beyond its time limit; ending this process")
             os._exit(70)
-        if stop.wait(interval):
+        if stop.wait(settings.LEASE.total_seconds() / BEATS):
+            connection.close()
             return
+
+
+def wind_down() -> None:
+    """Let what runs finish for `FINISH_SECONDS`; then `Lease.check` raises WorkerStopping."""
+    global _stop_at
+    _stop_at = time.monotonic() + FINISH_SECONDS
+
+
+def hand_back_all() -> None:
+    """Give back what still runs, blocked in a call; the fence keeps its later writes out."""
+    for claim in list(_leases):
+        with suppress(DatabaseError):  # then the lease says it
+            lifecycle.hand_back(claim)
+    release()
+
+
+def _use_own_connection() -> None:
+    """Replace this thread's `connection` by one that is not of the pool."""
+    own = connections.create_connection("default")
+    milliseconds = BEAT_TIMEOUT * 1000
+    options = own.settings_dict["OPTIONS"] | {
+        "connect_timeout": BEAT_TIMEOUT,
+        "tcp_user_timeout": milliseconds,
+        "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+    }
+    options.pop("pool", None)
+    own.settings_dict = own.settings_dict | {"OPTIONS": options}  # the settings themselves stay
+    connections["default"] = own
+
+
+def _try_to_beat() -> bool:
+    try:
+        if connection.connection is None:
+            with connection.cursor() as cursor:  # shared: the session before may linger
+                cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [WORKER_LOCK, WORKER])
+        with _cut_when_silent():
+            beat()
+    except Exception:  # without this thread every longer document would lose its lease
+        log.exception("cannot renew the leases just now")
+        with suppress(Exception):
+            connection.close()
+        return False
+    return True
+
+
+@contextmanager
+def _cut_when_silent() -> Iterator[None]:
+    """Cut the connection after `BEAT_TIMEOUT`: no timeout of the server's ends a silent network."""
+    with socket.socket(fileno=os.dup(connection.connection.fileno())) as copy:
+        timer = threading.Timer(BEAT_TIMEOUT, copy.shutdown, [socket.SHUT_RDWR])
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()

@@ -30,7 +30,9 @@ class ReturnConnections(dramatiq.Middleware):
 
 
 class Heartbeat(dramatiq.Middleware):
-    """Runs the heartbeat thread of a worker process, until its last message is done."""
+    """Runs the heartbeat thread of a worker process, until its last message is done; when the
+    process is to stop, sees to it that no document stays with it.
+    """
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -43,7 +45,15 @@ class Heartbeat(dramatiq.Middleware):
         ).start()
         embeddings.warm_up()
 
+    def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
+        from . import heartbeat
+
+        heartbeat.wind_down()
+
     def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:
+        from . import heartbeat
+
+        heartbeat.hand_back_all()
         self._stop.set()
 
 

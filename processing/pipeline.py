@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from documents import lifecycle
+from documents import lifecycle, outages
 from documents.connections import release
 from documents.failpoints import failpoint
 from documents.models import Chunk, Document, Stage
@@ -41,6 +41,7 @@ def run(lease: Lease) -> None:
             document.content_type,
             timeout=settings.PARSE_TIMEOUT,
             memory_bytes=settings.PARSE_MEMORY_BYTES,
+            check=lease.check,
         )
     failpoint("worker.parsed")
     lease.check()
@@ -50,6 +51,9 @@ def run(lease: Lease) -> None:
     for done, batch in _embedding_batches(chunks):
         lease.progress(Stage.EMBED, done, len(chunks))
         _index(document, batch)
+        if claim.is_probe and not done:
+            outages.over()  # from the storage to the index, all answered
+            release()
         failpoint("worker.batch_indexed")
     lease.progress(Stage.INDEX, len(chunks), len(chunks))
     vectors.trim(document.pk, keep=len(chunks))

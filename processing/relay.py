@@ -14,13 +14,13 @@ import dramatiq
 import psycopg
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Window
+from django.db.models import Exists, F, Q, Window
 from django.db.models.functions import Now, RowNumber
 
 from documents import lifecycle
 from documents.connections import release
 from documents.failpoints import failpoint
-from documents.models import Document, OutboxMessage
+from documents.models import Document, Outage, OutboxMessage
 
 from . import actors
 
@@ -55,12 +55,13 @@ def post_due() -> int:
 
 def heal() -> None:
     """Take documents from workers that vanished, and post lost messages again."""
-    if _postgres_just_started():
-        return  # nobody could renew a lease while it was away
     for document in Document.objects.abandoned()[:HEAL_LIMIT]:
         failpoint("relay.reclaiming")
         if lifecycle.reclaim(document):
             log.warning("reclaimed %s from a worker that vanished", document.pk)
+    for document in Document.objects.given_up()[:HEAL_LIMIT]:
+        if lifecycle.give_up(document):
+            log.warning("gave %s up: a service has been away for too long", document.pk)
     for document in Document.objects.unposted()[:HEAL_LIMIT]:
         if lifecycle.repost(document):
             log.info("posted the lost message of %s again", document.pk)
@@ -102,7 +103,7 @@ class Doorbell:
         if self._connection is None or self._connection.closed:
             parameters = connection.get_connection_params()
             self._connection = psycopg.connect(**parameters, autocommit=True)
-            self._connection.execute(f"LISTEN {lifecycle.OUTBOX_CHANNEL}")
+            self._connection.execute(f"LISTEN {OutboxMessage.CHANNEL}")
             return  # one rang perhaps before we listened
         for _ in self._connection.notifies(timeout=timeout, stop_after=1):
             pass
@@ -117,9 +118,11 @@ def _take_due(limit: int) -> list[OutboxMessage]:
     """Lock the next messages: by priority, then one of each knowledge base in turn.
 
     Each relay locks what no other has; what comes too early for a document is refused by the claim.
-    Rows of an action that only a newer release knows are left to it.
+    Rows of an action that only a newer release knows are left to it. While a service is away
+    documents wait here, not in Redis where they would be refused.
     """
-    due = OutboxMessage.objects.filter(due_at__lte=Now(), action__in=ACTORS)
+    held_back = Q(action=OutboxMessage.Action.PROCESS) & Exists(Outage.objects.open())
+    due = OutboxMessage.objects.filter(~held_back, due_at__lte=Now(), action__in=ACTORS)
     turns = due.annotate(
         turn=Window(
             RowNumber(),
@@ -139,12 +142,3 @@ def _queue_size() -> int:
     """Messages that Redis holds, those under way included."""
     broker: Any = dramatiq.get_broker()
     return int(broker.do_qsize(actors.QUEUE))
-
-
-def _postgres_just_started() -> bool:
-    with connection.cursor() as cursor:
-        lease = settings.LEASE.total_seconds()
-        cursor.execute(
-            "SELECT now() - pg_postmaster_start_time() < make_interval(secs => %s)", [lease]
-        )
-        return bool(cursor.fetchone()[0])

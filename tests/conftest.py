@@ -1,6 +1,7 @@
 """What many tests need: people, a knowledge base, documents in a state, and empty services."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +17,9 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from documents import lifecycle
-from documents.models import ApiToken, Document, KnowledgeBase, Membership
+from documents.models import ApiToken, Document, KnowledgeBase, Membership, Outage
 from documents.models.document import PostgresStartedAt
-from processing import actors, vectors
+from processing import actors, heartbeat, vectors
 
 Role = Membership.Role
 LONG_AGO = timedelta(hours=1)
@@ -47,6 +48,12 @@ def _own_storage_and_index(settings: Any, tmp_path: Path) -> Iterator[None]:
 def _postgres_started_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not with the tests: for one lease after its start, nobody's lease is taken from him."""
     monkeypatch.setattr(PostgresStartedAt, "template", "timestamptz '2020-01-01'")
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test stops in this process, the next one begins anew."""
+    monkeypatch.setattr(heartbeat, "_stop_at", math.inf)
 
 
 @pytest.fixture
@@ -133,6 +140,12 @@ def process(document: Document) -> Document:
     actors.process.fn(str(document.pk))
     document.refresh_from_db()
     return document
+
+
+def let_outages_pass() -> None:
+    """As if the backoff was over: the next claim is the probe, and everything is due."""
+    Outage.objects.update(retry_at=Now())
+    Document.objects.update(due_at=Now())
 
 
 def let_lease_expire(document: Document) -> Document:

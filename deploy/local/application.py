@@ -21,7 +21,9 @@ def application(env: dict[str, str], host: str, port: int) -> list[Program]:
         web(env, host, port),
         *(worker(pool(4), name) for name in _names("worker", "WORKERS")),
         *(manage(name, pool(2), "relay") for name in _names("relay", "RELAYS")),
-        manage("reconcile", pool(2), "reconcile", "--every", "300"),
+        manage(
+            "reconcile", pool(2), "reconcile", "--every", os.environ.get("RECONCILE_EVERY", "300")
+        ),
     ]
 
 
@@ -57,7 +59,8 @@ def worker(env: dict[str, str], name: str = "worker") -> Program:
         *("--processes", "1", "--threads", str(WORKER_THREADS)),
         # Milliseconds. The first is what a master waits, deaf, for a child that died in its start.
         *("--worker-fork-timeout", "1000"),
-        *("--worker-shutdown-timeout", f"{1000 * (STOP_SECONDS - 2):.0f}"),
+        # What runs is handed back after 15 s (processing/heartbeat.py), what is blocked after this.
+        *("--worker-shutdown-timeout", f"{1000 * (STOP_SECONDS - 5):.0f}"),
     ]
     return Program(name, argv, settings | env, stop_seconds=STOP_SECONDS)
 

@@ -6,7 +6,7 @@ attempts, lease or deletion, an outbox message or an event.
 
 from .access import ApiToken, KnowledgeBase, Membership
 from .document import Chunk, Document, Stage, Status
-from .records import DocumentEvent, Heartbeat, OutboxMessage, ReconcileRun
+from .records import DocumentEvent, Heartbeat, Outage, OutboxMessage, ReconcileRun
 
 __all__ = [
     "ApiToken",
@@ -16,6 +16,7 @@ __all__ = [
     "Heartbeat",
     "KnowledgeBase",
     "Membership",
+    "Outage",
     "OutboxMessage",
     "ReconcileRun",
     "Stage",

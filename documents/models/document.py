@@ -6,13 +6,17 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Exists, Func, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, F, Func, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
+from django.db.models.lookups import LessThan
 from django.urls import reverse
 from django.utils import timezone
 
 from .access import KnowledgeBase
-from .records import Heartbeat, OutboxMessage
+from .records import Heartbeat, Outage, OutboxMessage
+
+BEATS = 4  # so often a lease is renewed before it would run out: three may fail
+WORKER_LOCK = 0x4C554D57  # the class of the advisory locks: any constant, "LUMW"
 
 
 class Status(models.TextChoices):
@@ -29,6 +33,25 @@ class Stage(models.TextChoices):
     PARSE = "parse", "Reading the text"
     EMBED = "embed", "Preparing the passages for search"
     INDEX = "index", "Adding the passages to the index"
+
+
+class PostgresStartedAt(Func):
+    function = "pg_postmaster_start_time"
+    output_field = models.DateTimeField()
+
+
+class WorkerIsConnected(Func):
+    """Does the worker process of this number hold its advisory lock? See processing/heartbeat.py.
+
+    True for no number: only its lease can tell.
+    """
+
+    template = (
+        "(%(expressions)s IS NULL OR EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND classid = %(lock)s AND objid = %(expressions)s))"
+    )
+    output_field = models.BooleanField()
 
 
 class DocumentQuerySet(models.QuerySet["Document"]):
@@ -58,8 +81,32 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         return self.live().filter(pk=document_id, status=Status.PROCESSING, lease_epoch=epoch)
 
     def abandoned(self) -> Self:
-        """A worker's lease ran out by the database's clock: nobody works on these."""
-        return self.live().filter(status=Status.PROCESSING, lease_expires_at__lt=Now())
+        """Nobody works on these, by the database's clock and its list of sessions.
+
+        Their lease ran out; or, much sooner, the session of the worker's heartbeat ended, which a
+        killed process cannot prevent, and no other session renewed the lease at the next beat.
+        None for one lease after PostgreSQL itself was away: nobody could renew.
+        """
+        missed_a_beat = Q(lease_expires_at__lt=Now() + settings.LEASE * (1 - 1.2 / BEATS))
+        gone = ~Q(WorkerIsConnected("worker", lock=WORKER_LOCK))
+        return self.live().filter(
+            Q(lease_expires_at__lt=Now()) | missed_a_beat & gone,
+            Q(LessThan(PostgresStartedAt(), Now() - settings.LEASE)),
+            status=Status.PROCESSING,
+        )
+
+    def interrupted_by_postgres(self) -> Self:
+        """PostgreSQL was away since the lease was renewed last: its worker may be innocent."""
+        return self.filter(LessThan(F("lease_expires_at") - settings.LEASE, PostgresStartedAt()))
+
+    def given_up(self) -> Self:
+        """They wait for a service that has been away for `POSTPONE_GIVE_UP`, as long as they."""
+        waiting_since = Coalesce("postponed_since", "progressed_at")
+        return self.live().filter(
+            LessThan(waiting_since, Now() - settings.POSTPONE_GIVE_UP),
+            Exists(Outage.objects.lasting()),
+            status=Status.PENDING,
+        )
 
     def unposted(self) -> Self:
         """Due, but no message says so: it was lost on the way, or lost with Redis."""
@@ -98,7 +145,10 @@ class DocumentQuerySet(models.QuerySet["Document"]):
             .values(count=Count("*"))
         )
         workers = Heartbeat.objects.filter(kind=Heartbeat.Kind.WORKER)
+        outages = Outage.objects.all()  # the one that lasts longest first
         return self.annotate(
+            outage_reason=Subquery(outages.values("reason")[:1]),
+            outage_retry_at=Subquery(outages.values("retry_at")[:1]),
             ahead_count=Coalesce(Subquery(ahead), 0),
             worker_seen_at=Subquery(workers.values("seen_at")),
             is_awaiting_replacement=self._awaits_replacement(),
@@ -133,9 +183,11 @@ class Document(models.Model):
     progress_count = models.PositiveIntegerField(default=0, help_text="chunks done in this stage")
     progress_total = models.PositiveIntegerField(default=0)
     attempts = models.PositiveSmallIntegerField(default=0, help_text="counted when a worker begins")
+    deaths = models.PositiveSmallIntegerField(default=0, help_text="workers that vanished over it")
     due_at = models.DateTimeField(db_default=Now(), help_text="no worker begins before")
     lease_epoch = models.PositiveIntegerField(default=0, help_text="+1 for each claim, never reset")
     lease_expires_at = models.DateTimeField(null=True)
+    worker = models.IntegerField(null=True, help_text="number of the process that has the lease")
     waiting_for = models.CharField(max_length=200, blank=True, help_text="why the next try waits")
     postponed_since = models.DateTimeField(null=True, help_text="a service has been away since")
     failure_code = models.CharField(max_length=40, blank=True)
@@ -217,6 +269,11 @@ class Document(models.Model):
         return f"{self.storage_prefix}/text-{epoch}"
 
     @property
+    def doing(self) -> str:
+        """What its worker does, for people."""
+        return Stage(self.stage).label.lower()
+
+    @property
     def is_finished(self) -> bool:
         return self.status in (Status.READY, Status.FAILED) or self.deleted_at is not None
 
@@ -253,6 +310,9 @@ class Document(models.Model):
     def _explain_queue(self) -> str:
         if not hasattr(self, "ahead_count"):
             return Document.objects.explained().get(pk=self.pk).explain()
+        if reason := getattr(self, "outage_reason", None):
+            retry_at = max(self.outage_retry_at, timezone.now())  # type: ignore[attr-defined]
+            return f"Waiting: {reason} Next try at {_clock(retry_at)}."
         seen_at: datetime | None = getattr(self, "worker_seen_at", None)
         if seen_at is None:
             return "Waiting: no worker has been seen yet."

@@ -1,7 +1,10 @@
 """The rows around a document: work to post, what happened, who is alive, what was repaired."""
 
+from typing import Self
+
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
+from django.db.models import F
 from django.db.models.functions import Now
 
 
@@ -11,6 +14,8 @@ class OutboxMessage(models.Model):
     No uniqueness: a transition must never find its message refused because a relay is just about
     to delete the one before. A message too many is a claim refused.
     """
+
+    CHANNEL = "lumikb_outbox"
 
     class Action(models.TextChoices):
         PROCESS = "process"
@@ -32,6 +37,12 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.document_id}"
+
+    @classmethod
+    def ring(cls) -> None:
+        """Wake the relays, once this transaction is committed."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"NOTIFY {cls.CHANNEL}")
 
 
 class DocumentEvent(models.Model):
@@ -76,6 +87,35 @@ class Heartbeat(models.Model):
             unique_fields=["kind"],
             update_fields=["seen_at"],
         )
+
+
+class OutageQuerySet(models.QuerySet["Outage"]):
+    def open(self) -> Self:
+        """Nobody is to ask these services now."""
+        return self.filter(retry_at__gt=Now())
+
+    def lasting(self) -> Self:
+        """Seen to be away, again and again, for `POSTPONE_GIVE_UP`."""
+        return self.filter(failed_at__gt=F("since") + settings.POSTPONE_GIVE_UP)
+
+
+class Outage(models.Model):
+    """A service that is away; no row when all is well. documents/outages.py says what happens."""
+
+    service = models.CharField(max_length=20, primary_key=True)
+    reason = models.CharField(max_length=200, help_text="a sentence for those who wait")
+    failures = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField()
+    failed_at = models.DateTimeField(help_text="the last time that a worker asked in vain")
+    retry_at = models.DateTimeField(help_text="nobody asks before")
+
+    objects = OutageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-retry_at"]
+
+    def __str__(self) -> str:
+        return self.service
 
 
 class ReconcileRun(models.Model):

@@ -264,7 +264,7 @@ class Scene:
 
 
 STATES: dict[str, Callable[[Scene], Any]] = {
-    "pending": lambda s: lifecycle.postpone(s.claim, "away", timedelta(0)),
+    "pending": lambda s: lifecycle.hand_back(s.claim),
     "processing": lambda s: None,
     "abandoned": lambda s: let_lease_expire(s.document),
     "ready": lambda s: lifecycle.succeed(s.claim, s.chunks()),
@@ -275,7 +275,7 @@ STATES: dict[str, Callable[[Scene], Any]] = {
         Document.objects.update(deleted_at=Now() - timedelta(days=2)),
     ),
     "unposted": lambda s: (
-        lifecycle.postpone(s.claim, "away", timedelta(0)),
+        lifecycle.hand_back(s.claim),
         OutboxMessage.objects.all().delete(),
         Document.objects.update(posted_at=Now() - LONG_AGO, due_at=Now() - LONG_AGO),
     ),

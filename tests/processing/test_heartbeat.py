@@ -33,9 +33,10 @@ def hold(make_document: MakeDocument) -> Iterator[Callable[..., Lease]]:
     with ExitStack() as stack:
 
         def claimed(filename: str = "notes.md") -> Lease:
+            now = heartbeat.time.monotonic()
             claim = lifecycle.claim(make_document(filename).pk)
             assert claim
-            return stack.enter_context(heartbeat.hold(claim))
+            return stack.enter_context(heartbeat.hold(claim, now))
 
         yield claimed
 
@@ -296,7 +297,7 @@ def test_a_thread_that_outlives_its_limit_by_a_lease_takes_its_process_with_it(
 def test_a_claim_that_is_done_with_is_no_longer_beaten_for(make_document: MakeDocument) -> None:
     claim = lifecycle.claim(make_document().pk)
     assert claim
-    with pytest.raises(ZeroDivisionError), heartbeat.hold(claim):
+    with pytest.raises(ZeroDivisionError), heartbeat.hold(claim, time.monotonic()):
         raise ZeroDivisionError
     with CaptureQueriesContext(connection) as queries:
         heartbeat.beat()

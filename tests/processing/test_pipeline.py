@@ -21,7 +21,7 @@ from qdrant_client import models
 from documents import lifecycle
 from documents.models import Chunk, Document, KnowledgeBase
 from processing import actors, parsing, pipeline, relay, vectors
-from tests.conftest import let_lease_expire, process
+from tests.conftest import let_lease_expire, let_outages_pass, process
 
 from . import stubs
 from .files import samples
@@ -156,7 +156,7 @@ def test_the_texts_of_tries_that_did_not_succeed_are_removed_too(
     with embedding_stub(settings, stubs.failing(503)):
         for _ in range(3):
             process(document)
-            Document.objects.update(due_at=Now())
+            let_outages_pass()
     assert objects(document) == {"original", "text-1", "text-2", "text-3"}
     assert_exact(process(document))
     assert objects(document) == {"original", "text-4"}
@@ -259,7 +259,7 @@ def test_a_reply_that_is_lost_after_the_points_were_written_ends_in_the_same_ind
     with qdrant_stub(settings, lose_reply):
         document = process(make_document())
     assert document.status == "pending"
-    Document.objects.update(due_at=Now())
+    let_outages_pass()
     assert_exact(process(document))
 
 

@@ -26,12 +26,6 @@ MakeDocument = Callable[..., Document]
 Priority = OutboxMessage.Priority
 
 
-@pytest.fixture(autouse=True)
-def _postgres_has_been_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' PostgreSQL started seconds ago."""
-    monkeypatch.setattr(relay, "_postgres_just_started", lambda: False)
-
-
 @pytest.fixture
 def posted(broker: Any) -> Callable[[], list[tuple[str, str]]]:
     """What Redis holds, taken out: the actor and the document's id, in a worker's order."""
@@ -278,7 +272,7 @@ def ring_a_moment_later() -> None:
     def ring() -> None:
         time.sleep(0.2)
         with connection.cursor() as cursor:
-            cursor.execute(f"NOTIFY {lifecycle.OUTBOX_CHANNEL}")
+            cursor.execute(f"NOTIFY {OutboxMessage.CHANNEL}")
         connection.close()
 
     threading.Thread(target=ring).start()
@@ -288,10 +282,10 @@ def ring_a_moment_later() -> None:
 def test_a_lost_notification_costs_one_poll(
     make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle, "OUTBOX_CHANNEL", "nobody_listens")
+    monkeypatch.setattr(OutboxMessage, "CHANNEL", "nobody_listens")
     with running():
         time.sleep(0.3)
-        monkeypatch.setattr(lifecycle, "OUTBOX_CHANNEL", "somewhere_else")
+        monkeypatch.setattr(OutboxMessage, "CHANNEL", "somewhere_else")
         make_document()
         eventually(lambda: not OutboxMessage.objects.exists(), seconds=2.5)
 
@@ -424,27 +418,22 @@ def test_a_message_that_only_waits_in_redis_is_posted_again_at_most_once_a_grace
     assert broker.do_qsize(actors.QUEUE) == 2
 
 
-def test_nobody_is_taken_over_right_after_postgresql_started(
-    make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch
+def test_nobody_is_taken_over_within_a_lease_of_postgresqls_start(
+    make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     """While it was away nobody could renew a lease."""
+    monkeypatch.undo()
     document = make_document()
     assert lifecycle.claim(document.pk)
     let_lease_expire(document)
-    monkeypatch.setattr(relay, "_postgres_just_started", lambda: True)
+    settings.LEASE = timedelta(days=1)  # the tests' PostgreSQL started since then
     relay.heal()
     document.refresh_from_db()
     assert document.status == "processing"
-
-
-def test_postgresql_tells_whether_it_just_started(
-    monkeypatch: pytest.MonkeyPatch, settings: Any
-) -> None:
-    monkeypatch.undo()
-    settings.LEASE = timedelta(days=1)
-    assert relay._postgres_just_started() is True
     settings.LEASE = timedelta(0)
-    assert relay._postgres_just_started() is False
+    relay.heal()
+    document.refresh_from_db()
+    assert document.status == "pending"
 
 
 def test_the_broker_has_deadlines(broker: Any) -> None:
