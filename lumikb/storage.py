@@ -75,7 +75,7 @@ class FileStorage(FileSystemStorage):
                     yield key, datetime.fromtimestamp(modified, UTC)
 
     def _save(self, name: str, content: File) -> str:
-        name = super()._save(name, content)
+        name = super()._save(name, content)  # type: ignore[misc] # the stubs lack it
         path = self.path(name)
         _sync(path)
         while path != self.location:  # the entry in each folder, which may be new too

@@ -32,6 +32,7 @@ INDEXES: dict[str, Any] = {  # what is filtered by; without its index a filter r
     "document": models.PayloadSchemaType.KEYWORD,
     "position": models.PayloadSchemaType.INTEGER,
 }
+SCROLL = 1000  # points in one page of a listing
 CANDIDATES = 4  # each half of the hybrid search offers this many times the limit to the fusion
 
 
@@ -170,7 +171,7 @@ def documents(name: str | None = None) -> Iterator[set[UUID]]:
     with _translated(), _missing_is_empty():
         while True:
             points, offset = _client().scroll(
-                name or collection(), limit=1000, offset=offset, with_payload=["document"]
+                name or collection(), limit=SCROLL, offset=offset, with_payload=["document"]
             )
             payloads = [point.payload or {} for point in points]
             yield {UUID(payload["document"]) for payload in payloads if "document" in payload}

@@ -681,7 +681,7 @@ def test_the_reconciler_deletes_old_objects_that_nobody_owns(on_s3, make_documen
     default_storage.save(orphan.storage_key, ContentFile(b"its row was never written"))
 
     assert _found("objects without a document") == (0, 0, "")  # it is not a day old yet
-    monkeypatch.setattr(reconcile, "ORPHAN_AGE", timedelta(seconds=-60))
+    monkeypatch.setattr(reconcile.objects, "ORPHAN_AGE", timedelta(seconds=-60))
     assert _found("objects without a document") == (1, 1, "")
     assert not default_storage.exists(orphan.storage_key)
     assert default_storage.exists(document.storage_key)

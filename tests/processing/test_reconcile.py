@@ -2,14 +2,19 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import psycopg
@@ -18,14 +23,19 @@ from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import DataError, OperationalError, connection
 from django.db.models import F
 from django.db.models.functions import Now
 
 from documents import lifecycle
-from documents.models import Chunk, Document, OutboxMessage, ReconcileRun
+from documents.models import Chunk, Document, KnowledgeBase, OutboxMessage, ReconcileRun
+from lumikb.storage import FileStorage
 from processing import reconcile, vectors
+from processing.reconcile import finding, flight, index, objects
+from processing.reconcile.finding import Finding, Scan
 from tests.conftest import LONG_AGO, let_lease_expire, process
+from tests.e2e.product import wait_for
+from tests.failpoints import REPOSITORY, Directory, names
 
 from . import stubs
 from .stubs import Call, Reply, failing, forwarding, hanging, qdrant_at, qdrant_stub, refused_url
@@ -39,8 +49,8 @@ LONG_DELETED = timedelta(days=2)
 def ready(make_document: MakeDocument) -> Callable[..., Document]:
     """A READY document with one passage and one point, made without the parser: it is quicker."""
 
-    def make(filename: str = "notes.md") -> Document:
-        document = make_document(filename)
+    def make(filename: str = "notes.md", **fields: Any) -> Document:
+        document = make_document(filename, **fields)
         OutboxMessage.objects.filter(document=document).delete()
         claim = lifecycle.claim(document.pk)
         assert claim
@@ -63,10 +73,13 @@ def put_point(document: Document, position: int = 0) -> None:
 
 def put_object(key: str, days_old: float = 0) -> Path:
     default_storage.save(key, ContentFile(b"bytes"))
-    path = Path(default_storage.path(key))
-    then = time.time() - days_old * 86400
-    os.utime(path, (then, then))
-    return path
+    grow_old(key, days_old)
+    return Path(default_storage.path(key))
+
+
+def grow_old(key: str, days: float = 2) -> None:
+    then = time.time() - days * 86400
+    os.utime(default_storage.path(key), (then, then))
 
 
 def findings(dry_run: bool = False) -> dict[str, tuple[int, int]]:
@@ -154,6 +167,18 @@ def purged_with_objects(document: Document) -> None:
     put_object(document.storage_key, days_old=2)
 
 
+def with_an_earlier_text(document: Document) -> None:
+    """A worker died after it had stored its text, and the next try succeeded."""
+    assert lifecycle.requeue(document.pk)
+    OutboxMessage.objects.filter(document=document).delete()
+    claim = lifecycle.claim(document.pk)
+    assert claim
+    passages = list(document.chunk_set.all())
+    assert lifecycle.succeed(claim, passages)
+    default_storage.save(document.text_key(claim.epoch), ContentFile(b"x"))
+    grow_old(document.text_key(1))
+
+
 BREAK: dict[str, tuple[str, Callable[[Document], None]]] = {
     "abandoned": ("lease expired", abandoned),
     "unposted": ("message lost", unposted),
@@ -164,6 +189,7 @@ BREAK: dict[str, tuple[str, Callable[[Document], None]]] = {
     "without file": ("stored file missing", without_file),
     "purged with points": ("points without a document", purged_with_points),
     "purged with objects": ("objects without a document", purged_with_objects),
+    "with an earlier text": ("texts that nobody reads", with_an_earlier_text),
 }
 
 
@@ -284,21 +310,224 @@ def test_what_is_not_stored_as_a_document_is_not_ours_to_delete(key: str, db: No
     assert path.exists()
 
 
+def texts(document: Document) -> set[str]:
+    return {name for name in default_storage.listdir(document.storage_prefix)[1] if "text" in name}
+
+
+def test_a_text_is_kept_that_the_index_has_or_that_a_worker_at_work_has_stored(
+    ready: Callable[..., Document],
+) -> None:
+    document = ready()
+    assert lifecycle.requeue(document.pk)
+    claim = lifecycle.claim(document.pk)
+    assert claim
+    put_object(document.text_key(claim.epoch), days_old=2)
+    grow_old(document.text_key(1))
+    assert findings() == {}
+    assert lifecycle.retry_later(claim, "again", "Once more.")
+    assert findings() == {"texts that nobody reads": (1, 1)}
+    assert texts(document) == {"text-1"}
+
+
+def test_a_young_text_that_nobody_reads_is_left_for_a_day(ready: Callable[..., Document]) -> None:
+    document = ready()
+    with_an_earlier_text(document)
+    grow_old(document.text_key(1), days=0.9)
+    assert findings() == {}
+    assert texts(document) == {"text-1", "text-2"}
+
+
+def test_an_object_in_the_wrong_knowledge_base_is_kept_while_its_document_is(
+    ready: Callable[..., Document],
+) -> None:
+    document = ready()
+    path = put_object(f"{document.knowledge_base_id + 1}/{document.pk}/original", days_old=9)
+    assert findings() == {}
+    assert path.exists()
+
+
+def test_a_document_whose_last_orphan_is_deleted_leaves_no_folder(
+    ready: Callable[..., Document],
+) -> None:
+    ready()
+    path = put_object(f"1/{uuid4()}/original", days_old=2)
+    assert findings() == {"objects without a document": (1, 1)}
+    assert not path.parent.exists()
+
+
+def test_rows_and_objects_are_told_apart_in_any_order_of_knowledge_bases(
+    ready: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys sort as text: 10 before 9. Each base has documents with and without a file, and orphans
+    before, between and behind them."""
+    missing, orphans = set(), set()
+    for pk in (9_000_009, 9_000_010, 90_000_100):
+        knowledge_base = KnowledgeBase.objects.create(pk=pk, name=str(pk), slug=str(pk))
+        for n in range(12):
+            document = ready(f"{pk}-{n}.md", knowledge_base=knowledge_base)
+            if n % 3 == 0:
+                default_storage.delete(document.storage_key)
+                missing.add(str(document.pk))
+        for _ in range(5):
+            orphans.add(f"{pk}/{uuid4()}/original")
+    orphans |= {f"0/{uuid4()}/original", f"99999999/{uuid4()}/text-1"}
+    for key in orphans:
+        put_object(key, days_old=2)
+    monkeypatch.setattr(finding, "PAGE", 5)
+    found = list(objects.compared())
+    assert {each.what for each in found if each.check == "stored file missing"} == missing
+    assert {each.what for each in found if each.check == "objects without a document"} == orphans
+    assert len(found) == len(missing) + len(orphans)
+
+
+def test_documents_are_counted_by_the_page_and_not_one_by_one(
+    ready: Callable[..., Document],
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_max_num_queries: Any,
+) -> None:
+    for n in range(30):
+        ready(f"{n}.md")
+    monkeypatch.setattr(finding, "PAGE", 10)
+    real = forwarding(settings.QDRANT_URL, lambda call: None)
+    with qdrant_stub(settings, real) as stub, django_assert_max_num_queries(7):
+        assert list(index.incomplete()) == []
+    assert len(stub.calls) == 3
+
+
+# --- The second look -----------------------------------------------------------------------------
+
+
+def test_a_document_that_is_whole_at_the_second_look_is_left_alone(
+    ready: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if it had been indexed anew between the two."""
+    ready()
+    monkeypatch.setattr(vectors, "counts", lambda document_ids: {})
+    assert findings() == {}
+
+
+def test_a_document_that_is_being_processed_at_the_second_look_is_left_alone(
+    ready: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = ready()
+    real = vectors.counts
+
+    def requeued_meanwhile(document_ids: Any) -> Any:
+        without_points(document)
+        lifecycle.requeue(document.pk)
+        return real(document_ids)
+
+    monkeypatch.setattr(vectors, "counts", requeued_meanwhile)
+    assert findings() == {}
+    assert OutboxMessage.objects.count() == 1
+
+
+def test_a_file_that_is_there_at_the_second_look_is_not_missing(
+    ready: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if it had been stored after the listing had passed its place."""
+    document = ready()
+    listed = [each for each in default_storage.scan() if each[0] != document.storage_key]  # type: ignore[attr-defined]
+    monkeypatch.setattr(FileStorage, "scan", lambda storage: iter(listed))
+    assert findings() == {}
+
+
+def test_an_object_whose_row_is_there_at_the_second_look_is_not_deleted(
+    make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = make_document()
+    grow_old(document.storage_key)
+    monkeypatch.setattr(objects, "_documents", lambda: iter(()))
+    assert findings() == {}
+    assert default_storage.exists(document.storage_key)
+
+
+# --- Collections ---------------------------------------------------------------------------------
+
+
+def test_a_collection_whose_maker_died_gets_its_indexes(
+    ready: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr(vectors, "create_indexes", lambda: None)
+        ready()
+    assert findings() == {"index not set up": (1, 1)}
+    assert vectors.missing_indexes() == []
+
+
+def test_a_collection_of_other_vectors_is_reported_and_nobody_requeued(
+    ready: Callable[..., Document], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready()
+    name = vectors.collection()
+    monkeypatch.setattr(vectors, "collection", lambda: name)
+    settings.EMBEDDING_DIMENSIONS = 3
+    assert skipped() == {"index not set up"}
+    settings.EMBEDDING_DIMENSIONS = 384
+
+
+def test_of_an_earlier_models_points_only_the_purged_ones_are_deleted(
+    ready: Callable[..., Document], settings: Any
+) -> None:
+    """The others may be another installation's: its name begins as ours does."""
+    current, earlier = settings.EMBEDDING_MODEL, "hosted_vllm/earlier"
+    live, purged = ready("live.md"), ready("purged.md")
+    stranger = Document(pk=uuid4(), knowledge_base=live.knowledge_base)
+    settings.EMBEDDING_MODEL = earlier
+    name = vectors.collection()
+    for document in (live, purged, stranger):
+        put_point(document)
+    settings.EMBEDDING_MODEL = current
+    purged_with_points(purged)
+    try:
+        assert findings() == {
+            "index of another model": (1, 0),
+            "points without a document": (1, 1),
+            "purged points of another model": (1, 1),
+        }
+        settings.EMBEDDING_MODEL = earlier
+        assert [vectors.count(each.pk) for each in (live, purged, stranger)] == [1, 0, 1]
+    finally:
+        settings.EMBEDDING_MODEL = current
+        vectors._client().delete_collection(name)
+
+
 # --- Cannot tell ---------------------------------------------------------------------------------
 
-OF_QDRANT = {"index incomplete", "points without a document"}
-OF_STORAGE = {"stored file missing", "objects without a document"}
+OF_QDRANT = {
+    "index not set up", "index incomplete", "points without a document",
+    "index of another model", "purged points of another model",
+}  # fmt: skip
+OF_STORAGE = {"stored file missing", "objects without a document", "texts that nobody reads"}
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *checks: str) -> None:
+    scans = [scan for scan in reconcile.SCANS if set(scan.checks) & set(checks)]
+    monkeypatch.setattr(reconcile, "SCANS", scans)
 
 
 @pytest.fixture
 def all_broken(ready: Callable[..., Document]) -> tuple[Any, ...]:
-    """A document with each fault that Qdrant and the storage can tell of, and an orphan in both."""
+    """A document with each fault that Qdrant and the storage can tell of, and orphans in both."""
     document = ready()
     with_a_point_too_many(document)
     without_file(document)
-    put_point(Document(pk=uuid4(), knowledge_base=document.knowledge_base))
-    put_object(f"1/{uuid4()}/original", days_old=9)
+    for _ in range(3):
+        put_point(Document(pk=uuid4(), knowledge_base=document.knowledge_base))
+        put_object(f"0/{uuid4()}/original", days_old=9)
+    put_object(document.text_key(0), days_old=9)
     return everything()
+
+
+def test_all_that_is_broken_there_is_found_when_it_can_be_told(all_broken: Any) -> None:
+    """So that what follows can fail."""
+    assert findings() == {
+        "index incomplete": (1, 1),
+        "points without a document": (3, 3),
+        "objects without a document": (3, 3),
+        "texts that nobody reads": (1, 1),
+    }
 
 
 @contextmanager
@@ -331,28 +560,107 @@ def qdrant_answering(settings: Any, answer: Any) -> Iterator[None]:
 def test_a_qdrant_that_cannot_tell_makes_nobody_requeued_and_nothing_deleted(
     away: Any, all_broken: tuple[Any, ...], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(reconcile.CHECKS, "stored file missing")
-    monkeypatch.delitem(reconcile.CHECKS, "objects without a document")
+    only(monkeypatch, *OF_QDRANT)
     with away(settings):
         assert skipped() == OF_QDRANT
     assert everything() == all_broken
 
 
-def test_a_storage_that_cannot_tell_makes_nobody_requeued_and_nothing_deleted(
-    all_broken: tuple[Any, ...], settings: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("path", "answered", "check"),
+    [
+        ("/facet", 1, "index incomplete"),
+        ("/points/count", 0, "index incomplete"),  # the second look
+        ("/points/scroll", 1, "points without a document"),
+    ],
+)
+def test_a_qdrant_that_goes_away_in_the_midst_of_a_scan_ends_it_before_anything_is_done(
+    path: str,
+    answered: int,
+    check: str,
+    all_broken: tuple[Any, ...],
+    ready: Callable[..., Document],
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def away(operation: str) -> None:
-        raise ConnectionError("no route to host")
+    with_a_point_too_many(ready("second.md"))
+    before = everything()
+    monkeypatch.setattr(finding, "PAGE", 1)
+    monkeypatch.setattr(vectors, "SCROLL", 2)
+    only(monkeypatch, check)
+    asked: list[Call] = []
+    real = forwarding(settings.QDRANT_URL, lambda call: None)
 
-    for check in OF_QDRANT:
-        monkeypatch.delitem(reconcile.CHECKS, check)
-    usual = settings.STORAGES
-    watched = usual["default"] | {"BACKEND": "tests.processing.stubs.WatchedStorage"}
-    settings.STORAGES = usual | {"default": watched}
-    monkeypatch.setattr(stubs.WatchedStorage, "watch", staticmethod(away))
+    def only_the_first(call: Call) -> Reply | None:
+        if not call.path.endswith(path):
+            return real(call)
+        asked.append(call)
+        return real(call) if len(asked) <= answered else Reply({}, 503)
+
+    with qdrant_stub(settings, only_the_first):
+        assert skipped() == {check}
+    assert len(asked) == answered + 1
+    assert everything() == before
+
+
+Listing = Iterator[tuple[str, Any]]
+
+
+def breaks_off(listing: Listing) -> Listing:
+    yield from islice(listing, 4)
+    raise ConnectionError("no route to host")
+
+
+def is_cut_off_at_the_end(listing: Listing) -> Listing:
+    yield from listing
+    raise OSError("the list of objects is cut off")
+
+
+def comes_in_no_order(listing: Listing) -> Listing:
+    return reversed(list(listing))
+
+
+def comes_twice(listing: Listing) -> Listing:
+    for each in listing:
+        yield each
+        yield each
+
+
+def is_empty(listing: Listing) -> Listing:
+    return iter(())
+
+
+@pytest.mark.parametrize(
+    "fault", [breaks_off, is_cut_off_at_the_end, comes_in_no_order, comes_twice, is_empty]
+)
+def test_a_listing_that_is_not_whole_makes_nobody_requeued_and_nothing_deleted(
+    fault: Callable[[Listing], Listing],
+    all_broken: tuple[Any, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only(monkeypatch, *OF_STORAGE)
+    real = FileStorage.scan
+    monkeypatch.setattr(FileStorage, "scan", lambda storage: fault(real(storage)))
     assert skipped() == OF_STORAGE
-    settings.STORAGES = usual
     assert everything() == all_broken
+
+
+def test_a_storage_that_is_not_mounted_makes_nobody_requeued(
+    ready: Callable[..., Document], settings: Any, tmp_path: Path
+) -> None:
+    document = ready()
+    mounted = settings.STORAGES
+    (tmp_path / "mountpoint").mkdir()
+    elsewhere = mounted["default"] | {"OPTIONS": {"location": tmp_path / "mountpoint"}}
+    settings.STORAGES = mounted | {"default": elsewhere}
+    assert skipped() == OF_STORAGE
+    settings.STORAGES = mounted
+    document.refresh_from_db()
+    assert document.status == "ready"
+
+
+def test_an_empty_storage_without_documents_is_just_empty(db: None) -> None:
+    assert findings() == {}
 
 
 def test_a_check_that_cannot_tell_does_not_keep_the_others_from_theirs(
@@ -360,36 +668,48 @@ def test_a_check_that_cannot_tell_does_not_keep_the_others_from_theirs(
 ) -> None:
     document = ready()
     unposted(document)
-    put_object(f"1/{uuid4()}/original", days_old=9)
+    put_object(f"0/{uuid4()}/original", days_old=9)
     ready("index.md")
     with qdrant_refusing(settings):
         found = findings()
     assert found == {
         "message lost": (1, 1),
-        "index incomplete": (0, 0),
-        "points without a document": (0, 0),
+        **dict.fromkeys(OF_QDRANT, (0, 0)),
         "objects without a document": (1, 1),
     }
 
 
-def test_a_qdrant_that_goes_away_in_the_midst_of_a_listing_ends_the_check(
-    ready: Callable[..., Document], settings: Any
+@pytest.mark.parametrize(
+    "error", [DataError("no such thing"), OperationalError("lock timeout"), ZeroDivisionError()]
+)
+def test_an_error_in_one_check_ends_that_check_only(
+    error: Exception, ready: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready()
-    counts: list[str] = []
-    real = forwarding(settings.QDRANT_URL, lambda call: None)
+    def fail(document: Document) -> bool:
+        raise error
 
-    def only_the_first_count(call: Call) -> Reply | None:
-        counts.extend([call.path] if call.path.endswith("/count") else [])
-        return real(call) if len(counts) < 2 else Reply({}, 503)
-
-    ready("second.md")
-    with qdrant_stub(settings, only_the_first_count):
-        assert "index incomplete" in skipped()
-    assert not Document.objects.exclude(status="ready").exists()
+    unposted(ready("1.md"))
+    without_points(ready("2.md"))
+    monkeypatch.setattr(lifecycle, "repost", fail)
+    assert findings() == {"message lost": (1, 0), "index incomplete": (1, 1)}
 
 
 # --- A run ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def committed(transactional_db: None, ready: Callable[..., Document]) -> Callable[..., Document]:
+    """As `ready`, for tests in which other sessions look."""
+    return ready
+
+
+def slow(under_way: threading.Event, go_on: threading.Event) -> Scan:
+    def find() -> Iterator[Finding]:
+        under_way.set()
+        assert go_on.wait(10)
+        return iter(())
+
+    return Scan(find, ["slow"])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -397,13 +717,7 @@ def test_a_second_run_is_refused_while_the_first_is_under_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     under_way, go_on = threading.Event(), threading.Event()
-
-    def wait() -> Iterator[Any]:
-        under_way.set()
-        assert go_on.wait(10)
-        return iter(())
-
-    monkeypatch.setattr(reconcile, "CHECKS", {"slow": wait})
+    monkeypatch.setattr(reconcile, "SCANS", [slow(under_way, go_on)])
     first = threading.Thread(target=lambda: (reconcile.run(), connection.close()))
     first.start()
     assert under_way.wait(5)
@@ -415,35 +729,235 @@ def test_a_second_run_is_refused_while_the_first_is_under_way(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_that_was_killed_does_not_lock_out_the_next() -> None:
-    """Its lock is its connection's and ends with it."""
-    killed = psycopg.connect(**connection.get_connection_params())
-    killed.execute("SELECT pg_advisory_lock(%s)", [reconcile.ADVISORY_LOCK])
-    assert reconcile.run() is None
-    killed.close()
-    deadline = time.monotonic() + 5
-    while reconcile.run() is None:
-        assert time.monotonic() < deadline
+def test_a_run_whose_lock_is_lost_mends_no_more(
+    committed: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        unposted(committed(f"{n}.md"))
+    real = lifecycle.repost
+
+    def lose_the_lock(document: Document) -> bool:
+        assert real(document)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                " WHERE locktype = 'advisory' AND objid = %s",
+                [flight.ADVISORY_LOCK],
+            )
+        return True
+
+    monkeypatch.setattr(lifecycle, "repost", lose_the_lock)
+    with pytest.raises(flight.FlightLost):
+        reconcile.run()
+    assert OutboxMessage.objects.count() == 1
+    assert ReconcileRun.objects.get().finished_at is None
+    monkeypatch.setattr(lifecycle, "repost", real)
+    assert findings() == {"message lost": (2, 2)}
 
 
-def test_a_run_mends_no_more_than_its_limit(
+@pytest.mark.django_db(transaction=True)
+def test_no_connection_of_the_pool_is_held_while_a_service_is_asked(
+    committed: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = committed()
+    without_points(document)
+    put_point(Document(pk=uuid4(), knowledge_base=document.knowledge_base))
+    put_object(f"0/{uuid4()}/original", days_old=9)
+    held: dict[str, bool] = {}
+
+    def watch(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            held[name] = held.get(name, False) or connection.connection is not None
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    services = ("counts", "count", "delete", "documents", "missing_indexes", "earlier_collections")
+    for name in services:
+        watch(vectors, name)
+    watch(FileStorage, "scan")
+    watch(FileStorage, "delete")
+    reconcile.run()
+    assert held == dict.fromkeys([*services, "scan"], False)
+
+
+def test_a_run_mends_no_more_than_its_limit_and_says_that_there_is_more(
     ready: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconcile, "LIMIT", 2)
     for n in range(3):
         unposted(ready(f"{n}.md"))
     assert findings() == {"message lost": (2, 2)}
+    assert [row["check"] for row in ReconcileRun.objects.get().findings if row["more"]] == [
+        "message lost"
+    ]
     assert findings() == {"message lost": (1, 1)}
 
 
+def test_of_two_checks_in_one_scan_the_one_at_its_limit_does_not_stop_the_other(
+    ready: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "LIMIT", 1)
+    without_file(ready())
+    for _ in range(3):
+        put_object(f"0/{uuid4()}/original", days_old=9)
+    assert findings() == {"objects without a document": (1, 1), "stored file missing": (1, 1)}
+
+
 def test_a_run_leaves_its_report_for_the_operator(ready: Callable[..., Document]) -> None:
-    unposted(ready())
+    document = ready()
+    unposted(document)
     reconcile.run()
     run = ReconcileRun.objects.get()
     assert run.finished_at
-    assert len(run.findings) == len(reconcile.CHECKS)
+    assert [row["check"] for row in run.findings] == [
+        check for scan in reconcile.SCANS for check in scan.checks
+    ]
     [found] = [row for row in run.findings if row["found"]]
-    assert found == {"check": "message lost", "found": 1, "mended": 1, "skipped": ""}
+    assert found.pop("seconds") < 10
+    assert found == {
+        "check": "message lost",
+        "found": 1,
+        "mended": 1,
+        "skipped": "",
+        "more": False,
+        "examples": [str(document.pk)],
+    }
+
+
+def test_old_reports_are_trimmed(db: None) -> None:
+    old = ReconcileRun.objects.create(started_at=Now() - timedelta(days=31))
+    young = ReconcileRun.objects.create(started_at=Now() - timedelta(days=29))
+    new = reconcile.run()
+    assert new
+    assert set(ReconcileRun.objects.values_list("pk", flat=True)) == {young.pk, new.pk}
+    assert old.pk not in {young.pk, new.pk}
+
+
+# --- Killed, and two at once, as processes -------------------------------------------------------
+
+
+@pytest.fixture
+def start(settings: Any, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`manage.py reconcile` in a process of its own, on this test's database and services."""
+    started: list[subprocess.Popen[str]] = []
+    name = settings.DATABASES["default"]["NAME"]
+    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}")
+    env = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "DATABASE_URL": database._replace(
+            path=f"/{settings.DATABASES['default']['NAME']}"
+        ).geturl(),
+        "STORAGE_ROOT": str(tmp_path / "objects"),
+        "QDRANT_COLLECTION_PREFIX": settings.QDRANT_COLLECTION_PREFIX,
+        "FAILPOINTS": str(tmp_path),
+    }
+
+    def start(*arguments: str, **more: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "reconcile", *arguments],
+            env=env | more,
+            cwd=REPOSITORY,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for each in started:
+        each.kill()
+        each.communicate()
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("failpoint", names("reconcile."))
+def test_a_run_that_is_killed_anywhere_leaves_the_next_to_mend_the_rest(
+    failpoint: str, committed: Callable[..., Document], start: Start, tmp_path: Path
+) -> None:
+    whole, lost = committed("whole.md"), committed("lost.md")
+    without_points(lost)
+    orphan = put_object(f"0/{uuid4()}/original", days_old=9)
+    stranger = Document(pk=uuid4(), knowledge_base=whole.knowledge_base)
+    put_point(stranger)
+    Directory(tmp_path).set(failpoint, "kill")
+    first = start()
+    first.communicate(timeout=60)
+    assert first.returncode == -signal.SIGKILL
+    assert ReconcileRun.objects.exclude(finished_at=None).count() == 0
+
+    second = start("--json")
+    printed, _ = second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert json.loads(printed)["finished_at"]
+    assert (vectors.count(stranger.pk), vectors.count(whole.pk)) == (0, 1)
+    assert not orphan.exists()
+    assert default_storage.exists(whole.storage_key)
+    assert list(OutboxMessage.objects.values_list("document", flat=True)) == [lost.pk]
+    assert findings() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_processes_the_second_says_that_another_run_is_under_way(
+    start: Start, tmp_path: Path
+) -> None:
+    failpoints = Directory(tmp_path)
+    failpoints.set("reconcile.locked", "hang")
+    first = start()
+    wait_for(lambda: not failpoints.pending("reconcile.locked"), 30, "the first to have the lock")
+    second = start()
+    assert second.communicate(timeout=60) == ("", "Another run is under way.\n")
+    assert second.returncode == 0
+    failpoints.go("reconcile.locked")
+    printed, _ = first.communicate(timeout=60)
+    assert printed.startswith("reconciled at ")
+    assert ReconcileRun.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("at", ["reconcile.checked", None])
+def test_the_command_that_repeats_stops_at_once_in_a_run_and_between_two(
+    at: str | None, start: Start, tmp_path: Path
+) -> None:
+    failpoints = Directory(tmp_path)
+    if at:
+        failpoints.set(at, "hang")
+    process = start("--every", "600")
+    if at:
+        wait_for(lambda: not failpoints.pending(at), 30, "the run to be under way")
+    else:
+        finished = ReconcileRun.objects.exclude(finished_at=None)
+        wait_for(lambda: finished.exists(), 30, "the run to end")
+    began = time.monotonic()
+    process.terminate()
+    assert process.wait(timeout=20) == 0
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_can_only_be_read_makes_the_run_fail_and_changes_nothing(
+    committed: Callable[..., Document], start: Start
+) -> None:
+    without_points(committed())
+    before = everything()
+    with connection.cursor() as cursor:
+        name = connection.settings_dict["NAME"]
+        cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        try:
+            process = start()
+            _, errors = process.communicate(timeout=60)
+        finally:
+            cursor.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    assert process.returncode == 1
+    assert "read-only transaction" in errors
+    assert everything() == before
 
 
 # --- The command ---------------------------------------------------------------------------------
@@ -456,18 +970,36 @@ def command(*arguments: str) -> str:
 
 
 def test_the_command_prints_a_table(ready: Callable[..., Document]) -> None:
-    unposted(ready())
+    document = ready()
+    unposted(document)
     lines = command().splitlines()
     assert lines[0].startswith("reconciled at ")
-    assert "  message lost                 found 1, mended 1" in lines
-    assert len(lines) == 1 + len(reconcile.CHECKS)
+    assert lines[1].split() == ["check", "found", "mended", "seconds"]
+    [line] = [line for line in lines if line.startswith("message lost")]
+    assert line.split()[2:4] == ["1", "1"]
+    assert line.endswith(str(document.pk))
+    checks = [check for scan in reconcile.SCANS for check in scan.checks]
+    assert len(lines) == 2 + len(checks)
+
+
+def test_the_command_ends_with_status_1_when_a_check_could_not_tell(
+    ready: Callable[..., Document], settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready()
+    with qdrant_refusing(settings), pytest.raises(SystemExit) as caught:
+        call_command("reconcile")
+    assert caught.value.code == 1
+    printed = capsys.readouterr().out.splitlines()
+    [line] = [line for line in printed if line.startswith("index incomplete")]
+    assert line.endswith("cannot tell: vectors: no connection")
 
 
 def test_the_command_says_that_a_dry_run_was_one(ready: Callable[..., Document]) -> None:
     unposted(ready())
     printed = command("--dry-run")
     assert "dry run: nothing mended" in printed
-    assert "found 1, mended 0" in printed
+    [line] = [line for line in printed.splitlines() if line.startswith("message lost")]
+    assert line.split()[2:4] == ["1", "0"]
 
 
 def test_the_command_prints_json_that_parses(ready: Callable[..., Document]) -> None:
@@ -475,20 +1007,23 @@ def test_the_command_prints_json_that_parses(ready: Callable[..., Document]) -> 
     report = json.loads(command("--json", "--dry-run"))
     assert report["dry_run"] is True
     assert report["finished_at"] > report["started_at"]
-    assert {"check": "message lost", "found": 1, "mended": 0, "skipped": ""} in report["findings"]
+    [row] = [row for row in report["findings"] if row["found"]]
+    assert (row["check"], row["found"], row["mended"]) == ("message lost", 1, 0)
 
 
-def test_the_command_that_repeats_survives_a_database_that_is_away(
+def test_the_command_that_repeats_is_ended_by_no_failure(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stopped(Exception):
+    class Stopped(BaseException):
         pass
 
-    runs = iter([OperationalError("server closed the connection"), Stopped()])
+    away = OperationalError("server closed the connection"), psycopg.OperationalError("refused")
+    runs = iter([*away, flight.FlightLost("gone"), ZeroDivisionError(), Stopped()])
 
     def run(dry_run: bool) -> None:
         raise next(runs)
 
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process's handlers are pytest's
     monkeypatch.setattr(reconcile, "run", run)
     with pytest.raises(Stopped):
         command("--every", "0.01")

@@ -1,55 +1,84 @@
 """manage.py reconcile"""
 
 import json
-import time
+import signal
+import sys
+import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import Error as DatabaseError
 
 from documents.connections import release
 from documents.models import ReconcileRun
 from processing import reconcile
 
+LINE = "{check:<32}{found:>8}{mended:>8}{seconds:>9}  {note}"
+
 
 class Command(BaseCommand):
-    help = "Compare the database, the index and the storage, and mend what differs."
+    help = (
+        "Compare the database, the index and the storage, and mend what differs. "
+        "Ends with status 1 when a check could not tell; with --every it goes on."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--every", type=float, metavar="SECONDS", help="go on until stopped")
         parser.add_argument("--dry-run", action="store_true", help="find, but mend nothing")
         parser.add_argument("--json", action="store_true", help="one JSON object a run")
 
-    def handle(self, **options: Any) -> None:
-        while True:
-            self._run_once(**options)
-            if options["every"] is None:
-                return
-            release()
-            time.sleep(options["every"])
+    def handle(self, every: float | None, dry_run: bool, json: bool, **options: Any) -> None:
+        if every is not None:
+            self._repeat(every, dry_run, json)
+        elif not self._run_once(dry_run, json):
+            sys.exit(1)
 
-    def _run_once(self, dry_run: bool, json: bool, every: float | None, **options: Any) -> None:
-        try:
-            report = reconcile.run(dry_run=dry_run)
-        except DatabaseError as error:
-            if every is None:
-                raise
-            self.stderr.write(f"cannot reconcile just now: {error}")
+    def _repeat(self, every: float, dry_run: bool, json: bool) -> None:
+        """Until SIGTERM or SIGINT, which end it at once: the next run does what this one left."""
+        stop = threading.Event()
+
+        def end(*_: Any) -> None:
+            stop.set()
+            sys.exit(0)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
+        while not stop.is_set():
+            try:
+                self._run_once(dry_run, json)
+            except Exception as error:  # whatever it was, the next run may go through
+                self.stderr.write(f"cannot reconcile just now: {error}")
             release()
-            return
+            stop.wait(every)
+
+    def _run_once(self, dry_run: bool, json: bool) -> bool:
+        """Whether all the checks could be made, by this run or by the one under way."""
+        report = reconcile.run(dry_run=dry_run)
         if report is None:
             self.stderr.write("Another run is under way.")
-        elif json:
+            return True
+        if json:
             self.stdout.write(_as_json(report))
         else:
             self._print_table(report)
+        return not any(row["skipped"] for row in report.findings)
 
     def _print_table(self, report: ReconcileRun) -> None:
-        mode = " (dry run: nothing mended)" if report.dry_run else ""
-        self.stdout.write(f"reconciled at {report.finished_at:%Y-%m-%d %H:%M:%S}{mode}")
+        took = (report.finished_at - report.started_at).total_seconds()  # type: ignore[operator]
+        mode = "; a dry run: nothing mended" if report.dry_run else ""
+        self.stdout.write(f"reconciled at {report.finished_at:%F %T} in {took:.1f} s{mode}")
+        headings = {name: name for name in ("check", "found", "mended", "seconds")}
+        self.stdout.write(LINE.format(**headings, note="").rstrip())
         for row in report.findings:
-            outcome = row["skipped"] or f"found {row['found']}, mended {row['mended']}"
-            self.stdout.write(f"  {row['check']:<28} {outcome}")
+            seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
+            line = LINE.format(**row | {"seconds": seconds}, note=_note(row))
+            self.stdout.write(line.rstrip())
+
+
+def _note(row: dict[str, Any]) -> str:
+    if row["skipped"]:
+        return row["skipped"]
+    more = ["and more, which the next run looks at"] if row["more"] else []
+    return ", ".join([*row["examples"], *more])
 
 
 def _as_json(report: ReconcileRun) -> str:

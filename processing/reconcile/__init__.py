@@ -1,0 +1,133 @@
+"""Compares PostgreSQL, the index and the storage, and mends what differs.
+
+A scan looks over everything, a page at a time, and remembers no more than one run may mend. Only
+when it has come to the end, each finding is looked at again by itself and mended, by one guarded
+transition or by deleting what nobody owns. "Cannot tell" is never "missing": a service that does
+not answer, or a listing that breaks off, ends the scan before it has changed anything.
+"""
+
+import logging
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+
+from django.db import Error as DatabaseError
+from django.db.models.functions import Now
+
+from documents.connections import release
+from documents.failpoints import failpoint
+from documents.models import ReconcileRun
+from processing.errors import ProcessingError
+
+from . import index, objects, rows
+from .finding import Finding, Scan
+from .flight import Flight, FlightLost, only_flight
+
+log = logging.getLogger(__name__)
+
+LIMIT = 1000  # findings of a check in one run: a mistake must not go far before somebody looks
+REQUEUE_LIMIT = 10_000  # of what costs time only; 200 a minute would never rebuild a lost index
+EXAMPLES = 3
+KEEP = timedelta(days=30)  # the reports
+
+SCANS = [
+    Scan(rows.abandoned, [rows.LEASE_EXPIRED]),
+    Scan(rows.unposted, [rows.MESSAGE_LOST]),
+    Scan(rows.unpurged, [rows.PURGE_OVERDUE]),
+    Scan(index.not_set_up, [index.NOT_SET_UP]),
+    Scan(index.incomplete, [index.INCOMPLETE]),
+    Scan(index.orphans, [index.ORPHANS]),
+    Scan(index.earlier, [index.EARLIER, index.EARLIER_POINTS]),
+    Scan(objects.compared, [objects.MISSING, objects.ORPHANS, objects.UNREAD]),
+]
+LIMITS = {index.INCOMPLETE: REQUEUE_LIMIT}  # the others': LIMIT
+
+
+@dataclass
+class Result:
+    """What one check found and did, a row of the report.
+
+    `skipped` says why it could not tell, `more` that there is more than one run may mend;
+    `seconds` are None for a check that shares its scan with the one before.
+    """
+
+    check: str
+    found: int = 0
+    mended: int = 0
+    skipped: str = ""
+    more: bool = False
+    seconds: float | None = None
+    examples: list[str] = field(default_factory=list)
+
+
+def run(dry_run: bool = False) -> ReconcileRun | None:
+    """Make all the checks once; None when another run is under way.
+
+    Raises FlightLost when this is no longer the only run, and what the database raises when not
+    even a report can be written.
+    """
+    with only_flight() as flight:
+        if flight is None:
+            return None
+        failpoint("reconcile.locked")
+        report = ReconcileRun.objects.create(dry_run=dry_run)
+        for scan in SCANS:
+            report.findings += [asdict(result) for result in _run(scan, flight, dry_run)]
+            report.save(update_fields=["findings"])  # so far, should this run end here
+            release()
+            failpoint("reconcile.checked")
+        ReconcileRun.objects.filter(pk=report.pk).update(finished_at=Now())
+        ReconcileRun.objects.filter(started_at__lt=Now() - KEEP).delete()
+        report.refresh_from_db()
+        release()
+    return report
+
+
+def _run(scan: Scan, flight: Flight, dry_run: bool) -> list[Result]:
+    results = {check: Result(check) for check in scan.checks}
+    began = time.monotonic()
+    try:
+        for finding in _look_over(scan, results):
+            release()
+            if finding.persists():
+                release()
+                _mend(finding, results[finding.check], flight, dry_run)
+    except FlightLost:
+        raise
+    except Exception as error:
+        for result in results.values():
+            result.skipped = f"cannot tell: {error}"
+        expected = isinstance(error, ProcessingError | OSError | DatabaseError)
+        log.warning("%s: %s", ", ".join(results), error, exc_info=not expected)
+    results[scan.checks[0]].seconds = round(time.monotonic() - began, 1)
+    release()
+    return list(results.values())
+
+
+def _look_over(scan: Scan, results: dict[str, Result]) -> list[Finding]:
+    """All that the scan finds, up to the limits; nothing unless it comes to its end."""
+    room = {check: LIMITS.get(check, LIMIT) for check in scan.checks}
+    findings = []
+    for finding in scan.find():
+        if not room[finding.check]:
+            results[finding.check].more = True
+            if all(result.more for result in results.values()):
+                break
+            continue
+        room[finding.check] -= 1
+        findings.append(finding)
+    return findings
+
+
+def _mend(finding: Finding, result: Result, flight: Flight, dry_run: bool) -> None:
+    result.found += 1
+    if len(result.examples) < EXAMPLES:
+        result.examples.append(finding.what)
+    if dry_run or finding.mend is None:
+        return
+    flight.check()
+    failpoint("reconcile.found")
+    if finding.mend() is not False:  # False: its guard did not hold any more
+        result.mended += 1
+        log.info("%s: mended %s", finding.check, finding.what)
+    failpoint("reconcile.mended")

@@ -1,0 +1,45 @@
+"""Only one run at a time: PostgreSQL lets one session have the lock, and ends it with the session.
+
+The session is a connection of its own, used for nothing else: the lock must not occupy one of the
+pool's through a run of minutes, nor end when that one is given back.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
+from django.db import connection
+
+ADVISORY_LOCK = 0x4C554D49  # any constant number: "LUMI"
+# A server that vanished without a word is noticed within about 25 s.
+KEEPALIVES = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+
+
+class FlightLost(Exception):
+    """The session with the lock is gone: another run may begin, so this one must end."""
+
+
+class Flight:
+    def __init__(self, session: psycopg.Connection) -> None:
+        self._session = session
+
+    def check(self) -> None:
+        """Is this still the only run? Raises FlightLost."""
+        try:
+            self._session.execute("SELECT 1")
+        except psycopg.Error as error:
+            raise FlightLost(f"the lock of this run is lost: {error}") from error
+
+
+@contextmanager
+def only_flight() -> Iterator[Flight | None]:
+    """The right to run until the block ends; None when another has it. Raises psycopg.Error."""
+    parameters = connection.get_connection_params() | KEEPALIVES
+    with closing(psycopg.connect(**parameters, autocommit=True)) as session:
+        row = session.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK]).fetchone()
+        yield Flight(session) if row and row[0] else None

@@ -1,0 +1,145 @@
+"""The storage against PostgreSQL: one listing beside one reading of the rows, in the same order.
+
+A key is `<knowledge base>/<document>/<name>`, and a listing comes in the order of the keys' bytes.
+The rows are read in that order too, so that what either lacks shows without remembering anything.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain, groupby
+from typing import NamedTuple
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from documents import lifecycle
+from documents.connections import release
+from documents.models import Document, KnowledgeBase, Status
+
+from .finding import Finding, owned, pages, ready
+
+MISSING = "stored file missing"
+ORPHANS = "objects without a document"
+UNREAD = "texts that nobody reads"
+
+ORPHAN_AGE = timedelta(days=1)  # an upload may be under way for hours before its row is there
+KEY = re.compile(r"([^/]+)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([^/]+)")
+TEXT = re.compile(r"text-(\d+)")
+
+
+class Object(NamedTuple):
+    folder: str
+    document_id: UUID
+    name: str
+    modified_at: datetime
+
+    @property
+    def key(self) -> str:
+        return f"{self.folder}{self.name}"
+
+    @property
+    def is_old(self) -> bool:
+        return timezone.now() - self.modified_at > ORPHAN_AGE
+
+
+def compared() -> Iterator[Finding]:
+    """Documents without their file, objects without their document, and texts of earlier tries.
+
+    Raises OSError when the storage cannot be listed whole. An empty one is not believed when there
+    are documents: it is the wrong one, or not mounted.
+    """
+    stored = _stored()
+    first = next(stored, None)
+    if first is None:
+        if ready().exists():
+            raise OSError("the storage is empty, but there are documents: is it the right one?")
+        return
+    documents = _documents()
+    document = next(documents, None)
+    for folder, objects in groupby(chain([first], stored), key=lambda each: each.folder):
+        while document and _folder(document) < folder:
+            yield from _of_document(document, [])
+            document = next(documents, None)
+        if document and _folder(document) == folder:
+            yield from _of_document(document, objects)
+            document = next(documents, None)
+        else:
+            yield from _of_nobody(objects)
+    while document:
+        yield from _of_document(document, [])
+        document = next(documents, None)
+
+
+def _stored() -> Iterator[Object]:
+    """The objects that are stored as a document's; whatever else is there is not ours."""
+    before = ""
+    for key, modified_at in default_storage.scan():  # type: ignore[attr-defined] # lumikb/storage.py
+        if key <= before:
+            raise OSError(f"the list of objects is not in order at {key}")
+        before = key
+        if match := KEY.fullmatch(key):
+            knowledge_base, document_id, name = match.groups()
+            folder = f"{knowledge_base}/{document_id}/"
+            yield Object(folder, UUID(document_id), name, modified_at)
+
+
+def _documents() -> Iterator[Document]:
+    """All that own objects, in the order of their folders: "10/" comes before "9/"."""
+    fields = ("knowledge_base", "status", "deleted_at", "lease_epoch", "indexed_epoch")
+    for knowledge_base in sorted(KnowledgeBase.objects.values_list("pk", flat=True), key=str):
+        owners = Document.objects.filter(knowledge_base=knowledge_base, purged_at=None)
+        yield from chain.from_iterable(pages(owners.only(*fields)))
+
+
+def _folder(document: Document) -> str:
+    return f"{document.storage_prefix}/"
+
+
+def _of_document(document: Document, objects: Iterable[Object]) -> Iterator[Finding]:
+    has_original = False
+    for each in objects:
+        has_original |= each.key == document.storage_key
+        if each.is_old and _is_unread(each, document):
+            delete = partial(default_storage.delete, each.key)
+            yield Finding(UNREAD, each.key, delete, persists=partial(_is_still_unread, each))
+    if not has_original and document.status == Status.READY and not document.deleted_at:
+        # The worker that does not find the file either says so in a sentence; meanwhile, and after
+        # that, what was indexed is found as before.
+        requeue = partial(lifecycle.requeue, document.pk, reason="its stored file was not found")
+        yield Finding(MISSING, str(document.pk), requeue, persists=partial(_is_missing, document))
+
+
+def _of_nobody(objects: Iterable[Object]) -> Iterator[Finding]:
+    for each in objects:
+        if each.is_old:
+            delete = partial(default_storage.delete, each.key)
+            yield Finding(ORPHANS, each.key, delete, persists=partial(_is_unowned, each))
+
+
+def _is_unread(stored: Object, document: Document) -> bool:
+    """A text that is not the index's, of a try that is over: its epoch can never succeed."""
+    match = TEXT.fullmatch(stored.name)
+    if not match or (epoch := int(match[1])) == document.indexed_epoch:
+        return False
+    under_way = document.status == Status.PROCESSING and epoch == document.lease_epoch
+    return epoch <= document.lease_epoch and not under_way
+
+
+def _is_still_unread(stored: Object) -> bool:
+    document = Document.objects.filter(pk=stored.document_id, purged_at=None).first()
+    return document is not None and _is_unread(stored, document)
+
+
+def _is_missing(document: Document) -> bool:
+    """Still READY, and asked for by its name it is not there either."""
+    is_ready = ready().filter(pk=document.pk).exists()
+    release()
+    return is_ready and not default_storage.exists(document.storage_key)
+
+
+def _is_unowned(stored: Object) -> bool:
+    """Also in no other knowledge base: it would be the only copy."""
+    return not owned({stored.document_id})
