@@ -5,7 +5,7 @@ BIN := .venv/bin
 SETUP := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup check lint types contracts format requirements clean
+.PHONY: help run test chaos setup check lint types contracts format requirements clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ run: $(SETUP) ## Start everything on this machine; PORT, LUMIKB_HOME and LUMIKB_
 
 test: $(SETUP) ## Run all the tests, on servers that they start; ARGS="-k lease" runs some
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(SETUP) ## Kill everything under load and look for what was lost; SEED and MINUTES
+	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),20)
 
 setup: $(SETUP) ## Install what is needed into .venv
 

@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ def main() -> int:
     parser.add_argument("--seed", default="1", help="decides users, documents and faults")
     parser.add_argument("--minutes", type=float, default=20)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: in good order
     folder = Path(tempfile.mkdtemp(prefix=f"lumikb-chaos-{options.seed}-"))
     print(f"chaos: seed {options.seed}, {options.minutes:g} minutes, in {folder}", flush=True)
     report = Run(options.seed, 60 * options.minutes, folder).run()

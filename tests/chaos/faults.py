@@ -19,10 +19,10 @@ from tests.e2e.product import Product
 log = logging.getLogger("chaos.faults")
 
 AT_ONCE = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)
-PAUSE = (3.0, 7.0)  # seconds between two times
+PAUSE = (2.5, 6.5)  # seconds between two times
 STOPPED = ((0.5, 8.0), (0.5, 8.0), (15.0, 30.0))  # seconds; a lease is 20 s
 CUT_OFF = (1.0, 12.0)  # seconds that a proxy refuses, swallows or mutes
-PARSER_WAIT = 3.0  # seconds to wait for one to come: it lives for a moment
+PARSER_WAIT = 3.0  # seconds in which one must come
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,13 @@ class Faults(threading.Thread):
     """Does faults until `stop` is set, then leaves everything running and connected."""
 
     def __init__(
-        self, product: Product, proxies: Proxies, redis_url: str, seed: str, stop: threading.Event
+        self,
+        product: Product,
+        proxies: Proxies,
+        redis_url: str,
+        seed: str,
+        stop: threading.Event,
+        times: float,
     ) -> None:
         super().__init__(name="faults", daemon=True)
         self.done: list[Fault] = []
@@ -50,12 +56,14 @@ class Faults(threading.Thread):
         self._product, self._proxies, self._redis_url = product, proxies, redis_url
         self._choice = random.Random(f"{seed} faults")
         self._stop_event = stop
+        self._times = times  # faster than usual
         self._undo: list[tuple[float, Callable[[], object]]] = []  # when (monotonic), and what
         # How often each is chosen. Nothing that costs the machine seconds comes very often.
         self._menu: dict[tuple[str, str], int] = {
             ("kill", "web master"): 3, ("kill", "web child"): 5,
             ("kill", "worker master"): 6, ("kill", "worker child"): 9,
-            ("kill", "relay"): 7, ("kill", "reconcile"): 5, ("kill", "parser"): 12,
+            ("kill", "relay"): 7, ("kill", "reconcile"): 5, ("kill", "parser"): 8,
+            ("kill", "parser server"): 6,
             ("kill", "postgres immediate"): 4, ("kill", "postgres server"): 3,
             ("kill", "postgres session"): 4, ("kill", "redis"): 8, ("kill", "qdrant"): 5,
             ("kill", "embeddings"): 5,
@@ -71,7 +79,7 @@ class Faults(threading.Thread):
     def run(self) -> None:
         try:
             while not self._stop_event.is_set():
-                due = time.monotonic() + self._choice.uniform(*PAUSE)
+                due = time.monotonic() + self._choice.uniform(*PAUSE) / self._times
                 while time.monotonic() < due and not self._stop_event.wait(0.1):
                     self._undo_due()
                 if not self._stop_event.is_set():
@@ -126,11 +134,9 @@ class Faults(threading.Thread):
     def _candidates(self, target: str) -> list[int]:
         match target.split():
             case ["parser"]:
-                deadline = time.monotonic() + PARSER_WAIT
-                while not (found := processes.parsers(self._product)):
-                    if time.monotonic() > deadline or self._stop_event.wait(0.02):
-                        break
-                return found
+                return processes.next_parser(self._product, PARSER_WAIT)
+            case ["parser", "server"]:
+                return processes.parser_servers(self._product)
             case ["postgres", "session"]:
                 return processes.children(self._product, "postgres")
             case [kind, "child"]:

@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.e2e.product import Product, descendants
+from tests.e2e.product import Product, descendants, parent
 
 PARSER = b"processing.parsing"  # in the command line of whatever parses a document
 
@@ -40,13 +41,28 @@ def mains(product: Product, kind: str) -> list[int]:
 
 
 def children(product: Product, kind: str) -> list[int]:
-    """Their children, which do the work: parsers not included."""
+    """Their children, which do the work; those that parse are not meant."""
     return [pid for pid in _below(product, kind) if not _is_parser(pid)]
 
 
-def parsers(product: Product) -> list[int]:
-    """The processes that parse documents just now, and what they are forked from."""
+def parser_servers(product: Product) -> list[int]:
+    """What the parsers are forked from, one for each worker."""
     return [pid for pid in _below(product, "worker") if _is_parser(pid)]
+
+
+def next_parser(product: Product, seconds: float) -> list[int]:
+    """The next process that parses a document, caught alive; none when none comes in time."""
+    servers = set(parser_servers(product))
+    deadline = time.monotonic() + seconds
+    seen = set(os.listdir("/proc"))
+    while time.monotonic() < deadline:
+        there = set(os.listdir("/proc"))
+        for name in there - seen:
+            if name.isdecimal() and parent(int(name)) in servers:
+                return [int(name)]
+        seen = there
+        time.sleep(0.002)  # it lives for 5 to 25 ms
+    return []
 
 
 def _below(product: Product, kind: str) -> list[int]:

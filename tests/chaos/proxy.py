@@ -16,16 +16,16 @@ class Proxy:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, port: int, upstream: Callable[[], int]):
         """`upstream` says the server's port when a connection is made."""
+        self.address = ("127.0.0.1", port)
         self._loop = loop
         self._upstream = upstream
         self._connections: set[asyncio.Task[None]] = set()
-        self._listening, self._forth, self._back = (asyncio.Event() for _ in range(3))
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", port))  # an explicit port stays ours while refusing
+        self._refuses = False
+        self._forth, self._back = asyncio.Event(), asyncio.Event()
+        self._forth.set()
+        self._back.set()
+        self._listener = socket.create_server(self.address, backlog=128)
         self._listener.setblocking(False)
-        self._listener.listen(128)
-        for gate in (self._listening, self._forth, self._back):
-            gate.set()
         self._accepting = asyncio.run_coroutine_threadsafe(self._accept(), loop)
 
     def cut(self) -> None:
@@ -33,7 +33,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._cut)
 
     def refuse(self) -> None:
-        """Reset all connections and refuse new ones, until `heal`."""
+        """Reset all connections, and new ones as they come, until `heal`."""
         self._loop.call_soon_threadsafe(self._refuse)
 
     def swallow(self) -> None:
@@ -54,35 +54,29 @@ class Proxy:
             connection.cancel()
 
     def _refuse(self) -> None:
-        self._listening.clear()
-        # Ends the listening and keeps the port: nobody else can take it meanwhile (Linux).
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        self._refuses = True
         self._cut()
 
     def _heal(self) -> None:
-        if not self._listening.is_set():
-            self._listener.listen(128)
-            self._listening.set()
+        self._refuses = False
         self._forth.set()
         self._back.set()
 
     async def _accept(self) -> None:
-        while True:
-            await self._listening.wait()
-            try:
+        with self._listener:
+            while True:
                 client, _ = await self._loop.sock_accept(self._listener)
-            except OSError:  # it listens no more
-                continue
-            task = self._loop.create_task(self._connect(client))
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
+                task = self._loop.create_task(self._connect(client))
+                self._connections.add(task)
+                task.add_done_callback(self._connections.discard)
 
     async def _connect(self, client: socket.socket) -> None:
         server = socket.socket()
         server.setblocking(False)
         with client, server:
             try:
+                if self._refuses:
+                    raise ConnectionRefusedError
                 await self._loop.sock_connect(server, ("127.0.0.1", self._upstream()))
                 for end in (client, server):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -96,7 +90,7 @@ class Proxy:
                     for way in ways:
                         way.cancel()
                     await asyncio.gather(*ways, return_exceptions=True)
-            except (OSError, asyncio.CancelledError):  # no server there, or cut
+            except (OSError, asyncio.CancelledError):  # no server there, refused, or cut
                 for end in (client, server):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 

@@ -38,7 +38,9 @@ print(ApiToken.issue(User.objects.create_user("stranger"), "chaos"))
 
 @dataclass
 class Run:
-    """`folder` gets all files; `times` faster users make a short run worth it."""
+    """`folder` gets all files; users and faults that are so many `times` faster than usual make a
+    short run worth it.
+    """
 
     seed: str
     seconds: float
@@ -93,7 +95,8 @@ class Run:
         with connect(url) as connection:
             audit.install(connection)
         watch = Watch(url, self.model, report.judged)
-        faults = Faults(product, proxies, self.servers()["redis"], self.seed, self.enough)
+        redis_url = self.servers()["redis"]
+        faults = Faults(product, proxies, redis_url, self.seed, self.enough, self.times)
         report.faults = faults.done
         threads = [watch, faults, *self._users(product, watch)]
         for thread in threads:

@@ -148,11 +148,19 @@ def _without_settings() -> dict[str, str]:
 def descendants(pid: int) -> list[int]:
     """The process and all that it started."""
     children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    for process in Path("/proc").glob("[0-9]*"):
+        child = int(process.name)
+        children.setdefault(parent(child), []).append(child)
     found = [pid]
-    for parent in found:
-        found += children.get(parent, [])
+    for each in found:
+        found += children.get(each, [])
     return found
+
+
+def parent(pid: int) -> int:
+    """Who started it; 0 when it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[1])
