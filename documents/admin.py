@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Q, QuerySet
+from django.db.models import BooleanField, Count, Func, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
@@ -264,10 +264,37 @@ class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(ReconcileRun)
 class ReconcileRunAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ["started_at", "finished_at", "dry_run", "found", "mended", "skipped"]
+    list_display = ["started_at", "outcome", "duration", "dry_run", "found", "mended", "skipped"]
     list_filter = ["dry_run"]
-    fields = ["started_at", "finished_at", "dry_run", "table"]
-    readonly_fields = ["table"]
+    fields = ["started_at", "finished_at", "outcome", "dry_run", "table"]
+    readonly_fields = ["outcome", "table"]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Say above the list when all was compared and mended last."""
+        could_not_tell = Func(
+            "findings",
+            template="jsonb_path_exists(%(expressions)s, '$[*] ? (@.skipped != \"\")')",
+            output_field=BooleanField(),
+        )
+        succeeded = (
+            ReconcileRun.objects.alias(could_not_tell=could_not_tell)
+            .filter(dry_run=False, could_not_tell=False)
+            .exclude(finished_at=None)
+        )
+        context = {"last_success": succeeded.order_by("-finished_at").first()}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    @admin.display
+    def outcome(self, run: ReconcileRun) -> str:
+        if run.finished_at is None:
+            return "Not finished"
+        return "Incomplete" if self.skipped(run) else "Complete"
+
+    @admin.display
+    def duration(self, run: ReconcileRun) -> str:
+        if run.finished_at is None:
+            return ""
+        return f"{(run.finished_at - run.started_at).total_seconds():.1f} s"
 
     @admin.display
     def found(self, run: ReconcileRun) -> int:
@@ -283,12 +310,16 @@ class ReconcileRunAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.display(description="findings")
     def table(self, run: ReconcileRun) -> str:
-        rows = [
-            f"{row['check']}: "
-            + (row["skipped"] or f"found {row['found']}, mended {row['mended']}")
-            for row in run.findings
-        ]
+        rows = [f"{row['check']}: {self._sentence(row)}" for row in run.findings]
         return format_html('<pre class="lumikb-findings">{}</pre>', "\n".join(rows))
+
+    @staticmethod
+    def _sentence(row: dict[str, Any]) -> str:
+        if row["skipped"]:
+            return row["skipped"]
+        more = ["and more, which the next run looks at"] if row.get("more") else []
+        found = f"found {row['found']}, mended {row['mended']}"
+        return "; ".join([found, *row.get("examples", []), *more])
 
 
 class ApiTokenForm(forms.ModelForm):

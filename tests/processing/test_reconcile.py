@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from django.core.management import call_command
 from django.db import DataError, OperationalError, connection
 from django.db.models import F
 from django.db.models.functions import Now
+from django.test import Client
 
 from documents import lifecycle
 from documents.models import Chunk, Document, KnowledgeBase, OutboxMessage, ReconcileRun
@@ -1027,3 +1029,50 @@ def test_the_command_that_repeats_is_ended_by_no_failure(
     monkeypatch.setattr(reconcile, "run", run)
     with pytest.raises(Stopped):
         command("--every", "0.01")
+
+
+# --- The admin -----------------------------------------------------------------------------------
+
+LIST = "/admin/documents/reconcilerun/"
+
+
+@pytest.fixture
+def root(client: Client, make_user: Callable[..., User]) -> Client:
+    client.force_login(make_user("root", is_staff=True, is_superuser=True))
+    return client
+
+
+def test_the_list_of_runs_says_when_all_was_compared_and_mended_last(
+    root: Client, ready: Callable[..., Document], settings: Any
+) -> None:
+    ready()
+    ReconcileRun.objects.create()  # it was killed
+    reconcile.run(dry_run=True)
+    with qdrant_refusing(settings):
+        reconcile.run()
+    assert root.get(LIST).context["last_success"] is None
+    assert b"No success yet" in root.get(LIST).content
+    success = reconcile.run()
+    with qdrant_refusing(settings):
+        reconcile.run()
+    response = root.get(LIST)
+    assert response.context["last_success"] == success
+    content = response.content.decode()
+    assert "Last success: " in content
+    outcomes = re.findall(r'field-outcome">([^<]+)<', content)
+    assert outcomes == ["Incomplete", "Complete", "Incomplete", "Complete", "Not finished"]
+
+
+def test_a_run_shows_examples_and_that_there_is_more(
+    root: Client, ready: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "LIMIT", 1)
+    documents = [ready(f"{n}.md") for n in range(2)]
+    for document in documents:
+        unposted(document)
+    run = reconcile.run()
+    assert run
+    content = root.get(f"{LIST}{run.pk}/change/").content.decode()
+    first = min(document.pk for document in documents)
+    more = "and more, which the next run looks at"
+    assert f"message lost: found 1, mended 1; {first}; {more}" in content
