@@ -34,7 +34,9 @@ def failed(service: str, reason: str, wish: timedelta | None, is_probe: bool) ->
     failures = outage.values_list("failures", flat=True).get()
     if is_probe or not failures:
         backoff = settings.OUTAGE_BACKOFF * 2 ** min(failures, 10)
-        wait = max(min(backoff, settings.OUTAGE_BACKOFF_MAX), min(wish or backoff, LONGEST_WISH))
+        wait = min(backoff, settings.OUTAGE_BACKOFF_MAX)
+        if wish:
+            wait = max(wait, min(wish, LONGEST_WISH))
         outage.update(
             failures=F("failures") + 1,
             since=Case(When(failed_at__lt=Now() - UNWATCHED, then=Now()), default=F("since")),

@@ -24,7 +24,10 @@ class PermanentError(_DocumentError):
 
 
 class RetryableError(_DocumentError):
-    """Another try may help; this one counts. `tries`: so many are worth it, at most."""
+    """Another try may help; this one counts. `tries`: so many are worth it, at most.
+
+    Without `tries`, MAX_ATTEMPTS are; two are for what costs much and seldom goes away.
+    """
 
     def __init__(self, code: str, sentence: str, tries: int | None = None) -> None:
         super().__init__(code, sentence)

@@ -80,9 +80,8 @@ def test_a_document_survives_kill_9_of_its_worker(product: Product) -> None:
         lambda: str(product.document(document_id)),
     )
     document = product.document(document_id)
-    assert product.events(document_id) == [
-        "registered", "claimed", "reclaimed", "claimed", "succeeded",
-    ]  # fmt: skip
+    events = [kind for kind in product.events(document_id) if kind != "reposted"]
+    assert events == ["registered", "claimed", "reclaimed", "claimed", "succeeded"]
     assert document["attempts"] == 2
     answer = product.api.post("search", json={"query": "heron", "knowledge_bases": [slug]})
     assert answer.json()["results"]

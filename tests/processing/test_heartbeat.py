@@ -9,6 +9,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
@@ -18,8 +19,9 @@ from django.utils import timezone
 
 from documents import lifecycle
 from documents.models import Document, Heartbeat
+from documents.models.document import WORKER_LOCK, PostgresStartedAt
 from processing import heartbeat
-from processing.errors import LeaseLost, RetryableError
+from processing.errors import LeaseLost, RetryableError, WorkerStopping
 from processing.heartbeat import Lease
 from tests.conftest import let_lease_expire
 
@@ -260,6 +262,139 @@ def test_no_connection_is_held_between_two_beats() -> None:
 def all_connections_are_in_the_pool() -> bool:
     stats = connection.pool.get_stats()  # type: ignore[attr-defined]
     return bool(stats["pool_available"] == stats["pool_size"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_heartbeat_needs_no_connection_of_the_pool(settings: Any) -> None:
+    settings.LEASE = timedelta(seconds=0.4)
+    pool = connection.pool  # type: ignore[attr-defined]
+    with ExitStack() as taken:
+        for _ in range(pool.max_size):
+            taken.enter_context(pool.connection())
+        with beating():
+            eventually(lambda: heartbeat_seen(pool))
+
+
+def heartbeat_seen(pool: Any) -> bool:
+    with psycopg.connect(**pool.kwargs) as other:
+        row = other.execute("SELECT count(*) FROM documents_heartbeat").fetchone()
+        return bool(row and row[0])
+
+
+def killed(document: Document) -> Document:
+    """As if its worker had been killed after its last beat, 7 of the lease's 20 seconds ago."""
+    Document.objects.filter(pk=document.pk).update(lease_expires_at=Now() + timedelta(seconds=13))
+    document.refresh_from_db()
+    return document
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_whose_session_ended_is_known_to_be_dead_before_its_lease_is_over(
+    make_document: MakeDocument,
+) -> None:
+    document = make_document()
+    with beating():
+        eventually(lambda: Heartbeat.objects.exists())
+        assert lifecycle.claim(document.pk, heartbeat.WORKER)
+        killed(document)
+        assert not Document.objects.abandoned().exists()
+    eventually(lambda: Document.objects.abandoned().exists())
+    document.refresh_from_db()
+    assert lifecycle.reclaim(document)
+    document.refresh_from_db()
+    assert (document.status, document.deaths, document.worker) == ("pending", 1, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cut_session_is_forgiven_until_a_beat_is_missed(make_document: MakeDocument) -> None:
+    document = make_document()
+    assert lifecycle.claim(document.pk, heartbeat.WORKER)  # nobody beats, but it is 5 s at most
+    assert not Document.objects.abandoned().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_cut_the_session_is_there_again_with_the_next_beat(settings: Any) -> None:
+    settings.LEASE = timedelta(seconds=0.4)
+    with beating():
+        eventually(lambda: worker_sessions() == 1)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                " WHERE locktype = 'advisory' AND classid = %s",
+                [WORKER_LOCK],
+            )
+        eventually(lambda: worker_sessions() == 0, seconds=1)
+        eventually(lambda: worker_sessions() == 1)
+
+
+def worker_sessions() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE classid = %s AND objid = %s",
+            [WORKER_LOCK, heartbeat.WORKER],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def test_a_worker_is_not_charged_for_a_restart_of_postgresql(
+    hold: Callable[..., Lease], monkeypatch: pytest.MonkeyPatch, make_document: MakeDocument
+) -> None:
+    document = Document.objects.get(pk=hold().claim.document_id)
+    let_lease_expire(document)  # renewed last an hour and a lease ago
+    monkeypatch.setattr(
+        PostgresStartedAt, "template", "(statement_timestamp() - interval '1 hour')"
+    )
+    assert lifecycle.reclaim(document)
+    document.refresh_from_db()
+    assert (document.status, document.attempts, document.deaths) == ("pending", 0, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_server_that_falls_silent_costs_a_beat_not_the_heartbeat(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """No timeout of PostgreSQL's ends a wait for an answer that never comes."""
+    settings.LEASE = timedelta(seconds=1)
+    monkeypatch.setattr(heartbeat, "BEAT_TIMEOUT", 1)
+    silences = []
+    beat = Heartbeat.beat
+
+    def silent_once(kind: str) -> None:
+        if not silences:
+            with connection.cursor() as cursor:
+                silences.append(kind)
+                cursor.execute("SET statement_timeout = 0")
+                cursor.execute("SELECT pg_sleep(60)")
+        beat(kind)
+
+    monkeypatch.setattr(Heartbeat, "beat", silent_once)
+    with beating():
+        eventually(lambda: Heartbeat.objects.exists(), seconds=5)
+    assert silences
+
+
+def test_a_worker_that_is_to_stop_may_finish_what_takes_15_seconds(
+    hold: Callable[..., Lease], later: Callable[[float], None]
+) -> None:
+    lease = hold()
+    heartbeat.wind_down()
+    later(14)
+    heartbeat.beat()
+    lease.check()
+    later(2)
+    with pytest.raises(WorkerStopping):
+        lease.check()
+
+
+def test_what_is_blocked_when_the_worker_ends_is_handed_back_and_its_writes_refused(
+    hold: Callable[..., Lease],
+) -> None:
+    lease = hold()
+    heartbeat.hand_back_all()
+    document = Document.objects.get(pk=lease.claim.document_id)
+    assert (document.status, document.attempts) == ("pending", 0)
+    with pytest.raises(LeaseLost):
+        lease.progress("embed")
 
 
 @pytest.mark.django_db(transaction=True)
