@@ -71,9 +71,9 @@ def parse(
         try:
             ending = _fork_server.run(request, (document, answer, complaints), timeout, check)
         except ServerLost as error:
-            raise RetryableError("parser_died", BROKE_OFF) from error
+            raise RetryableError("parser_died", BROKE_OFF, tries=2) from error
         except OutOfTime as error:
-            raise RetryableError("parser_timeout", TOO_SLOW) from error
+            raise RetryableError("parser_timeout", TOO_SLOW, tries=2) from error
         said = _tail(complaints)
         answer.seek(0)
         written = answer.read()
@@ -89,7 +89,7 @@ def _open(path: Path) -> IO[bytes]:
     try:
         return open(path, "rb")
     except OSError as error:  # no fault of the document
-        raise RetryableError("parser_died", BROKE_OFF) from error
+        raise RetryableError("parser_died", BROKE_OFF, tries=2) from error
 
 
 def _memory() -> IO[bytes]:
@@ -118,4 +118,4 @@ def _document(status: int, answer: bytes) -> ParsedDocument:
         sections = tuple(Section(*section) for section in content["sections"])
         return ParsedDocument(content["text"], sections)
     except (ValueError, KeyError, TypeError) as error:
-        raise RetryableError("parser_died", BROKE_OFF) from error
+        raise RetryableError("parser_died", BROKE_OFF, tries=2) from error
