@@ -111,8 +111,6 @@ def _sweep(product: Product, url: str, report: Report) -> None:
                 os.utime(path, (old, old))
         findings = _reconcile(product)
         log.info("reconciled: %s", findings)
-        if skipped := [row for row in findings if row["skipped"]]:
-            raise Violation("reconcile", f"could not tell, with nothing in its way: {skipped}")
         found = Counter({row["check"]: row["found"] for row in findings if row["found"]})
         if not found:
             return
@@ -122,10 +120,16 @@ def _sweep(product: Product, url: str, report: Report) -> None:
 
 
 def _reconcile(product: Product) -> list[Row]:
-    """What one run found; another one may be under way, for which it waits."""
+    """What one run found; another one may be under way, for which it waits.
+
+    Raises Violation when it could not tell: nothing is in its way any more.
+    """
     deadline = time.monotonic() + REST_SECONDS
     while time.monotonic() < deadline:
-        lines = product.manage("reconcile", "--json").splitlines()
+        try:
+            lines = product.manage("reconcile", "--json").splitlines()
+        except AssertionError as error:
+            raise Violation("reconcile", str(error)) from error
         if lines:
             findings: list[Row] = json.loads(lines[-1])["findings"]
             return findings

@@ -132,14 +132,20 @@ def _leftovers(snapshot: Snapshot) -> Iterator[Violation]:
         if points and document_id not in owners:
             yield Violation("orphan vectors", f"{document_id} has {len(points)} and is gone")
     for key in snapshot.objects:
-        _, document_id, _ = key.split("/")
+        _, document_id, name = key.split("/")
         if UUID(document_id) not in owners:
-            yield Violation("orphan objects", key)
+            yield Violation("orphan objects", f"{key}: its document is gone")
+        elif name not in _names(snapshot.documents[UUID(document_id)]):
+            yield Violation("orphan objects", f"{key}: nobody reads it")
     for message in snapshot.outbox:
         yield Violation("stuck", f"a message was never posted: {message}")
     for document_id, row in snapshot.documents.items():
         if row["lease_expires_at"] is not None:
             yield Violation("stuck", f"{document_id} is still leased")
+
+
+def _names(row: Row) -> set[str]:
+    return {"original", f"text-{row['indexed_epoch']}"}
 
 
 def _id(row: Row, position: int) -> uuid.UUID:

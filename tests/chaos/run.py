@@ -61,6 +61,8 @@ class Run:
                 report.violations = judge.judge(product, self.model, self.servers(), report)
             except Violation as violation:
                 report.violations = [violation]
+            except AssertionError as error:  # what a Product says that does not come
+                report.violations = [Violation("stuck", str(error))]
             finally:
                 self.enough.set()
                 proxies.heal()

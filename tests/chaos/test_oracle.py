@@ -145,6 +145,7 @@ DOCTORS: list[tuple[str, str, Doctor]] = [
         lambda w: w.snapshot.objects.update({f"1/{STRANGE}/original": ""}),
     ),
     ("orphan objects", "purged", lambda w: w.snapshot.objects.update({f"1/{DELETED}/text-1": ""})),
+    ("orphan objects", "old text", lambda w: w.snapshot.objects.update({f"1/{LIVE}/text-1": ""})),
     ("object", "its file is gone", lambda w: w.snapshot.objects.pop(f"1/{LIVE}/original")),
     ("object", "its text is wrong", lambda w: w.snapshot.objects.update({f"1/{LIVE}/text-2": ""})),
 ]
