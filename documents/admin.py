@@ -14,13 +14,14 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
-from . import lifecycle
+from . import lifecycle, outages
 from .models import (
     ApiToken,
     Document,
     DocumentEvent,
     KnowledgeBase,
     Membership,
+    Outage,
     OutboxMessage,
     ReconcileRun,
     Status,
@@ -102,7 +103,10 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):
     fieldsets = [
         (None, {"fields": ["state", "explanation", "knowledge_base", "uploaded_by", "created_at"]}),
         ("File", {"fields": ["filename", "content_type", "size", "sha256", "storage_key"]}),
-        ("Processing", {"fields": ["stage", "progress", "attempts", "due_at", "progressed_at"]}),
+        (
+            "Processing",
+            {"fields": ["stage", "progress", "attempts", "deaths", "due_at", "progressed_at"]},
+        ),
         ("Lease", {"fields": ["lease_epoch", "lease_expires_at"]}),
         ("Waiting", {"fields": ["waiting_for", "postponed_since", "posted_at"]}),
         ("Failure", {"fields": ["failure_code", "failure_message"]}),
@@ -260,6 +264,20 @@ class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
     list_filter = ["action", "priority"]
     list_select_related = ["document"]
     ordering = ["due_at"]
+
+
+@admin.register(Outage)
+class OutageAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ["service", "reason", "since", "failures", "failed_at", "retry_at"]
+    actions = ["retry_now"]
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("documents.change_outage")
+
+    @admin.action(description="Ask the services again now", permissions=["operate"])
+    def retry_now(self, request: HttpRequest, queryset: QuerySet[Outage]) -> None:
+        outages.retry_now()
+        messages.success(request, "The next document tries whether the services are back.")
 
 
 @admin.register(ReconcileRun)

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
+from typing import IO
 
 from django.conf import settings
 from django.core.files.base import ContentFile
@@ -31,13 +32,12 @@ def run(lease: Lease) -> None:
     claim = lease.claim
     document = Document.objects.get(pk=claim.document_id)
     release()
-    with TemporaryDirectory(prefix="lumikb-") as folder:
-        path = Path(folder, "original")
-        _fetch(document, path)
+    with TemporaryFile() as copy:  # it has no name: a killed worker leaves none behind
+        _fetch(document, copy)
         failpoint("worker.fetched")
         lease.progress(Stage.PARSE)
         parsed = parsing.parse(
-            path,
+            Path(f"/proc/self/fd/{copy.fileno()}"),
             document.content_type,
             timeout=settings.PARSE_TIMEOUT,
             memory_bytes=settings.PARSE_MEMORY_BYTES,
@@ -91,10 +91,10 @@ def purge(document: Document) -> None:
         default_storage.delete(document.storage_prefix)  # on a disk, the empty folder
 
 
-def _fetch(document: Document, path: Path) -> None:
-    """Copy the original to `path`; what is missing or changed there can never be processed."""
+def _fetch(document: Document, copy: IO[bytes]) -> None:
+    """Copy the original; what is missing or changed there can never be processed."""
     digest = hashlib.sha256()
-    with _storage(), path.open("wb") as copy:
+    with _storage():
         try:
             with default_storage.open(document.storage_key) as original:
                 for block in original.chunks():
@@ -104,6 +104,7 @@ def _fetch(document: Document, path: Path) -> None:
             raise PermanentError(
                 "file_missing", "The stored file is missing; upload it again."
             ) from error
+    copy.flush()
     if digest.hexdigest() != document.sha256:
         raise PermanentError(
             "file_changed", "The stored file is not the one that was uploaded; upload it again."

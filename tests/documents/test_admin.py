@@ -15,7 +15,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from documents import lifecycle
-from documents.models import ApiToken, Document, KnowledgeBase, OutboxMessage, ReconcileRun
+from documents.models import (
+    ApiToken,
+    Document,
+    KnowledgeBase,
+    Outage,
+    OutboxMessage,
+    ReconcileRun,
+)
 from tests.conftest import LONG_AGO, let_lease_expire
 
 pytestmark = pytest.mark.django_db
@@ -475,3 +482,18 @@ def test_a_token_cannot_be_changed_but_revoked(root: Client, editor: User) -> No
     assert root.post(f"{path}change/", {"user": editor.pk, "name": "mine"}).status_code == 403
     root.post(f"{path}delete/", {"post": "yes"})
     assert ApiToken.user_of(secret) is None
+
+
+def test_an_outage_is_shown_and_an_operator_can_have_it_asked_again(
+    root: Client, client: Client, pending: Document
+) -> None:
+    claim = lifecycle.claim(pending.pk)
+    assert claim
+    lifecycle.postpone(claim, "the embedding service is not available.", "embedding")
+    page = "/admin/documents/outage/"
+    assert "the embedding service is not available." in root.get(page).content.decode()
+    ticked = {"action": "retry_now", ACTION_CHECKBOX_NAME: ["embedding"]}
+    assert client.post(page, ticked).status_code == 403  # may change documents, not this
+    assert Outage.objects.open().exists()
+    root.post(page, ticked)
+    assert not Outage.objects.open().exists()

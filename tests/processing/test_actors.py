@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -11,13 +12,13 @@ import dramatiq
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 from dramatiq import Worker
 from dramatiq.middleware import SkipMessage, TimeLimit, TimeLimitExceeded
 
 from documents import lifecycle
-from documents.models import Document, OutboxMessage
+from documents.models import Document, Outage, OutboxMessage
 from documents.models import Heartbeat as Seen
 from processing import actors, heartbeat, middleware, pipeline, vectors
 from processing.errors import (
@@ -481,3 +482,56 @@ def test_qdrant_refusing_the_purge_leaves_it_to_the_reconciler(
     with qdrant_stub(settings, failing(400)), pytest.raises(RetryableError):
         actors.purge.fn(str(deleted.pk))
     assert Document.objects.purgeable().get() == deleted
+
+
+# --- PostgreSQL itself is away -------------------------------------------------------------------
+
+
+def test_an_error_of_postgresql_is_not_the_documents_fault(
+    make_document: MakeDocument, outcome: Callable[..., None]
+) -> None:
+    outcome(OperationalError("server closed the connection unexpectedly"))
+    document = process(make_document())
+    assert (document.status, document.attempts) == ("pending", 0)
+    assert document.waiting_for == "the database was away."
+    assert not Outage.objects.exists()  # the others find out by themselves
+
+
+def test_a_document_is_given_back_as_soon_as_postgresql_answers_again(
+    make_document: MakeDocument, outcome: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome(OperationalError("server closed the connection unexpectedly"))
+    postpone, calls = lifecycle.postpone, []
+
+    def away_twice(*args: Any) -> bool:
+        calls.append(args)
+        if len(calls) < 3:
+            raise OperationalError("connection refused")
+        return postpone(*args)
+
+    monkeypatch.setattr(lifecycle, "postpone", away_twice)
+    monkeypatch.setattr(actors.time, "sleep", lambda seconds: None)
+    document = process(make_document())
+    assert len(calls) == 3
+    assert (document.status, document.attempts) == ("pending", 0)
+
+
+def test_nobody_waits_for_postgresql_longer_than_the_lease(
+    make_document: MakeDocument, outcome: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome(OperationalError("server closed the connection unexpectedly"))
+    passed = [0.0]
+
+    def away(*args: Any) -> bool:
+        raise OperationalError("connection refused")
+
+    clock = SimpleNamespace(
+        monotonic=lambda: time.monotonic() + passed[0],
+        sleep=lambda seconds: passed.append(passed.pop() + seconds),
+    )
+    monkeypatch.setattr(lifecycle, "postpone", away)
+    monkeypatch.setattr(actors, "time", clock)
+    monkeypatch.setattr(heartbeat, "time", clock)
+    document = process(make_document())
+    assert 19 <= passed[0] <= 22
+    assert document.status == "processing"  # until the lease says it

@@ -14,8 +14,8 @@ from django.db import OperationalError, connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from documents import lifecycle
-from documents.models import Document, KnowledgeBase, OutboxMessage
+from documents import lifecycle, outages
+from documents.models import Document, KnowledgeBase, Outage, OutboxMessage
 from processing import actors, relay
 from tests.conftest import LONG_AGO, let_lease_expire, process
 
@@ -440,3 +440,27 @@ def test_the_broker_has_deadlines(broker: Any) -> None:
     options = broker.client.connection_pool.connection_kwargs
     assert (options["socket_timeout"], options["socket_connect_timeout"]) == (3, 3)
     assert isinstance(broker.client, redis.Redis)
+
+
+def test_while_a_service_is_away_documents_wait_in_the_outbox_and_purges_do_not(
+    make_document: MakeDocument, posted: Callable[[], list[tuple[str, str]]], editor: User
+) -> None:
+    waiting, deleted = make_document("waiting.md"), make_document("deleted.md")
+    lifecycle.soft_delete(deleted.pk, editor)
+    OutboxMessage.objects.filter(action="purge").update(due_at=Now())
+    outages.failed("vectors", "the vector database is not available.", None, is_probe=False)
+    relay.post_due()
+    assert posted() == [("purge", str(deleted.pk))]
+    Outage.objects.update(retry_at=Now())
+    relay.post_due()
+    assert ("process", str(waiting.pk)) in posted()
+
+
+def test_those_who_waited_for_a_day_of_outage_are_given_up(make_document: MakeDocument) -> None:
+    document = make_document()
+    outages.failed("vectors", "the vector database is not available.", None, is_probe=False)
+    Outage.objects.update(since=Now() - timedelta(hours=25))
+    Document.objects.update(progressed_at=Now() - timedelta(hours=25))
+    relay.heal()
+    document.refresh_from_db()
+    assert (document.status, document.failure_code) == ("failed", "service_unavailable")
