@@ -397,7 +397,7 @@ def test_who_may_only_look_is_offered_no_action_and_can_force_none(
 
 
 ADMIN = [
-    "documents/document", "documents/knowledgebase", "documents/outboxmessage",
+    "documents/document", "documents/knowledgebase", "documents/outage", "documents/outboxmessage",
     "documents/reconcilerun", "documents/apitoken", "auth/user", "auth/group",
 ]  # fmt: skip
 
