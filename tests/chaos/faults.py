@@ -75,6 +75,7 @@ class Faults(threading.Thread):
             **{("swallow", name): 1 for name in proxies.by_name},
             **{("mute", name): 1 for name in proxies.by_name},
         }  # fmt: skip
+        self._not_yet = self._choice.sample(list(self._menu), len(self._menu))
 
     def run(self) -> None:
         try:
@@ -92,7 +93,11 @@ class Faults(threading.Thread):
             self._proxies.heal()
 
     def _chosen(self) -> list[tuple[str, str]]:
+        """Each once, in any order, then as often as the menu says."""
         number = self._choice.choice(AT_ONCE)
+        if self._not_yet:
+            chosen, self._not_yet = self._not_yet[:number], self._not_yet[number:]
+            return chosen
         return self._choice.choices(list(self._menu), list(self._menu.values()), k=number)
 
     def _do(self, action: str, target: str) -> None:

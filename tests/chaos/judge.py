@@ -24,7 +24,7 @@ log = logging.getLogger("chaos.judge")
 REST_SECONDS = 300  # until everything must be done, or since the last backoff was over
 LONGEST_REST = 1500
 SWEEPS = 6  # runs of the reconciler, at most, until it finds nothing
-SEARCHES = 60  # of live and of deleted documents each
+SEARCHES = 60  # for live documents, and for those that are gone
 GRACE_SECONDS = 2 * 86_400  # twice the time for which the product leaves objects without a row
 # What a document that is in order can fail of: too many of its tries were disturbed.
 DISTURBED = {
@@ -138,15 +138,28 @@ def _reconcile(product: Product) -> list[Row]:
 
 
 def _search(product: Product, model: Model) -> list[Violation]:
-    """What is live is found by its own word, what is deleted is not."""
+    """What is live is found by its own word, what is gone is not."""
     choice = random.Random(len(model.documents))
+    readable = [document for document in model.documents.values() if document.content.marker]
+    gone = model.gone()
     wrong = []
-    for fate in (Fate.LIVE, Fate.DELETED):
-        candidates = [d for d in model.documents.values() if d.fate is fate and d.content.marker]
-        for document in choice.sample(candidates, min(SEARCHES, len(candidates))):
-            if (document.id in _found(product, document)) is not (fate is Fate.LIVE):
-                wrong.append(Violation("search", f"{document.id}, {fate.value}: found wrongly"))
+    for document in _some(choice, [each for each in readable if each.fate is Fate.LIVE]):
+        if document.id not in _found(product, document):
+            wrong.append(
+                Violation("not found", f"by a search: {document.id} “{document.filename}”")
+            )
+    for document in _some(choice, [each for each in readable if each.id in gone]):
+        if document.id in _found(product, document):
+            wrong.append(
+                Violation(
+                    "deleted document found", f"by a search: {document.id} “{document.filename}”"
+                )
+            )
     return wrong
+
+
+def _some(choice: random.Random, documents: list[Acknowledged]) -> list[Acknowledged]:
+    return choice.sample(documents, min(SEARCHES, len(documents)))
 
 
 def _found(product: Product, document: Acknowledged) -> set[str]:

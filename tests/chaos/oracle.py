@@ -59,7 +59,7 @@ def _documents(model: Model, snapshot: Snapshot) -> Iterator[Violation]:
                 yield Violation("duplicate", f"two live documents are called {name}")
             names.add(name)
             yield from _live(row, sent.content, snapshot)
-        else:
+        elif document_id not in _awaiting_replacement(snapshot):
             yield from _deleted(row, snapshot)
 
 
@@ -127,7 +127,8 @@ def _deleted(row: Row, snapshot: Snapshot) -> Iterator[Violation]:
 
 def _leftovers(snapshot: Snapshot) -> Iterator[Violation]:
     """What nobody owns any more."""
-    owners = {key for key, row in snapshot.documents.items() if row["deleted_at"] is None}
+    live = {key for key, row in snapshot.documents.items() if row["deleted_at"] is None}
+    owners = live | _awaiting_replacement(snapshot)
     for document_id, points in snapshot.points.items():
         if points and document_id not in owners:
             yield Violation("orphan vectors", f"{document_id} has {len(points)} and is gone")
@@ -142,6 +143,15 @@ def _leftovers(snapshot: Snapshot) -> Iterator[Violation]:
     for document_id, row in snapshot.documents.items():
         if row["lease_expires_at"] is not None:
             yield Violation("stuck", f"{document_id} is still leased")
+
+
+def _awaiting_replacement(snapshot: Snapshot) -> set[UUID]:
+    """Deleted documents that are kept: what replaced them was never READY (nobody can read it)."""
+    return {
+        row["replaces_id"]
+        for row in snapshot.documents.values()
+        if row["deleted_at"] is None and row["indexed_at"] is None
+    }
 
 
 def _names(row: Row) -> set[str]:

@@ -16,7 +16,7 @@ from tests.chaos.watch import Watch
 
 KINDS = (  # the promises; printed also when all were kept
     "lost", "stuck", "duplicate", "orphan vectors", "orphan objects", "fence", "resurrected",
-    "deleted document found", "passages", "vectors", "object", "unexplained",
+    "deleted document found", "not found", "passages", "vectors", "object", "unexplained",
 )  # fmt: skip
 
 

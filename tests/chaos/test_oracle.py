@@ -67,7 +67,8 @@ class World:
             "sha256": content.sha256, "size": len(content.data), "deleted_at": deleted,
             "purged_at": deleted, "status": "failed" if wanted.failure else "ready",
             "failure_code": wanted.failure, "chunk_count": len(wanted.pieces), "indexed_epoch": 2,
-            "lease_expires_at": None,
+            "lease_expires_at": None, "indexed_at": None if wanted.failure else NOW,
+            "replaces_id": None,
         }  # fmt: skip
         if deleted:
             return
@@ -156,6 +157,14 @@ def test_what_is_wrong_is_named(kind: str, what: str, doctor: Doctor) -> None:
     world = World()
     doctor(world)
     assert kind in world.wrong(), what
+
+
+def test_what_a_failed_replacement_was_to_replace_is_kept() -> None:
+    world = World()
+    world.row(DELETED).update(purged_at=None)
+    assert world.wrong() == ["stuck"]
+    world.row(BROKEN).update(replaces_id=DELETED)
+    assert world.wrong() == []
 
 
 def test_a_second_document_of_a_live_name_is_refused_by_the_model() -> None:
