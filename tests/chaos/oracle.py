@@ -133,10 +133,10 @@ def _leftovers(snapshot: Snapshot) -> Iterator[Violation]:
         if points and document_id not in owners:
             yield Violation("orphan vectors", f"{document_id} has {len(points)} and is gone")
     for key in snapshot.objects:
-        _, document_id, name = key.split("/")
-        if UUID(document_id) not in owners:
+        _, folder, name = key.split("/")
+        if UUID(folder) not in owners:
             yield Violation("orphan objects", f"{key}: its document is gone")
-        elif name not in _names(snapshot.documents[UUID(document_id)]):
+        elif name not in _names(snapshot.documents[UUID(folder)]):
             yield Violation("orphan objects", f"{key}: nobody reads it")
     for message in snapshot.outbox:
         yield Violation("stuck", f"a message was never posted: {message}")

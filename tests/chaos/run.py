@@ -100,7 +100,7 @@ class Run:
         redis_url = self.servers()["redis"]
         faults = Faults(product, proxies, redis_url, self.seed, self.enough, self.times)
         report.faults = faults.done
-        threads = [watch, faults, *self._users(product, watch)]
+        threads: list[Watch | Faults | User] = [watch, faults, *self._users(product, watch)]
         for thread in threads:
             thread.start()
         ends_at = time.monotonic() + self.seconds

@@ -65,7 +65,7 @@ def dump(database_url: str, folder: Path) -> None:
 
 def _rows(connection: psycopg.Connection[Any], statement: str) -> list[Row]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(statement)  # type: ignore[arg-type]
+        cursor.execute(statement)
         return cursor.fetchall()
 
 
