@@ -5,7 +5,7 @@ BIN := .venv/bin
 SETUP := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos setup check lint types contracts format requirements clean
+.PHONY: help run test chaos mutants setup check lint types contracts format requirements clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: $(SETUP) ## Run all the tests, on servers that they start; ARGS="-k lease"
 
 chaos: $(SETUP) ## Kill everything under load and look for what was lost; SEED and MINUTES
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),20)
+
+mutants: $(SETUP) ## Break the product in each of many ways; the tests must notice; ARGS="epoch" does some
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 setup: $(SETUP) ## Install what is needed into .venv
 

@@ -1,0 +1,508 @@
+"""The breakages: what is replaced by what, and which tests must notice.
+
+The tests named are few of the suite, chosen to be quick; others may notice too. test_catalogue.py
+keeps the list true: a breakage whose text is no longer in its file would show nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+LIFECYCLE = "documents/lifecycle.py"
+OUTAGES = "documents/outages.py"
+DOCUMENT = "documents/models/document.py"
+UPLOADS = "documents/uploads.py"
+ACTORS = "processing/actors.py"
+HEARTBEAT = "processing/heartbeat.py"
+MIDDLEWARE = "processing/middleware.py"
+PIPELINE = "processing/pipeline.py"
+RELAY = "processing/relay.py"
+VECTORS = "processing/vectors.py"
+
+OF_GUARDS = "tests/documents/test_guards.py::"
+OF_LIFECYCLE = "tests/documents/test_lifecycle.py::"
+OF_OUTAGES = "tests/documents/test_outages.py::"
+OF_RACES = "tests/documents/test_races.py::"
+OF_UPLOADS = "tests/documents/test_uploads.py::"
+OF_ACTORS = "tests/processing/test_actors.py::"
+OF_HEARTBEAT = "tests/processing/test_heartbeat.py::"
+OF_PIPELINE = "tests/processing/test_pipeline.py::"
+OF_PROCESSING_GUARDS = "tests/processing/test_guards.py::"
+OF_RECONCILE = "tests/processing/test_reconcile.py::"
+OF_RELAY = "tests/processing/test_relay.py::"
+OF_SANDBOX = "tests/processing/test_parsing_sandbox.py::"
+OF_SEARCH = "tests/search/test_search.py::"
+OF_VECTORS = "tests/processing/test_vectors.py::"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`old` stands exactly once in `file`; `tests` are pytest's node ids."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def apply(self, repository: Path) -> None:
+        """Break that copy. Raises ValueError when it cannot be done just so."""
+        path = repository / self.file
+        source = path.read_text()
+        if (count := source.count(self.old)) != 1:
+            raise ValueError(f"its text stands {count} times in {self.file}")
+        path.write_text(source.replace(self.old, self.new))
+
+
+MUTANTS = [
+    # --- The fence -------------------------------------------------------------------------------
+    Mutant(
+        "writes without the epoch",
+        DOCUMENT,
+        "filter(pk=document_id, status=Status.PROCESSING, lease_epoch=epoch)",
+        "filter(pk=document_id, status=Status.PROCESSING)",
+        (OF_LIFECYCLE + "test_the_write_of_a_late_worker_changes_nothing",),
+    ),
+    Mutant(
+        "renew without the epoch",
+        LIFECYCLE,
+        "ours |= Q(pk=held.document_id, lease_epoch=held.epoch)",
+        "ours |= Q(pk=held.document_id)",
+        (OF_LIFECYCLE + "test_the_write_of_a_late_worker_changes_nothing",),
+    ),
+    Mutant(
+        "reclaim without the epoch",
+        LIFECYCLE,
+        "abandoned().filter(pk=lost.document_id, lease_epoch=lost.epoch)",
+        "abandoned().filter(pk=lost.document_id)",
+        (OF_LIFECYCLE + "test_a_reclaim_of_an_older_look_does_not_touch_the_new_worker",),
+    ),
+    Mutant(
+        "reclaim of a lease that is good",
+        DOCUMENT,
+        "Q(lease_expires_at__lt=Now()) | missed_a_beat & gone,",
+        "Q(lease_expires_at__isnull=False),",
+        (OF_LIFECYCLE + "test_a_live_lease_cannot_be_reclaimed",),
+    ),
+    Mutant(
+        "the epoch does not grow",
+        LIFECYCLE,
+        'lease_epoch=F("lease_epoch") + 1',
+        'lease_epoch=F("lease_epoch")',
+        (OF_LIFECYCLE + "test_a_claim_counts_the_try_and_raises_the_epoch",),
+    ),
+    Mutant(
+        "deleting leaves the worker its lease",
+        LIFECYCLE,
+        "documents.update(deleted_at=Now(), **_NO_LEASE)",
+        "documents.update(deleted_at=Now())",
+        (OF_RACES + "test_deleting_what_is_just_being_claimed_takes_it_from_the_worker",),
+    ),
+    Mutant(
+        "a stale success replaces the passages",
+        LIFECYCLE,
+        "        if not done:\n            return False\n        Chunk",
+        "        Chunk",
+        (OF_LIFECYCLE + "test_the_write_of_a_late_worker_changes_nothing",),
+    ),
+    # --- Claims and tries ------------------------------------------------------------------------
+    Mutant(
+        "claim of what is not pending",
+        DOCUMENT,
+        "return self.live().filter(status=Status.PENDING, due_at__lte=Now())",
+        "return self.live().filter(due_at__lte=Now())",
+        (OF_LIFECYCLE + "test_only_the_first_of_two_claims_gets_the_document",),
+    ),
+    Mutant(
+        "claim before it is due",
+        DOCUMENT,
+        "return self.live().filter(status=Status.PENDING, due_at__lte=Now())",
+        "return self.live().filter(status=Status.PENDING)",
+        (OF_LIFECYCLE + "test_a_document_that_is_not_due_yet_cannot_be_claimed",),
+    ),
+    Mutant(
+        "tries are not counted",
+        LIFECYCLE,
+        'attempts=F("attempts") + 1,',
+        'attempts=F("attempts"),',
+        (OF_LIFECYCLE + "test_a_claim_counts_the_try_and_raises_the_epoch",),
+    ),
+    Mutant(
+        "a death is not counted",
+        LIFECYCLE,
+        'return _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY, deaths=deaths)',
+        'return _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY)',
+        (OF_LIFECYCLE + "test_a_document_that_kills_three_workers_fails_and_says_so",),
+    ),
+    Mutant(
+        "a death is counted twice",
+        LIFECYCLE,
+        "deaths = document.deaths + 1",
+        "deaths = document.deaths + 2",
+        (OF_LIFECYCLE + "test_a_document_that_kills_three_workers_fails_and_says_so",),
+    ),
+    Mutant(
+        "a restart of PostgreSQL is charged",
+        LIFECYCLE,
+        "    if _give_back(\n        abandoned.interrupted_by_postgres(),",
+        "    if _give_back(\n        abandoned.none(),",
+        (OF_HEARTBEAT + "test_a_worker_is_not_charged_for_a_restart_of_postgresql",),
+    ),
+    Mutant(
+        "an outage is charged",
+        LIFECYCLE,
+        '                attempts=F("attempts") - 1,\n                postponed_since',
+        "                postponed_since",
+        (OF_LIFECYCLE + "test_an_outage_gives_the_try_back",),
+    ),
+    Mutant(
+        "a graceful stop is charged",
+        LIFECYCLE,
+        '_leased(claim), claim, "handed_back", reason, IMMEDIATELY, attempts=F("attempts") - 1',
+        '_leased(claim), claim, "handed_back", reason, IMMEDIATELY',
+        (OF_ACTORS + "test_a_shutdown_hands_the_document_to_the_next_worker_at_once",),
+    ),
+    Mutant(
+        "what is blocked at the end is not handed back",
+        MIDDLEWARE,
+        "        heartbeat.hand_back_all()\n",
+        "",
+        (OF_ACTORS + "test_a_worker_that_is_stopped_gives_its_document_back_uncharged",),
+    ),
+    # --- Outbox and relay ------------------------------------------------------------------------
+    Mutant(
+        "no message with the document",
+        LIFECYCLE,
+        '        _record(document.pk, "registered", by=document.uploaded_by_id)\n'
+        "        _post(document.pk, Action.PROCESS)\n",
+        '        _record(document.pk, "registered", by=document.uploaded_by_id)\n',
+        (OF_LIFECYCLE + "test_a_registered_document_is_pending_with_its_message_and_its_event",),
+    ),
+    Mutant(
+        "the message is not of the document's transaction",
+        LIFECYCLE,
+        '        _record(document.pk, "registered", by=document.uploaded_by_id)\n'
+        "        _post(document.pk, Action.PROCESS)\n",
+        '        _record(document.pk, "registered", by=document.uploaded_by_id)\n'
+        "    _post(document.pk, Action.PROCESS)\n",
+        (OF_GUARDS + "test_a_document_and_its_message_are_one_commit",),
+    ),
+    Mutant(
+        "the bell rings before the commit",
+        "documents/models/records.py",
+        "        with connection.cursor() as cursor:\n"
+        '            cursor.execute(f"NOTIFY {cls.CHANNEL}")',
+        "        with connection.copy().cursor() as cursor:\n"
+        '            cursor.execute(f"NOTIFY {cls.CHANNEL}")',
+        (OF_GUARDS + "test_the_bell_rings_with_the_commit_and_not_before",),
+    ),
+    Mutant(
+        "the relay deletes before it sends",
+        RELAY,
+        "    with transaction.atomic():\n        messages = _take_due(room)",
+        "    if True:\n"
+        "        with transaction.atomic():\n"
+        "            messages = _take_due(room)\n"
+        "            OutboxMessage.objects.filter(pk__in=[m.pk for m in messages]).delete()",
+        (OF_RELAY + "test_while_redis_refuses_the_rows_stay_and_the_loop_goes_on",),
+    ),
+    Mutant(
+        "two relays wait for each other",
+        RELAY,
+        "select_for_update(skip_locked=True)",
+        "select_for_update()",
+        (OF_RELAY + "test_what_one_relay_is_posting_no_other_posts",),
+    ),
+    Mutant(
+        "two relays post the same",
+        RELAY,
+        "due.filter(pk__in=chosen).select_for_update(skip_locked=True)",
+        "due.filter(pk__in=chosen)",
+        (OF_RELAY + "test_what_one_relay_is_posting_no_other_posts",),
+    ),
+    Mutant(
+        "lost messages are not posted again",
+        RELAY,
+        "for document in Document.objects.unposted()[:HEAL_LIMIT]:",
+        "for document in Document.objects.none():",
+        (OF_RELAY + "test_what_redis_lost_is_posted_again",),
+    ),
+    Mutant(
+        "a failure ends the relay",
+        RELAY,
+        '            log.exception("cannot relay just now; trying again")',
+        "            raise",
+        (OF_RELAY + "test_while_redis_refuses_the_rows_stay_and_the_loop_goes_on",),
+    ),
+    # --- Outages ---------------------------------------------------------------------------------
+    Mutant(
+        "claims while a service is away",
+        LIFECYCLE,
+        "taken = _take(due.exclude(Exists(Outage.objects.all())), worker)",
+        "taken = _take(due, worker)",
+        (OF_OUTAGES + "test_nothing_is_claimed_while_a_service_is_away",),
+    ),
+    Mutant(
+        "everybody probes",
+        OUTAGES,
+        "update(retry_at=Now() + settings.LEASE))",
+        "update(retry_at=Now()))",
+        (
+            OF_OUTAGES
+            + "test_when_the_time_has_come_one_claim_is_the_probe_and_the_next_waits_again",
+        ),
+    ),
+    Mutant(
+        "the end of an outage is not seen",
+        PIPELINE,
+        "            outages.over()  # from",
+        "            pass  # from",
+        (
+            OF_PROCESSING_GUARDS
+            + "test_a_probe_that_got_its_first_passages_into_the_index_ends_the_outage",
+        ),
+    ),
+    Mutant(
+        "a late worker opens the circuit",
+        LIFECYCLE,
+        "            transaction.set_rollback(True)\n    return postponed",
+        "            pass\n    return postponed",
+        (OF_OUTAGES + "test_a_worker_that_lost_its_lease_says_nothing_of_the_service",),
+    ),
+    # --- From the file to the index --------------------------------------------------------------
+    Mutant(
+        "the file is not compared with its hash",
+        PIPELINE,
+        "if digest.hexdigest() != document.sha256:",
+        "if False:",
+        (OF_PIPELINE + "test_a_changed_object_fails_the_document_for_good",),
+    ),
+    Mutant(
+        "ready before the count",
+        PIPELINE,
+        "    if (count := vectors.count(document.pk)) != len(chunks):",
+        "    lifecycle.succeed(claim, chunks)\n"
+        "    if (count := vectors.count(document.pk)) != len(chunks):",
+        (OF_PIPELINE + "test_a_count_that_is_not_exact_is_not_ready",),
+    ),
+    Mutant(
+        "the points are not counted",
+        PIPELINE,
+        "    if (count := vectors.count(document.pk)) != len(chunks):",
+        "    if (count := len(chunks)) != len(chunks):",
+        (OF_PIPELINE + "test_a_count_that_is_not_exact_is_not_ready",),
+    ),
+    Mutant(
+        "fewer points than passages are enough",
+        PIPELINE,
+        "    if (count := vectors.count(document.pk)) != len(chunks):",
+        "    if (count := vectors.count(document.pk)) > len(chunks):",
+        (OF_PIPELINE + "test_a_count_that_is_not_exact_is_not_ready",),
+    ),
+    Mutant(
+        "the tail of a longer index stays",
+        PIPELINE,
+        "    vectors.trim(document.pk, keep=len(chunks))\n",
+        "",
+        (OF_PIPELINE + "test_a_shorter_index_leaves_no_tail_of_the_longer_one",),
+    ),
+    Mutant(
+        "the passages of the earlier index stay",
+        LIFECYCLE,
+        "        Chunk.objects.filter(document_id=claim.document_id).delete()\n",
+        "        chunks = [c for c in chunks if not Chunk.objects.filter(pk=c.pk).exists()]\n",
+        (OF_PIPELINE + "test_a_shorter_index_leaves_no_tail_of_the_longer_one",),
+    ),
+    Mutant(
+        "a connection is held while a file is fetched",
+        PIPELINE,
+        "    document = Document.objects.get(pk=claim.document_id)\n    release()\n",
+        "    document = Document.objects.get(pk=claim.document_id)\n",
+        (OF_PIPELINE + "test_no_connection_is_held_while_bytes_move_or_a_file_is_parsed",),
+    ),
+    Mutant(
+        "a parser without a clock",
+        PIPELINE,
+        "timeout=settings.PARSE_TIMEOUT,",
+        "timeout=86400.0,",
+        (OF_PROCESSING_GUARDS + "test_the_parser_has_the_limits_of_the_settings",),
+    ),
+    Mutant(
+        "a parser's clock is not watched",
+        "processing/parsing/client.py",
+        "        deadline = time.monotonic() + timeout\n",
+        "        deadline = time.monotonic() + 86400\n",
+        (OF_SANDBOX + "test_a_loop_is_stopped_by_the_wall_clock",),
+    ),
+    Mutant(
+        "a parser without a limit on memory",
+        "processing/parsing/child.py",
+        "    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))\n",
+        "",
+        (OF_SANDBOX + "test_a_memory_eater_is_told_that_the_document_is_too_large",),
+    ),
+    # --- The worker's clocks ---------------------------------------------------------------------
+    Mutant(
+        "a heartbeat beyond the hard limit",
+        HEARTBEAT,
+        "leases = [lease for lease in list(_leases.values()) if now - lease.began < limit]",
+        "leases = list(_leases.values())",
+        (OF_HEARTBEAT + "test_a_lease_over_the_hard_limit_is_not_renewed",),
+    ),
+    Mutant(
+        "a lease that only the database ends",
+        HEARTBEAT,
+        "return self.lost or time.monotonic() - self.renewed > settings.LEASE.total_seconds()",
+        "return self.lost",
+        (OF_HEARTBEAT + "test_a_worker_that_could_not_renew_for_a_lease_stops_by_its_own_clock",),
+    ),
+    Mutant(
+        "a lost lease is not noticed",
+        HEARTBEAT,
+        "            lease.lost = True",
+        "            pass",
+        (OF_HEARTBEAT + "test_a_lease_that_another_worker_took_is_lost_and_the_others_are_not",),
+    ),
+    Mutant(
+        "a dead session is nothing to go by",
+        DOCUMENT,
+        "Q(lease_expires_at__lt=Now()) | missed_a_beat & gone,",
+        "Q(lease_expires_at__lt=Now()),",
+        (
+            OF_HEARTBEAT
+            + "test_a_worker_whose_session_ended_is_known_to_be_dead_before_its_lease_is_over",
+        ),
+    ),
+    # --- Uploads ---------------------------------------------------------------------------------
+    Mutant(
+        "a duplicate that the constraint refused is a success",
+        LIFECYCLE,
+        "    except IntegrityError as error:\n        raise _duplicate(error, document) from error",
+        "    except IntegrityError:\n        pass",
+        (OF_LIFECYCLE + "test_the_same_name_again_is_a_duplicate_and_leaves_no_message",),
+    ),
+    Mutant(
+        "an upload that lost leaves its object",
+        UPLOADS,
+        "        default_storage.delete(document.storage_key)\n",
+        "        pass\n",
+        (OF_RACES + "test_an_upload_that_runs_into_another_is_refused_and_its_object_deleted",),
+    ),
+    Mutant(
+        "a connection is held while an upload is stored",
+        UPLOADS,
+        "not what the client said\n    release()\n",
+        "not what the client said\n",
+        (OF_UPLOADS + "test_a_script_holds_no_connection_while_its_bytes_move",),
+    ),
+    # --- Deleting and replacing ------------------------------------------------------------------
+    Mutant(
+        "replacing purges the old one at once",
+        LIFECYCLE,
+        "            new.replaces_id = old.pk\n",
+        "            new.replaces_id = old.pk\n"
+        "            Document.objects.filter(pk=old.pk).update(purging_at=Now())\n",
+        (OF_LIFECYCLE + "test_the_old_document_is_searchable_until_its_replacement_is_ready",),
+    ),
+    Mutant(
+        "a purge does not wait for the replacement",
+        DOCUMENT,
+        ".exclude(\n            self._awaits_replacement()\n        )",
+        "",
+        (OF_LIFECYCLE + "test_what_waits_for_its_replacement_is_not_purged",),
+    ),
+    Mutant(
+        "requeuing makes it vanish from search",
+        LIFECYCLE,
+        "status=Status.PENDING, **_ALL_TRIES, **_due(IMMEDIATELY), **_NOTHING_WAITED_FOR",
+        "status=Status.PENDING, indexed_at=None, **_ALL_TRIES, **_due(IMMEDIATELY), "
+        "**_NOTHING_WAITED_FOR",
+        (OF_LIFECYCLE + "test_a_ready_document_stays_searchable_while_it_is_processed_anew",),
+    ),
+    Mutant(
+        "a purge that has begun can be undone",
+        LIFECYCLE,
+        "deleted = Document.objects.filter(pk=document_id, purging_at=None)",
+        "deleted = Document.objects.filter(pk=document_id)",
+        (OF_LIFECYCLE + "test_a_purge_that_has_begun_cannot_be_undone",),
+    ),
+    # --- Search ----------------------------------------------------------------------------------
+    Mutant(
+        "search finds what was deleted",
+        DOCUMENT,
+        "            Q(deleted_at=None) | self._awaits_replacement(), purging_at=None\n",
+        "            purging_at=None\n",
+        (OF_SEARCH + "test_a_deleted_document_is_not_found_though_its_points_are_still_there",),
+    ),
+    Mutant(
+        "search finds what the user may not see",
+        "search/query.py",
+        "Document.objects.searchable().filter(knowledge_base__in=knowledge_base_ids)",
+        "Document.objects.searchable()",
+        (OF_SEARCH + "test_a_point_in_the_wrong_knowledge_base_is_not_found",),
+    ),
+    # --- Reconciling -----------------------------------------------------------------------------
+    Mutant(
+        "an unreachable Qdrant is an empty one",
+        VECTORS,
+        '        raise ServiceUnavailable("vectors", reason) from error',
+        "        return",
+        (
+            OF_VECTORS + "test_nobody_listening_is_an_outage",
+            OF_RECONCILE
+            + "test_a_qdrant_that_cannot_tell_makes_nobody_requeued_and_nothing_deleted",
+        ),
+    ),
+    Mutant(
+        "any 404 is an empty Qdrant",
+        VECTORS,
+        "        if error.status_code != 404 or _client().collection_exists(collection()):",
+        "        if error.status_code != 404:",
+        (OF_VECTORS + "test_a_404_that_qdrant_did_not_say_is_an_outage_and_no_empty_index",),
+    ),
+    Mutant(
+        "mended before the listing is whole",
+        "processing/reconcile/__init__.py",
+        "for finding in _look_over(scan, results):",
+        "for finding in scan.find():",
+        (
+            OF_RECONCILE
+            + "test_a_listing_that_is_not_whole_makes_nobody_requeued_and_nothing_deleted",
+            OF_RECONCILE
+            + "test_a_qdrant_that_goes_away_in_the_midst_of_a_scan_ends_it_before_anything_is_done",
+        ),
+    ),
+    Mutant(
+        "young objects are orphans too",
+        "processing/reconcile/objects.py",
+        "return timezone.now() - self.modified_at > ORPHAN_AGE",
+        "return True",
+        (OF_RECONCILE + "test_an_object_without_a_row_is_deleted_when_it_is_older_than_a_day",),
+    ),
+    Mutant(
+        "no second look",
+        "processing/reconcile/__init__.py",
+        "            if finding.persists():\n",
+        "            if True:\n",
+        (
+            OF_RECONCILE
+            + "test_a_document_that_is_being_processed_at_the_second_look_is_left_alone",
+        ),
+    ),
+    Mutant(
+        "two reconcilers at once",
+        "processing/reconcile/flight.py",
+        "yield Flight(session) if row and row[0] else None",
+        "yield Flight(session)",
+        (OF_RECONCILE + "test_a_second_run_is_refused_while_the_first_is_under_way",),
+    ),
+    # --- The product and its tests ---------------------------------------------------------------
+    Mutant(
+        "failpoints in the product",
+        "lumikb/settings.py",
+        'SECRET_KEY = env.str("SECRET_KEY")\n',
+        'SECRET_KEY = env.str("SECRET_KEY")\nfrom tests import failpoints\nfailpoints.install()\n',
+        (OF_GUARDS + "test_nobody_can_set_a_failpoint_in_the_product",),
+    ),
+]

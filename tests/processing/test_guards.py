@@ -1,0 +1,44 @@
+"""What no other test would miss: a breakage of tests/mutants survived without each of these."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from documents import lifecycle, outages
+from documents.models import Document, Outage
+from processing import pipeline
+from processing.errors import PermanentError
+from tests.conftest import let_outages_pass, process
+
+pytestmark = pytest.mark.django_db
+MakeDocument = Callable[..., Document]
+
+
+def test_the_parser_has_the_limits_of_the_settings(
+    make_document: MakeDocument, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PARSE_TIMEOUT, settings.PARSE_MEMORY_BYTES = 17, 2**28
+    seen: dict[str, Any] = {}
+
+    def parse(path: Any, content_type: str, **limits: Any) -> None:
+        seen.update(limits)
+        raise PermanentError("seen", "Seen.")
+
+    monkeypatch.setattr(pipeline.parsing, "parse", parse)
+    assert process(make_document()).failure_code == "seen"
+    assert (seen["timeout"], seen["memory_bytes"]) == (17, 2**28)
+    assert seen["check"]  # so that a lost lease ends the child too
+
+
+def test_a_probe_that_got_its_first_passages_into_the_index_ends_the_outage(
+    make_document: MakeDocument,
+) -> None:
+    outages.failed("embedding", "the embedding service is not available.", None, is_probe=False)
+    document, other = make_document("first.md"), make_document("second.md")
+    let_outages_pass()
+    assert process(document).status == "ready"
+    assert not Outage.objects.exists()
+    claim = lifecycle.claim(other.pk)
+    assert claim
+    assert not claim.is_probe
