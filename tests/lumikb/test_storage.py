@@ -527,6 +527,7 @@ def test_a_file_is_on_the_disk_with_all_its_folders_when_it_is_saved(
     files.save("1/a/original", content)
     assert synced[0] == ("objects/1/a/original", 100)
     assert [path for path, _ in synced[1:]] == ["objects/1/a", "objects/1", "objects"]
+    content.close()
 
 
 def test_a_disk_that_cannot_sync_refuses_the_upload(upload, monkeypatch, db):

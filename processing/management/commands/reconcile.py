@@ -1,6 +1,7 @@
 """manage.py reconcile"""
 
 import json
+import logging
 import signal
 import sys
 import threading
@@ -11,6 +12,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from documents.connections import release
 from documents.models import ReconcileRun
 from processing import reconcile
+
+log = logging.getLogger(__name__)
 
 LINE = "{check:<32}{found:>8}{mended:>8}{seconds:>9}  {note}"
 
@@ -45,8 +48,8 @@ class Command(BaseCommand):
         while not stop.is_set():
             try:
                 self._run_once(dry_run, json)
-            except Exception as error:  # whatever it was, the next run may go through
-                self.stderr.write(f"cannot reconcile just now: {error}")
+            except Exception:  # whatever it was, the next run may go through
+                log.exception("cannot reconcile just now; trying again")
             release()
             stop.wait(every)
 
