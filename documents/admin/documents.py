@@ -1,49 +1,21 @@
-"""The operators' window: what is stuck, what failed and why, and buttons that call lifecycle."""
+"""Documents: why each is where it is, its timeline, and what an operator can do about it."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.auth import get_user_model
-from django.db.models import BooleanField, Count, Func, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
-from . import lifecycle, outages
-from .models import (
-    ApiToken,
-    Document,
-    DocumentEvent,
-    KnowledgeBase,
-    Membership,
-    Outage,
-    OutboxMessage,
-    ReconcileRun,
-    Status,
-)
+from documents import lifecycle
+from documents.models import Document, DocumentEvent
 
-admin.site.site_header = "LumiKB"
-admin.site.site_title = "LumiKB"
-admin.site.index_title = "Operations"
-admin.site.enable_nav_sidebar = False  # the width is the documents'
-
-
-class ReadOnly:
-    """A window without a handle: rows are looked at, never written by hand."""
-
-    def has_add_permission(self, *args: Any) -> bool:
-        return False
-
-    def has_change_permission(self, *args: Any) -> bool:
-        return False
-
-    def has_delete_permission(self, *args: Any) -> bool:
-        return False
+from .readonly import ReadOnly
 
 
 class StuckFilter(admin.SimpleListFilter):
@@ -212,159 +184,3 @@ def _restore(document: Document, by: Any) -> bool:
         return lifecycle.restore(document.pk, by)
     except lifecycle.DuplicateFilename:
         return False
-
-
-class MembershipInline(admin.TabularInline):
-    model = Membership
-    extra = 1
-
-
-@admin.register(KnowledgeBase)
-class KnowledgeBaseAdmin(admin.ModelAdmin):
-    list_display = ["name", "slug", "documents", "ready", "failed", "unfinished", "created_at"]
-    prepopulated_fields = {"slug": ["name"]}
-    search_fields = ["name", "slug"]
-    inlines = [MembershipInline]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[KnowledgeBase]:
-        def count(**conditions: Any) -> Count:
-            return Count("document", Q(document__deleted_at=None, **conditions), distinct=True)
-
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                document_count=count(),
-                ready_count=count(document__status=Status.READY),
-                failed_count=count(document__status=Status.FAILED),
-                unfinished_count=count(document__status__in=[Status.PENDING, Status.PROCESSING]),
-            )
-        )
-
-    @admin.display(ordering="document_count")
-    def documents(self, knowledge_base: Any) -> int:
-        return knowledge_base.document_count
-
-    @admin.display(ordering="ready_count")
-    def ready(self, knowledge_base: Any) -> int:
-        return knowledge_base.ready_count
-
-    @admin.display(ordering="failed_count")
-    def failed(self, knowledge_base: Any) -> int:
-        return knowledge_base.failed_count
-
-    @admin.display(ordering="unfinished_count")
-    def unfinished(self, knowledge_base: Any) -> int:
-        return knowledge_base.unfinished_count
-
-
-@admin.register(OutboxMessage)
-class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ["document", "action", "priority", "due_at", "created_at"]
-    list_filter = ["action", "priority"]
-    list_select_related = ["document"]
-    ordering = ["due_at"]
-
-
-@admin.register(Outage)
-class OutageAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ["service", "reason", "since", "failures", "failed_at", "retry_at"]
-    actions = ["retry_now"]
-
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("documents.change_outage")
-
-    @admin.action(description="Ask the services again now", permissions=["operate"])
-    def retry_now(self, request: HttpRequest, queryset: QuerySet[Outage]) -> None:
-        outages.retry_now()
-        messages.success(request, "The next document tries whether the services are back.")
-
-
-@admin.register(ReconcileRun)
-class ReconcileRunAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ["started_at", "outcome", "duration", "dry_run", "found", "mended", "skipped"]
-    list_filter = ["dry_run"]
-    fields = ["started_at", "finished_at", "outcome", "dry_run", "table"]
-    readonly_fields = ["outcome", "table"]
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Say above the list when all was compared and mended last."""
-        could_not_tell = Func(
-            "findings",
-            template="jsonb_path_exists(%(expressions)s, '$[*] ? (@.skipped != \"\")')",
-            output_field=BooleanField(),
-        )
-        succeeded = (
-            ReconcileRun.objects.alias(could_not_tell=could_not_tell)
-            .filter(dry_run=False, could_not_tell=False)
-            .exclude(finished_at=None)
-        )
-        context = {"last_success": succeeded.order_by("-finished_at").first()}
-        return super().changelist_view(request, context | (extra_context or {}))
-
-    @admin.display
-    def outcome(self, run: ReconcileRun) -> str:
-        if run.finished_at is None:
-            return "Not finished"
-        return "Incomplete" if self.skipped(run) else "Complete"
-
-    @admin.display
-    def duration(self, run: ReconcileRun) -> str:
-        if run.finished_at is None:
-            return ""
-        return f"{(run.finished_at - run.started_at).total_seconds():.1f} s"
-
-    @admin.display
-    def found(self, run: ReconcileRun) -> int:
-        return sum(row["found"] for row in run.findings)
-
-    @admin.display
-    def mended(self, run: ReconcileRun) -> int:
-        return sum(row["mended"] for row in run.findings)
-
-    @admin.display
-    def skipped(self, run: ReconcileRun) -> str:
-        return ", ".join(row["check"] for row in run.findings if row["skipped"])
-
-    @admin.display(description="findings")
-    def table(self, run: ReconcileRun) -> str:
-        rows = [f"{row['check']}: {self._sentence(row)}" for row in run.findings]
-        return format_html('<pre class="lumikb-findings">{}</pre>', "\n".join(rows))
-
-    @staticmethod
-    def _sentence(row: dict[str, Any]) -> str:
-        if row["skipped"]:
-            return row["skipped"]
-        more = ["and more, which the next run looks at"] if row.get("more") else []
-        found = f"found {row['found']}, mended {row['mended']}"
-        return "; ".join([found, *row.get("examples", []), *more])
-
-
-class ApiTokenForm(forms.ModelForm):
-    class Meta:
-        model = ApiToken
-        fields = ["user", "name"]
-
-
-@admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):
-    """Make and revoke; a token cannot be changed, and its secret is shown once, when it is made."""
-
-    form = ApiTokenForm
-    list_display = ["name", "user", "created_at"]
-    list_select_related = ["user"]
-
-    def has_change_permission(self, request: HttpRequest, token: Any = None) -> bool:
-        return False
-
-    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
-        """Only a superuser makes tokens in another's name."""
-        if not request.user.is_superuser:
-            own = Q(username=request.user.get_username())
-            kwargs["queryset"] = get_user_model().objects.filter(own)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-    def save_model(self, request: HttpRequest, token: Any, form: Any, change: bool) -> None:
-        secret = token.renew()
-        token.save()
-        messages.warning(request, f"The token, shown only now: {secret}")

@@ -1,0 +1,85 @@
+"""Who may: knowledge bases with their members, and API tokens."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+
+from documents.models import ApiToken, KnowledgeBase, Membership, Status
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    extra = 1
+
+
+@admin.register(KnowledgeBase)
+class KnowledgeBaseAdmin(admin.ModelAdmin):
+    list_display = ["name", "slug", "documents", "ready", "failed", "unfinished", "created_at"]
+    prepopulated_fields = {"slug": ["name"]}
+    search_fields = ["name", "slug"]
+    inlines = [MembershipInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[KnowledgeBase]:
+        def count(**conditions: Any) -> Count:
+            return Count("document", Q(document__deleted_at=None, **conditions), distinct=True)
+
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                document_count=count(),
+                ready_count=count(document__status=Status.READY),
+                failed_count=count(document__status=Status.FAILED),
+                unfinished_count=count(document__status__in=[Status.PENDING, Status.PROCESSING]),
+            )
+        )
+
+    @admin.display(ordering="document_count")
+    def documents(self, knowledge_base: Any) -> int:
+        return knowledge_base.document_count
+
+    @admin.display(ordering="ready_count")
+    def ready(self, knowledge_base: Any) -> int:
+        return knowledge_base.ready_count
+
+    @admin.display(ordering="failed_count")
+    def failed(self, knowledge_base: Any) -> int:
+        return knowledge_base.failed_count
+
+    @admin.display(ordering="unfinished_count")
+    def unfinished(self, knowledge_base: Any) -> int:
+        return knowledge_base.unfinished_count
+
+
+class ApiTokenForm(forms.ModelForm):
+    class Meta:
+        model = ApiToken
+        fields = ["user", "name"]
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(admin.ModelAdmin):
+    """Make and revoke; a token cannot be changed, and its secret is shown once, when it is made."""
+
+    form = ApiTokenForm
+    list_display = ["name", "user", "created_at"]
+    list_select_related = ["user"]
+
+    def has_change_permission(self, request: HttpRequest, token: Any = None) -> bool:
+        return False
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """Only a superuser makes tokens in another's name."""
+        if not request.user.is_superuser:
+            own = Q(username=request.user.get_username())
+            kwargs["queryset"] = get_user_model().objects.filter(own)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, token: Any, form: Any, change: bool) -> None:
+        secret = token.renew()
+        token.save()
+        messages.warning(request, f"The token, shown only now: {secret}")

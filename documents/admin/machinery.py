@@ -1,0 +1,95 @@
+"""The machinery: what waits to be posted, which service is away, what the reconciler found."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import BooleanField, Func, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+
+from documents import outages
+from documents.models import Outage, OutboxMessage, ReconcileRun
+
+from .readonly import ReadOnly
+
+
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ["document", "action", "priority", "due_at", "created_at"]
+    list_filter = ["action", "priority"]
+    list_select_related = ["document"]
+    ordering = ["due_at"]
+
+
+@admin.register(Outage)
+class OutageAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ["service", "reason", "since", "failures", "failed_at", "retry_at"]
+    actions = ["retry_now"]
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("documents.change_outage")
+
+    @admin.action(description="Ask the services again now", permissions=["operate"])
+    def retry_now(self, request: HttpRequest, queryset: QuerySet[Outage]) -> None:
+        outages.retry_now()
+        messages.success(request, "The next document tries whether the services are back.")
+
+
+@admin.register(ReconcileRun)
+class ReconcileRunAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ["started_at", "outcome", "duration", "dry_run", "found", "mended", "skipped"]
+    list_filter = ["dry_run"]
+    fields = ["started_at", "finished_at", "outcome", "dry_run", "table"]
+    readonly_fields = ["outcome", "table"]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Say above the list when all was compared and mended last."""
+        could_not_tell = Func(
+            "findings",
+            template="jsonb_path_exists(%(expressions)s, '$[*] ? (@.skipped != \"\")')",
+            output_field=BooleanField(),
+        )
+        succeeded = (
+            ReconcileRun.objects.alias(could_not_tell=could_not_tell)
+            .filter(dry_run=False, could_not_tell=False)
+            .exclude(finished_at=None)
+        )
+        context = {"last_success": succeeded.order_by("-finished_at").first()}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    @admin.display
+    def outcome(self, run: ReconcileRun) -> str:
+        if run.finished_at is None:
+            return "Not finished"
+        return "Incomplete" if self.skipped(run) else "Complete"
+
+    @admin.display
+    def duration(self, run: ReconcileRun) -> str:
+        if run.finished_at is None:
+            return ""
+        return f"{(run.finished_at - run.started_at).total_seconds():.1f} s"
+
+    @admin.display
+    def found(self, run: ReconcileRun) -> int:
+        return sum(row["found"] for row in run.findings)
+
+    @admin.display
+    def mended(self, run: ReconcileRun) -> int:
+        return sum(row["mended"] for row in run.findings)
+
+    @admin.display
+    def skipped(self, run: ReconcileRun) -> str:
+        return ", ".join(row["check"] for row in run.findings if row["skipped"])
+
+    @admin.display(description="findings")
+    def table(self, run: ReconcileRun) -> str:
+        rows = [f"{row['check']}: {self._sentence(row)}" for row in run.findings]
+        return format_html('<pre class="lumikb-findings">{}</pre>', "\n".join(rows))
+
+    @staticmethod
+    def _sentence(row: dict[str, Any]) -> str:
+        if row["skipped"]:
+            return row["skipped"]
+        more = ["and more, which the next run looks at"] if row.get("more") else []
+        found = f"found {row['found']}, mended {row['mended']}"
+        return "; ".join([found, *row.get("examples", []), *more])
