@@ -52,9 +52,7 @@ def main() -> None:
         first = measure(count)
         second = measure(count)
     ratio, of_cpu = (after / before for before, after in zip(first, second, strict=True))
-    print(
-        f"for twice as many: {ratio:.2f} times the time (bar {MAX_RATIO}), {of_cpu:.2f} of processors"
-    )
+    print(f"twice: {ratio:.2f} times the seconds, {of_cpu:.2f} of processor (bar {MAX_RATIO})")
     assert ratio < MAX_RATIO
 
 
