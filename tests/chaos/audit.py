@@ -119,25 +119,27 @@ def reclaimed(connection: psycopg.Connection[Any]) -> set[Lease]:
 
 def worker_recoveries(
     rows: Sequence[Change], lost: Collection[Lease], faults: Iterable[Fault]
-) -> list[float]:
-    """Seconds from a worker's kill until each document that it cost its lease was claimed again,
-    or finished.
+) -> tuple[list[float], list[float]]:
+    """Seconds from a worker's kill until each document that it cost its lease was free again, and
+    until it was claimed again, or finished.
 
     Which worker held a document is not known from outside; but its lease was renewed as long as
     that worker lived, so the first fault at any worker after the last renewal was the cause.
     """
     hits = [fault for fault in faults if fault.target.startswith("worker")]
-    seconds = []
+    freed, claimed = [], []
     killed_at: dict[UUID, float] = {}
     for row in rows:
+        at = row.at.timestamp()
         if row.old_lease and (row.document_id, row.old_epoch) in lost:
             renewed = row.old_lease.timestamp() - LEASE_SECONDS
-            cause = next((hit for hit in hits if renewed < hit.at < row.at.timestamp()), None)
+            cause = next((hit for hit in hits if renewed < hit.at < at), None)
             if cause and cause.is_kill:
                 killed_at[row.document_id] = cause.at
+                freed.append(at - cause.at)
         if (row.is_claim or row.new_status in FINISHED) and row.document_id in killed_at:
-            seconds.append(row.at.timestamp() - killed_at.pop(row.document_id))
-    return seconds
+            claimed.append(at - killed_at.pop(row.document_id))
+    return freed, claimed
 
 
 def service_recoveries(rows: Sequence[Change], faults: Iterable[Fault]) -> list[float]:

@@ -33,7 +33,8 @@ class Report:
     rest_seconds: float = 0.0
     requeued_after: Counter[str] = field(default_factory=Counter)  # failure code -> documents
     swept: Counter[str] = field(default_factory=Counter)  # reconciler's check -> findings
-    worker_seconds: list[float] = field(default_factory=list)
+    freed_seconds: list[float] = field(default_factory=list)
+    claimed_seconds: list[float] = field(default_factory=list)
     service_seconds: list[float] = field(default_factory=list)
 
     @property
@@ -41,7 +42,9 @@ class Report:
         return Counter(fault.target for fault in self.faults if fault.is_kill)
 
     def recoveries(self, changes: Sequence[Change], reclaimed: Collection[audit.Lease]) -> None:
-        self.worker_seconds = audit.worker_recoveries(changes, reclaimed, self.faults)
+        self.freed_seconds, self.claimed_seconds = audit.worker_recoveries(
+            changes, reclaimed, self.faults
+        )
         self.service_seconds = audit.service_recoveries(changes, self.faults)
 
     def progress(self, unfinished: int) -> str:
@@ -64,8 +67,10 @@ class Report:
             f"FAILED after too many disturbed tries, READY after a requeue:"
             f" {_listed(self.requeued_after) or 'none'}",
             f"found by the reconciler at the end: {_listed(self.swept) or 'nothing'}",
-            f"a worker's document claimed again after its kill: {_times(self.worker_seconds)}",
-            f"a document claimed after a kill READY: {_times(self.service_seconds)}",
+            "time to recovery",
+            f"  a killed worker's document is free: {_times(self.freed_seconds)}",
+            f"  it is claimed again (behind the queue): {_times(self.claimed_seconds)}",
+            f"  after any kill, a document has gone all the way: {_times(self.service_seconds)}",
             f"violations: {_listed(counted, always=KINDS)}",
         ]
         lines += [f"  {violation}"[:2000] for violation in self.violations[:20]]

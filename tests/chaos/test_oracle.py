@@ -245,7 +245,8 @@ def test_recovery_is_measured_from_the_kill_that_cost_the_lease() -> None:
     ]
     faults = [kill(2, "worker child"), kill(6, "worker master"), kill(22, "redis")]
     # Renewed last at 5 s: the worker that was killed at 2 s was another.
-    assert audit.worker_recoveries(rows, {(LIVE, 1)}, faults) == [pytest.approx(15)]
-    assert audit.worker_recoveries(rows, set(), faults) == []
+    freed, claimed = audit.worker_recoveries(rows, {(LIVE, 1)}, faults)
+    assert (freed, claimed) == ([pytest.approx(14)], [pytest.approx(15)])
+    assert audit.worker_recoveries(rows, set(), faults) == ([], [])
     # 2 s and 6 s: claimed at 21 s, READY at 30 s; nothing was claimed after 22 s.
     assert audit.service_recoveries(rows, faults) == [pytest.approx(28), pytest.approx(24)]
