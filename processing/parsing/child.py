@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from processing.errors import PermanentError
-from processing.parsing import seccomp
+from processing.parsing import archive, seccomp
 from processing.parsing.draft import Draft
 from processing.parsing.formats import READERS
 from processing.parsing.model import MAX_ANSWER_BYTES
@@ -50,6 +50,7 @@ def main(parent: int, content_type: str, cpu_seconds: int, memory_bytes: int) ->
         with open(DOCUMENT, "rb") as document:
             file = io.BytesIO(document.read())  # an error of the disk is none of the document
         _limit(cpu_seconds, memory_bytes)
+        archive.count_all()
         encoded = _encoded(file, content_type)
         with open(ANSWER, "wb", buffering=0) as stream:
             for start in range(0, len(encoded), 2**30):  # one write takes at most 2 GiB

@@ -7,6 +7,7 @@ from processing.parsing.model import ParsedDocument, Section
 
 # More than the largest upload (50 MiB) can hold as plain text; an inflated archive can hold more.
 MAX_CHARS = 60_000_000
+MAX_SECTIONS = 200_000  # the longest good documents that we know have 30,000
 MAX_TITLE_CHARS = 200
 MAX_PATH_CHARS = 500
 SEPARATOR = "\n\n"
@@ -71,7 +72,7 @@ class Draft:
     ) -> None:
         """Append a section; one without any visible character is left out.
 
-        Raises PermanentError("too_large") when the whole text passes MAX_CHARS.
+        Raises PermanentError("too_large") past MAX_CHARS of text or MAX_SECTIONS.
         """
         text = clean(text)
         if not text:
@@ -82,6 +83,11 @@ class Draft:
             raise PermanentError(
                 "too_large",
                 f"This document has over {MAX_CHARS:,} characters; split it and upload the parts.",
+            )
+        if len(self._parts) == MAX_SECTIONS:
+            raise PermanentError(
+                "too_large",
+                f"This document has over {MAX_SECTIONS:,} headings; split it and upload the parts.",
             )
         self._parts.append(text)
         self._sections.append(Section(start, end, page, heading, apart))

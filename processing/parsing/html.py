@@ -33,6 +33,15 @@ _CELLS = {"td", "th"}
 _CELL_END = " | "
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)
+# HTML's rules walk up the open elements at each new one: 100,000 deep takes lexbor 15 s, so deeper
+# elements are left out, not their text. Chromium's own limit.
+MAX_DEPTH = 512
+MAX_TAG_CHARS = 64 * 1024  # lexbor compares each attribute with all before it
+_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/<>]*)[^<>]*>?")
+# Without content, or closed by what follows: many of them in a row are not deep.
+_FLAT = {"area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link"}
+_FLAT |= {"meta", "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr"}
+_FLAT |= {"track", "wbr"}
 MIN_MAIN_CHARS = 200
 _CHARSET_BYTES = 4_096  # HTML demands it within the first 1,024; many pages are late
 
@@ -53,7 +62,7 @@ def read_markup(markup: str, draft: Draft, outline: Outline) -> None:
 
     The title stands in for the heading on a page that has none.
     """
-    tree = LexborHTMLParser(markup)
+    tree = LexborHTMLParser(_flattened(markup))
     root = _main(tree)
     if root is None:
         return
@@ -72,6 +81,23 @@ def read_markup(markup: str, draft: Draft, outline: Outline) -> None:
         outline.enter(1, title.text())
         text = f"{title.text()}\n\n{text}"
     draft.add(text, heading=outline.path)
+
+
+def _flattened(markup: str) -> str:
+    """The markup without the tags that would lie deeper than MAX_DEPTH, and without the attributes
+    of the longest; in linear time.
+    """
+    depth = 0
+
+    def keep(tag: re.Match[str]) -> str:
+        nonlocal depth
+        kept = tag[0] if len(tag[0]) <= MAX_TAG_CHARS else f"<{tag[1]}{tag[2]}>"
+        if tag[2].lower() in _FLAT:
+            return kept
+        depth = max(0, depth + (-1 if tag[1] else 1))
+        return kept if depth + bool(tag[1]) <= MAX_DEPTH else ""
+
+    return _TAG.sub(keep, markup)
 
 
 def _main(tree: LexborHTMLParser) -> Any:

@@ -10,6 +10,9 @@ from processing.parsing.draft import Draft, Outline, clean
 
 NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
 
+# No title is longer; and the expressions below take quadratic time on long lines made for it.
+MAX_TITLE_LINE = 1_000
+
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
@@ -63,6 +66,8 @@ def _heading(lines: list[str], number: int, start: int) -> tuple[int, str] | Non
     line: more are rules, mostly.
     """
     line = lines[number]
+    if len(line) > MAX_TITLE_LINE:
+        return None
     if atx := _ATX.fullmatch(line):
         return len(atx[1]), atx[2] or ""
     below = _UNDERLINE.fullmatch(lines[number + 1]) if number + 1 < len(lines) else None

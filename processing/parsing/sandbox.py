@@ -16,13 +16,13 @@ from processing.errors import PermanentError, RetryableError
 from processing.parsing.client import ForkServer, OutOfTime, ServerLost
 from processing.parsing.formats import READERS
 from processing.parsing.model import ParsedDocument, Section
-from processing.parsing.sentences import BROKE_OFF, TOO_SLOW
+from processing.parsing.sentences import BROKE_OFF, TOO_MUCH_MEMORY, TOO_SLOW
 
 logger = logging.getLogger(__name__)
 
 # Of processor time, which a busy machine does not stretch. The slowest good documents that we know
 # (5,000 pages, 2 million cells) take 15 s.
-MAX_CPU_SECONDS = 60
+MAX_CPU_SECONDS = 45
 MAX_COMPLAINT_BYTES = 16 * 1024
 
 # Signals that a process gets for what it did itself. SIGKILL is another's: an operator, or the
@@ -82,6 +82,9 @@ def parse(
     )
     if said:
         logger.warning("Parsing %s (%s): %s", path, content_type, said)
+    if -ending.status in _OWN_SIGNALS and ending.memory_kib * 1024 > memory_bytes / 2:
+        # Libraries in C end the process when they get no more memory; the last step is a big one.
+        raise PermanentError("too_large", TOO_MUCH_MEMORY)
     return _document(ending.status, written)
 
 

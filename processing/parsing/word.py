@@ -25,6 +25,8 @@ _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallba
 _STYLE_NAME = re.compile(r"heading ([1-9])|(title)", re.IGNORECASE)
 _BODY_LEVEL = 9  # w:outlineLvl counts headings from 0; 9 is running text
 
+MAX_STYLE_BASES = 20  # Word itself allows about ten; also ends the loops
+
 # The parts beside the body that hold text of their own, by the end of their relationship's type.
 _SIDE_PARTS = {"footnotes": "Footnotes", "endnotes": "Endnotes", "comments": "Comments"}
 
@@ -126,9 +128,9 @@ def _style_levels(styles: Any) -> dict[str, int]:
     by_id = {style.get(_w("styleId")): style for style in styles.iter(_w("style"))}
     levels = {}
     for style_id, style in by_id.items():
-        seen = set()
-        while style is not None and id(style) not in seen:
-            seen.add(id(style))
+        for _ in range(MAX_STYLE_BASES):
+            if style is None:
+                break
             if (level := _style_level(style)) is not None:
                 levels[style_id] = level
                 break

@@ -194,7 +194,7 @@ def xlsx(sheets: Mapping[str, Iterable[Sequence[Any]]]) -> bytes:
         sheet = workbook.create_sheet(name)
         for row in rows:
             sheet.append(row)
-    return _saved(workbook)
+    return with_member(_saved(workbook), "docProps/core.xml", "<coreProperties/>")  # with the time
 
 
 def epub(chapters: Sequence[str], *, title: str = "A Book", encrypted: str = "") -> bytes:
@@ -228,15 +228,19 @@ def zipped(members: Mapping[str, str | bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
-            archive.writestr(name, content)
+            # Not dated today: the same files come out the same.
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return out.getvalue()
 
 
 def with_member(data: bytes, name: str, content: str | bytes) -> bytes:
     """The same archive with one member replaced or added."""
+    return zipped({**_members(data), name: content})
+
+
+def _members(data: bytes) -> dict[str, str | bytes]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members: dict[str, str | bytes] = {n: archive.read(n) for n in archive.namelist()}
-    return zipped({**members, name: content})
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def encrypted_office() -> bytes:
@@ -250,4 +254,4 @@ def encrypted_office() -> bytes:
 def _saved(document: Any) -> bytes:
     out = io.BytesIO()
     document.save(out)
-    return out.getvalue()
+    return zipped(_members(out.getvalue()))

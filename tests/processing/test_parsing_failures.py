@@ -5,12 +5,13 @@ way.
 import random
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from unittest import mock
 
 import pytest
 
 from processing.errors import PermanentError
-from processing.parsing import parse
-from tests.processing import files
+from processing.parsing import parse, sandbox
+from tests.processing import files, hostile
 
 MIB = 1024**2
 
@@ -91,6 +92,14 @@ def test_documents_without_a_letter_have_no_text_and_say_what_to_do(name, failur
 
 TOO_LARGE = {
     "a member that inflates a thousandfold": (bomb(50 * MIB), files.DOCX),
+    "members that share their bytes": (
+        hostile.overlapping(files.docx([]), "word/document.xml", 5_000),
+        files.DOCX,
+    ),
+    "a sheet that is named 5,000 times": (hostile.one_sheet_often(), files.XLSX),
+    "a chapter that is named 20,000 times": (hostile.one_chapter_often(), files.EPUB),
+    "a PDF stream of 2 GB": (hostile.huge_stream(), files.PDF),
+    "a heading in every line": (b"# a\n" * 250_000, files.MARKDOWN),
     "too many members": (files.zipped({str(n): "" for n in range(10_001)}), files.EPUB),
     "a PDF of many pages": (files.pdf_of_shared_pages(5_001), files.PDF),
 }
@@ -205,10 +214,39 @@ def test_nothing_is_fetched_and_no_local_file_is_read(canary, tmp_path):
     assert hits == []
 
 
-def test_html_nested_very_deep_is_read(tmp_path):
+# Each took from 15 seconds to hours before something was done about it.
+QUADRATIC = {
+    "elements 100,000 deep": (b"<div>" * 100_000 + b"<p>bottom</p>", files.HTML, "bottom"),
+    "elements 100,000 deep, closed": (
+        b"<div>" * 100_000 + b"</div>" * 100_000 + b"<p>after</p>",
+        files.HTML,
+        "after",
+    ),
+    "an element of many attributes": (
+        b"<p " + b" ".join(b"a%d" % n for n in range(300_000)) + b">text",
+        files.HTML,
+        "text",
+    ),
+    "styles based on each other": (hostile.style_loop(5_000), files.DOCX, "x"),
+    "spaces inside a heading": (b"# a" + b" " * 100_000 + b"x", files.MARKDOWN, "# a"),
+    "brackets in a heading": (b"# " + b"[" * 100_000 + b"x", files.MARKDOWN, "# ["),
+}
+
+
+@pytest.mark.parametrize("name", QUADRATIC)
+def test_what_libraries_and_expressions_take_quadratic_time_for_is_read_soon(name, tmp_path):
+    content, content_type, text = QUADRATIC[name]
     path = tmp_path / "document"
-    path.write_bytes(b"<div>" * 20_000 + b"bottom")  # lexbor takes quadratic time: 100,000 are 15 s
-    assert parse(path, files.HTML, timeout=60).text == "bottom"
+    path.write_bytes(content)
+    with mock.patch.object(sandbox, "MAX_CPU_SECONDS", 4):
+        assert parse(path, content_type).text.startswith(text)
+
+
+def test_paragraphs_and_rows_without_end_tags_are_not_deep(tmp_path):
+    path = tmp_path / "document"
+    path.write_bytes(b"<p>one" * 2_000 + b"<table>" + b"<tr><td>two" * 2_000)
+    text = parse(path, files.HTML).text
+    assert text.count("one\n") == text.count("two\n") + 1 == 2_000
 
 
 def test_damaged_samples_never_do_worse_than_an_error_with_a_sentence(tmp_path):
