@@ -363,7 +363,7 @@ def test_rows_and_objects_are_told_apart_in_any_order_of_knowledge_bases(
     """Keys sort as text: 10 before 9. Each base has documents with and without a file, and orphans
     before, between and behind them."""
     missing, orphans = set(), set()
-    for pk in (9_000_009, 9_000_010, 90_000_100):
+    for pk in (2_000_000, 10_000_000, 3_000_000):
         knowledge_base = KnowledgeBase.objects.create(pk=pk, name=str(pk), slug=str(pk))
         for n in range(12):
             document = ready(f"{pk}-{n}.md", knowledge_base=knowledge_base)
