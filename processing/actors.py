@@ -15,7 +15,7 @@ from documents.connections import release
 from documents.failpoints import failpoint
 from documents.models import Document
 
-from . import heartbeat, pipeline
+from . import heartbeat, isolation, pipeline
 from .errors import (
     TOO_SLOW,
     LeaseLost,
@@ -39,10 +39,19 @@ SERVICES = {  # as people know them
     queue_name=QUEUE,
     time_limit=settings.TIME_LIMIT.total_seconds() * 1000,
 )
-def process(document_id: str) -> None:
-    """Make a document READY, if it is due; else this message came twice or too late."""
+def process(document_id: str, alone: bool = False) -> None:
+    """Make a document READY, if it is due; else this message came twice or too late.
+
+    `alone`: in this process, because it may be what kills workers.
+    """
+    with isolation.room(alone) as has_room:
+        if has_room:  # else the message is lost, and posted again
+            _process(UUID(document_id))
+
+
+def _process(document_id: UUID) -> None:
     now = time.monotonic()
-    claim = lifecycle.claim(UUID(document_id), heartbeat.WORKER)
+    claim = lifecycle.claim(document_id, heartbeat.WORKER)
     if claim is None:
         return
     failpoint("worker.claimed")

@@ -30,10 +30,7 @@ POLL_SECONDS = 1.0  # the safety net when a notification is lost, and how often 
 MAX_BACKOFF_SECONDS = 10.0
 HEAL_LIMIT = 100  # documents a tick
 
-ACTORS = {
-    OutboxMessage.Action.PROCESS: actors.process,
-    OutboxMessage.Action.PURGE: actors.purge,
-}
+ACTIONS = [OutboxMessage.Action.PROCESS, OutboxMessage.Action.PURGE]
 
 
 def post_due() -> int:
@@ -45,7 +42,7 @@ def post_due() -> int:
         messages = _take_due(room)
         failpoint("relay.taken")
         for message in messages:
-            ACTORS[OutboxMessage.Action(message.action)].send(str(message.document_id))
+            _send(message)
         if messages:
             failpoint("relay.posted")
             OutboxMessage.objects.filter(pk__in=[message.pk for message in messages]).delete()
@@ -114,6 +111,16 @@ class Doorbell:
             self._connection = None
 
 
+def _send(message: OutboxMessage) -> None:
+    document_id = str(message.document_id)
+    if message.action == OutboxMessage.Action.PURGE:
+        actors.purge.send(document_id)
+    elif message.document.deaths < settings.MAX_DEATHS - 1:
+        actors.process.send(document_id)
+    else:  # its last chance: see processing/isolation.py
+        actors.process.send(document_id, alone=True)
+
+
 def _take_due(limit: int) -> list[OutboxMessage]:
     """Lock the next messages: by priority, then one of each knowledge base in turn.
 
@@ -122,7 +129,7 @@ def _take_due(limit: int) -> list[OutboxMessage]:
     documents wait here, not in Redis where they would be refused.
     """
     held_back = Q(action=OutboxMessage.Action.PROCESS) & Exists(Outage.objects.open())
-    due = OutboxMessage.objects.filter(~held_back, due_at__lte=Now(), action__in=ACTORS)
+    due = OutboxMessage.objects.filter(~held_back, due_at__lte=Now(), action__in=ACTIONS)
     turns = due.annotate(
         turn=Window(
             RowNumber(),
@@ -133,8 +140,8 @@ def _take_due(limit: int) -> list[OutboxMessage]:
     chosen = list(turns.values_list("pk", flat=True)[:limit])
     if not chosen:
         return []
-    locked = due.filter(pk__in=chosen).select_for_update(skip_locked=True)
-    by_id = {message.pk: message for message in locked}
+    locked = due.filter(pk__in=chosen).select_for_update(skip_locked=True, of=["self"])
+    by_id = {message.pk: message for message in locked.select_related("document")}
     return [by_id[pk] for pk in chosen if pk in by_id]
 
 
