@@ -29,9 +29,12 @@ OF_QDRANT = {
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     home = tmp_path_factory.mktemp("reconcile") / "home"
     product = Product(home, RECONCILE_EVERY="86400")  # only we reconcile
-    product.start()
-    yield product
-    assert product.stop() == 0
+    try:
+        product.start()
+        yield product
+    finally:
+        status = product.stop()
+    assert status == 0
 
 
 @pytest.fixture(scope="module")
