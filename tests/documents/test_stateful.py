@@ -135,6 +135,7 @@ class Lives(RuleBasedStateMachine):
         self.progress(0)
         self.succeed(0, count)
 
+    @precondition(lambda self: self._some(is_leased))
     @rule(one=picks, other=picks)
     def renew(self, one: int, other: int) -> None:
         claims = [self._claim(one), self._claim(other)]  # as one process does
@@ -168,6 +169,7 @@ class Lives(RuleBasedStateMachine):
         claim = self._claim(pick)
         self._same(self.model.fail(claim, "bad"), lifecycle.fail, claim, "bad", "Bad.")
 
+    @precondition(lambda self: self._some(is_leased))
     @rule(pick=picks, tries=st.sampled_from([None, 2]))
     def retry_later(self, pick: int, tries: int | None) -> None:
         claim = self._claim(pick)
@@ -297,6 +299,7 @@ class Lives(RuleBasedStateMachine):
         doc.outbox = [(action, due) for action, due in doc.outbox if due > 0]
         OutboxMessage.objects.filter(document=doc.id, due_at__lte=Now()).delete()
 
+    @precondition(lambda self: self.model.started > 4 * model.LEASE)
     @rule()
     def postgres_restarts(self) -> None:
         self.time_passes(2)

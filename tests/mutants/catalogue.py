@@ -21,6 +21,7 @@ RELAY = "processing/relay.py"
 VECTORS = "processing/vectors.py"
 
 OF_GUARDS = "tests/documents/test_guards.py::"
+OF_ISOLATION = "tests/processing/test_isolation.py::"
 OF_LIFECYCLE = "tests/documents/test_lifecycle.py::"
 OF_OUTAGES = "tests/documents/test_outages.py::"
 OF_RACES = "tests/documents/test_races.py::"
@@ -168,7 +169,14 @@ MUTANTS = [
         MIDDLEWARE,
         "        heartbeat.hand_back_all()\n",
         "",
-        (OF_ACTORS + "test_a_worker_that_is_stopped_gives_its_document_back_uncharged",),
+        (OF_PROCESSING_GUARDS + "test_a_worker_that_stops_hands_back_what_is_blocked_in_a_call",),
+    ),
+    Mutant(
+        "a stop that no pipeline hears of",
+        MIDDLEWARE,
+        "        heartbeat.wind_down()\n",
+        "        pass\n",
+        (OF_PROCESSING_GUARDS + "test_a_worker_that_is_to_stop_tells_its_pipelines",),
     ),
     # --- Outbox and relay ------------------------------------------------------------------------
     Mutant(
@@ -205,19 +213,19 @@ MUTANTS = [
         "        with transaction.atomic():\n"
         "            messages = _take_due(room)\n"
         "            OutboxMessage.objects.filter(pk__in=[m.pk for m in messages]).delete()",
-        (OF_RELAY + "test_while_redis_refuses_the_rows_stay_and_the_loop_goes_on",),
+        (OF_RELAY + "test_a_crash_between_sending_and_committing_posts_twice_and_processes_once",),
     ),
     Mutant(
         "two relays wait for each other",
         RELAY,
-        "select_for_update(skip_locked=True)",
-        "select_for_update()",
+        'select_for_update(skip_locked=True, of=["self"])',
+        'select_for_update(of=["self"])',
         (OF_RELAY + "test_what_one_relay_is_posting_no_other_posts",),
     ),
     Mutant(
         "two relays post the same",
         RELAY,
-        "due.filter(pk__in=chosen).select_for_update(skip_locked=True)",
+        'due.filter(pk__in=chosen).select_for_update(skip_locked=True, of=["self"])',
         "due.filter(pk__in=chosen)",
         (OF_RELAY + "test_what_one_relay_is_posting_no_other_posts",),
     ),
@@ -234,6 +242,21 @@ MUTANTS = [
         '            log.exception("cannot relay just now; trying again")',
         "            raise",
         (OF_RELAY + "test_while_redis_refuses_the_rows_stay_and_the_loop_goes_on",),
+    ),
+    # --- Those who may be killing workers --------------------------------------------------------
+    Mutant(
+        "the last try is made among others",
+        RELAY,
+        "    elif message.document.deaths < settings.MAX_DEATHS - 1:\n",
+        "    elif True:\n",
+        (OF_ISOLATION + "test_a_document_at_its_last_chance_is_posted_to_be_alone",),
+    ),
+    Mutant(
+        "alone is in company",
+        "processing/isolation.py",
+        "if not (_at_work if alone else _alone):",
+        "if alone or not _alone:",
+        (OF_ISOLATION + "test_who_must_be_alone_waits_for_the_others_and_keeps_new_ones_out",),
     ),
     # --- Outages ---------------------------------------------------------------------------------
     Mutant(

@@ -1,14 +1,16 @@
 """What no other test would miss: a breakage of tests/mutants survived without each of these."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import dramatiq
 import pytest
 
 from documents import lifecycle, outages
 from documents.models import Document, Outage
-from processing import pipeline
-from processing.errors import PermanentError
+from processing import heartbeat, middleware, pipeline
+from processing.errors import PermanentError, WorkerStopping
 from tests.conftest import let_outages_pass, process
 
 pytestmark = pytest.mark.django_db
@@ -42,3 +44,27 @@ def test_a_probe_that_got_its_first_passages_into_the_index_ends_the_outage(
     claim = lifecycle.claim(other.pk)
     assert claim
     assert not claim.is_probe
+
+
+@pytest.fixture
+def lease(make_document: MakeDocument) -> Iterator[heartbeat.Lease]:
+    claim = lifecycle.claim(make_document().pk)
+    assert claim
+    with heartbeat.hold(claim, time.monotonic()) as lease:
+        yield lease
+
+
+def test_a_worker_that_is_to_stop_tells_its_pipelines(
+    lease: heartbeat.Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "FINISH_SECONDS", -1)
+    lease.check()
+    middleware.Heartbeat().before_worker_shutdown(dramatiq.get_broker(), None)
+    with pytest.raises(WorkerStopping):
+        lease.check()
+
+
+def test_a_worker_that_stops_hands_back_what_is_blocked_in_a_call(lease: heartbeat.Lease) -> None:
+    middleware.Heartbeat().after_worker_shutdown(dramatiq.get_broker(), None)
+    document = Document.objects.get(pk=lease.claim.document_id)
+    assert (document.status, document.attempts) == ("pending", 0)
