@@ -8,12 +8,12 @@ import httpx
 import pytest
 
 from benchmarks.client import percentile
-from tests.e2e.lab import Lab, figures, lived, text
+from tests.e2e.lab import PATIENCE, Lab, figures, lived, text
 from tests.e2e.product import wait_for
 from tests.e2e.stores import Held, assert_exact
 from tests.failpoints import names
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
 
 RESTARTED_AT_ONCE = 31  # seconds after its start, a process that dies is started without a delay
 # What the client is told that sends the file again: nothing was stored, or the document was.
@@ -72,7 +72,7 @@ def test_a_client_whose_upload_was_cut_off_may_send_it_again(failpoint: str, war
     again = ward.lab.product.api.post(url, files={"file": (name, b"Herons.\n")})
     assert again.status_code == answer
     [row] = ward.lab.stores.sql(rows, name)
-    ward.lab.product.wait_until_ready([str(row["id"])], 60)
+    ward.lab.product.wait_until_ready([str(row["id"])], PATIENCE)
 
 
 @pytest.mark.parametrize("failpoint", names("relay."))
@@ -82,9 +82,11 @@ def test_a_killed_relay_makes_no_document_be_processed_twice(failpoint: str, war
         if failpoint == "relay.reclaiming":  # somebody must have vanished
             ward.lab.failpoints.set("worker.parsed", "kill", document=document)
         ward.lab.failpoints.set(failpoint, "kill")
-    wait_for(lambda: not ward.lab.failpoints.pending(failpoint), 60, f"a relay at {failpoint}")
-    ward.lab.product.wait_until_ready([document], 60)
-    wait_for(ward.lab.has_no_messages, 60, "the messages to be taken")
+    wait_for(
+        lambda: not ward.lab.failpoints.pending(failpoint), PATIENCE, f"a relay at {failpoint}"
+    )
+    ward.lab.product.wait_until_ready([document], PATIENCE)
+    wait_for(ward.lab.has_no_messages, PATIENCE, "the messages to be taken")
     time.sleep(0.5)  # what they make a worker do takes milliseconds
     died = ["claimed", "reclaimed"] if failpoint == "relay.reclaiming" else []
     held = ward.lab.stores.held(document)
@@ -95,13 +97,13 @@ def test_a_killed_relay_makes_no_document_be_processed_twice(failpoint: str, war
 def test_what_is_deleted_is_purged_in_the_end_wherever_its_worker_is_killed(ward: Ward) -> None:
     points = names("purge.")
     documents = {ward.lab.upload(b"Herons.\n"): failpoint for failpoint in points}
-    ward.lab.product.wait_until_ready(documents, 60)
+    ward.lab.product.wait_until_ready(documents, PATIENCE)
     for document, failpoint in documents.items():
         ward.lab.failpoints.set(failpoint, "kill", document=document)
         ward.lab.product.api.delete(f"documents/{document}").raise_for_status()
 
     left = "SELECT id FROM documents_document WHERE id = ANY(%s) AND purged_at IS NULL"
-    wait_for(lambda: not ward.lab.stores.sql(left, list(documents)), 90, "all to be purged")
+    wait_for(lambda: not ward.lab.stores.sql(left, list(documents)), PATIENCE, "all to be purged")
     for document, failpoint in documents.items():
         assert not ward.lab.failpoints.pending(failpoint, document=document), failpoint
         held = ward.lab.stores.held(document)
@@ -119,10 +121,10 @@ def kill_at(failpoint: str, ward: Ward) -> list[float]:
     with lab.no_relay():
         neighbour, target = lab.upload(ward.neighbour), lab.upload(ward.target)
         lab.failpoints.set(failpoint, "kill", document=target)
-    wait_for(lambda: not lab.failpoints.pending(failpoint, document=target), 60, failpoint)
+    wait_for(lambda: not lab.failpoints.pending(failpoint, document=target), PATIENCE, failpoint)
     killed_at = lab.failpoints.taken(failpoint, document=target).at
     following = [lab.upload(b"Herons.\n")] if finished else []
-    ready_at = lab.ready_at([target, neighbour, *following], 120)
+    ready_at = lab.ready_at([target, neighbour, *following])
 
     assert_exact(lab.stores.held(target), ward.undisturbed[ward.target])
     assert_exact(lab.stores.held(neighbour), ward.undisturbed[ward.neighbour])
@@ -148,4 +150,4 @@ def deaths(lab: Lab, document: str) -> int:
 def let_live(lab: Lab, name: str) -> None:
     """Until its death is no longer one of a series, for which the supervisor waits longer."""
     process = lab.processes()[name]
-    wait_for(lambda: lived(process) > RESTARTED_AT_ONCE, 60, f"{name} to have lived")
+    wait_for(lambda: lived(process) > RESTARTED_AT_ONCE, PATIENCE, f"{name} to have lived")

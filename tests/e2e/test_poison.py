@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from documents.models import Stage
-from tests.e2e.lab import Lab, text
+from tests.e2e.lab import PATIENCE, Lab, text
 from tests.e2e.product import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
 
 
 def test_a_document_that_kills_its_worker_fails_and_the_next_one_becomes_ready(
@@ -23,7 +23,7 @@ def test_a_document_that_kills_its_worker_fails_and_the_next_one_becomes_ready(
     assert document["attempts"] == 3
 
     following = ward.upload(b"Herons.\n")
-    ward.product.wait_until_ready([following], 60)
+    ward.product.wait_until_ready([following], PATIENCE)
     print(f'\nfailed after 3 claims: "{document["failure_message"]}"; the next one is READY')
 
 
@@ -34,7 +34,7 @@ def test_those_that_a_worker_has_beside_a_document_that_kills_it_become_ready(
     ward = lab()
     poison, *beside = upload_with_poison(ward, *[text(70 if full else 30)] * 3)
     for document in beside:
-        wait_for(lambda: status(ward, document) in ("ready", "failed"), 120, document)  # noqa: B023
+        wait_for(lambda: status(ward, document) in ("ready", "failed"), PATIENCE, document)  # noqa: B023
     assert [status(ward, document) for document in beside] == ["ready"] * 3
     assert ward.product.events(poison).count("claimed") == 3
 
@@ -48,7 +48,7 @@ def upload_with_poison(ward: Lab, *beside: bytes) -> list[str]:
         others = [ward.upload(content) for content in beside]
         poison = ward.upload(b"Herons.\n")
         ward.failpoints.set("worker.parsed", "kill", document=poison, always=True)
-    wait_for(lambda: status(ward, poison) == "failed", 120, "the killer to be given up")
+    wait_for(lambda: status(ward, poison) == "failed", PATIENCE, "the killer to be given up")
     return [poison, *others]
 
 

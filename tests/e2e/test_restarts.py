@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from deploy.local.servers import SERVERS
-from tests.e2e.lab import Lab, text
+from tests.e2e.lab import PATIENCE, Lab, text
 from tests.e2e.product import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
 
 BAR_SECONDS = 25  # for a stop
 
@@ -42,7 +42,7 @@ def test_rolling_restarts_lose_nothing_and_charge_no_try(
         list(client.acknowledged),
     )
     assert Counter(row["filename"] for row in documents) == Counter(client.acknowledged)
-    ward.product.wait_until_ready([row["id"] for row in documents], 600)
+    ward.product.wait_until_ready([row["id"] for row in documents], PATIENCE)
 
     held = [ward.stores.held(row["id"]) for row in documents]
     kinds = Counter(chain.from_iterable(each.kinds() for each in held))
@@ -122,7 +122,7 @@ def begin_long_document(ward: Lab, client: Client, full: bool) -> None:
             ward.failpoints.set("worker.batch_indexed", "hang", document=row["id"])
     wait_for(
         lambda: ward.product.document(row["id"])["stage"] == "embed",
-        60,
+        PATIENCE,
         "the long document to be in work",
     )
 
@@ -131,6 +131,6 @@ def restart(ward: Lab, name: str) -> float:
     """Ask a program to stop; it is started again. Returns the seconds to its end."""
     pid = ward.processes()[name]
     os.kill(pid, signal.SIGTERM)
-    seconds = wait_for(lambda: not Path(f"/proc/{pid}").exists(), 60, f"{name} to stop")
-    wait_for(lambda: ward.processes().get(name, pid) != pid, 60, f"{name} to start")
+    seconds = wait_for(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, f"{name} to stop")
+    wait_for(lambda: ward.processes().get(name, pid) != pid, PATIENCE, f"{name} to start")
     return seconds

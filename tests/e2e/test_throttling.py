@@ -8,10 +8,10 @@ from itertools import accumulate, chain, repeat, takewhile
 
 import pytest
 
-from tests.e2e.lab import Lab, text
+from tests.e2e.lab import PATIENCE, Lab, text
 from tests.e2e.product import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
 
 THREADS = 4  # of each worker: so many documents may be under way when an outage begins
 BAR = 1.2  # calls per worker per backoff
@@ -35,7 +35,7 @@ def test_documents_wait_out_a_throttled_embedding_service_at_no_cost(
         "SELECT status, attempts FROM documents_document WHERE id = ANY(%s)", documents
     )
     service.throttled = False
-    drained = wait_for(lambda: len(ready(ward, documents)) == count, 600, "all to be READY")
+    drained = wait_for(lambda: len(ready(ward, documents)) == count, PATIENCE, "all to be READY")
 
     calls = [at - began for at in service.refused]
     tries = backoffs(seconds)

@@ -9,11 +9,11 @@ from itertools import cycle, islice
 import pytest
 
 from tests.e2e.audit import Audit
-from tests.e2e.lab import Lab, text
+from tests.e2e.lab import PATIENCE, Lab, text
 from tests.e2e.product import wait_for
 from tests.e2e.stores import assert_exact
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
 
 FAILPOINTS = [
     f"worker.{step}"
@@ -47,16 +47,16 @@ def test_a_worker_that_was_stopped_too_long_writes_nothing_more(
         zombies = [stop_at(failpoint, ward, content) for failpoint in islice(failpoints, size)]
         assert len({zombie.name for zombie in zombies}) == size
         documents = [zombie.document for zombie in zombies]
-        ward.product.wait_until_ready(documents, 180)
+        ward.product.wait_until_ready(documents, PATIENCE)
         time.sleep(max(0, zombies[-1].stopped_at + seconds - time.monotonic()))
-        wait_for(ward.has_no_messages, 60, "the messages to be taken")
+        wait_for(ward.has_no_messages, PATIENCE, "the messages to be taken")
 
         before, last = {each: ward.stores.held(each) for each in documents}, audit.last()
         for zombie in zombies:
             ward.failpoints.go(zombie.failpoint, document=zombie.document)
             ward.product.signal(zombie.name, signal.SIGCONT)
         for zombie in zombies:
-            wait_for(lambda: stopped_work(ward, zombie), 60, f"{zombie} to stop work")  # noqa: B023
+            wait_for(lambda: stopped_work(ward, zombie), PATIENCE, f"{zombie} to stop work")  # noqa: B023
         time.sleep(2)  # anything more that it might do
 
         assert audit.since(last, documents) == []
@@ -77,7 +77,7 @@ def stop_at(failpoint: str, ward: Lab, content: bytes) -> Zombie:
     with ward.no_relay():
         document = ward.upload(content)
         ward.failpoints.set(failpoint, "hang", document=document)
-    wait_for(lambda: not ward.failpoints.pending(failpoint, document=document), 60, failpoint)
+    wait_for(lambda: not ward.failpoints.pending(failpoint, document=document), PATIENCE, failpoint)
     name = ward.name_of(ward.failpoints.taken(failpoint, document=document).pid)
     ward.product.signal(name, signal.SIGSTOP)
     return Zombie(name, failpoint, document, time.monotonic())
