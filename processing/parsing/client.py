@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 COMMAND = ("-m", "processing.parsing.server")
 # To answer a request; the first one includes the start (0.7 s on a quiet machine).
-ANSWER_SECONDS = 30
+ANSWER_SECONDS = 60
 # How often the caller's check is asked, and how long an exception that Dramatiq raises into the
 # thread can wait: those arrive only between two bytecodes.
 SLICE_SECONDS = 0.1

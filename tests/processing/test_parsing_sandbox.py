@@ -98,9 +98,9 @@ def nothing_stays_behind(document):
     parse(document, files.MARKDOWN)  # the fork server that all tests share
     before = open_files()
     yield
-    wait_for(lambda: not parsers(), seconds=5)
+    wait_for(lambda: not parsers())
     gc.collect()
-    wait_for(lambda: open_files() <= before + 2, seconds=5)  # a server and its thread, ending
+    wait_for(lambda: open_files() <= before + 2)  # a server and its thread, ending
 
 
 @pytest.mark.parametrize("content_type", files.samples())
@@ -120,9 +120,9 @@ def test_the_working_directory_does_not_matter(document, monkeypatch, tmp_path):
 def test_a_loop_is_stopped_by_the_wall_clock(hostile):
     began = time.monotonic()
     with pytest.raises(RetryableError) as caught:
-        hostile("time.sleep(60)", timeout=0.5)
+        hostile("time.sleep(100)", timeout=0.5)
     assert caught.value.code == "parser_timeout"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
 
 
 def test_a_loop_is_stopped_by_the_limit_on_processor_time_and_not_tried_again(hostile, monkeypatch):
@@ -246,7 +246,7 @@ def test_the_child_has_limits_a_session_of_its_own_and_none_of_our_secrets(hosti
 def test_the_fork_server_holds_none_of_our_secrets_and_none_of_our_files(servers, document):
     with socket.create_server(("127.0.0.1", 0)) as ours, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_PASSWORD", "secret")
-        ours.set_inheritable(False)
+        ours.set_inheritable(True)
         server = servers()
         parse(document, files.MARKDOWN)
         process = Path(f"/proc/{server._process.pid}")
@@ -329,10 +329,20 @@ def test_without_seccomp_the_other_limits_hold_and_grandchildren_die_too(
         "server.main()\n"
     )
     servers("-c", program)
+
+    class Forked(Exception):
+        pass
+
+    def until_it_forked():
+        if note.exists() and note.read_text():
+            raise Forked
+
     for _ in range(2):
-        with pytest.raises(RetryableError):
-            parse(document, files.MARKDOWN, timeout=1)
-        wait_for(lambda: not Path(f"/proc/{note.read_text()}").exists())
+        with pytest.raises(Forked):
+            parse(document, files.MARKDOWN, check=until_it_forked)
+        grandchild = int(note.read_text())
+        wait_for(lambda: not is_alive(grandchild))  # noqa: B023 (called here)
+        note.unlink()
     assert caplog.text.count("no seccomp") == 1
 
 
@@ -348,7 +358,7 @@ def test_an_interrupted_thread_takes_its_child_with_it(hostile):
 
     def work():
         try:
-            hostile("time.sleep(60)")
+            hostile("time.sleep(100)")
         except BaseException as error:
             ended.append(type(error))
 
@@ -357,9 +367,9 @@ def test_an_interrupted_thread_takes_its_child_with_it(hostile):
     wait_for(parsers)
     ident = ctypes.c_ulong(thread.ident or 0)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Interrupt))
-    thread.join(timeout=5)
+    thread.join(timeout=60)
     assert ended == [Interrupt]
-    wait_for(lambda: not parsers(), seconds=2)
+    wait_for(lambda: not parsers())
 
 
 def test_what_the_check_raises_ends_the_child_and_goes_through(hostile):
@@ -375,9 +385,9 @@ def test_what_the_check_raises_ends_the_child_and_goes_through(hostile):
 
     began = time.monotonic()
     with pytest.raises(Lost):
-        hostile("time.sleep(60)", check=check)
-    assert time.monotonic() - began < 10
-    wait_for(lambda: not parsers(), seconds=2)
+        hostile("time.sleep(100)", check=check)
+    assert time.monotonic() - began < 50
+    wait_for(lambda: not parsers())
 
 
 @pytest.mark.parametrize("stopped", [False, True])
@@ -435,7 +445,7 @@ def test_the_end_of_the_fork_server_ends_its_children_and_another_try_may_help(h
 
     def work():
         try:
-            hostile("time.sleep(60)")
+            hostile("time.sleep(100)")
         except RetryableError as error:
             caught.append(error)
 
@@ -444,7 +454,7 @@ def test_the_end_of_the_fork_server_ends_its_children_and_another_try_may_help(h
     wait_for(parsers)
     (parser,) = parsers()
     os.kill(sandbox._fork_server._process.pid, signal.SIGKILL)
-    thread.join(timeout=5)
+    thread.join(timeout=60)
     assert [error.code for error in caught] == ["parser_died"]
     wait_for(lambda: not is_alive(parser))
 
@@ -502,7 +512,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_for(condition, seconds: float = 10.0) -> None:
+def wait_for(condition, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
