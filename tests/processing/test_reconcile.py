@@ -779,8 +779,15 @@ def test_no_connection_of_the_pool_is_held_while_a_service_is_asked(
     services = ("counts", "count", "delete", "documents", "missing_indexes", "earlier_collections")
     for name in services:
         watch(vectors, name)
-    watch(FileStorage, "scan")
     watch(FileStorage, "delete")
+    scan = FileStorage.scan
+
+    def watched_scan(storage: FileStorage) -> Listing:
+        for each in scan(storage):
+            held["scan"] = held.get("scan", False) or connection.connection is not None
+            yield each
+
+    monkeypatch.setattr(FileStorage, "scan", watched_scan)
     reconcile.run()
     assert held == dict.fromkeys([*services, "scan"], False)
 
