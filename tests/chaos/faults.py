@@ -22,7 +22,7 @@ AT_ONCE = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)
 PAUSE = (2.5, 6.5)  # seconds between two times
 STOPPED = ((0.5, 8.0), (0.5, 8.0), (15.0, 30.0))  # seconds; a lease is 20 s
 CUT_OFF = (1.0, 12.0)  # seconds that a proxy refuses, swallows or mutes
-PARSER_WAIT = 3.0  # seconds in which one must come
+PARSER_WAIT = 2.0  # seconds in which one must come
 
 
 @dataclass(frozen=True, slots=True)
