@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from documents import lifecycle
 from documents.lifecycle import Claim
 from documents.models import Document, DocumentEvent, OutboxMessage
+from documents.models.document import WORKER_LOCK
 
 MakeDocument = Callable[..., Document]
 
@@ -103,3 +106,20 @@ assert failpoints.reach is None
         "FAILPOINTS": str(tmp_path),
     }
     subprocess.run([sys.executable, "-c", program], env=product, check=True)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("has_session", [True, False])
+def test_half_a_lease_is_enough_to_know_that_a_worker_without_a_session_is_dead(
+    has_session: bool, make_document: MakeDocument, settings: Any
+) -> None:
+    worker = 4711
+    if has_session:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [WORKER_LOCK, worker])
+    settings.LEASE = timedelta(hours=1)  # so that the test's own time does not matter
+    document = make_document()
+    assert lifecycle.claim(document.pk, worker)
+    assert not Document.objects.abandoned().exists()  # a cut session has until the next beat
+    Document.objects.update(lease_expires_at=Now() + settings.LEASE / 2)
+    assert Document.objects.abandoned().exists() != has_session

@@ -71,9 +71,7 @@ def _verdict(mutant: Mutant) -> str:
         else:
             status, output = _run(copy, mutant.tests)
             verdict = {PASSED: "SURVIVED", FAILED: "KILLED"}.get(status, "NOT RUN")
-            failed = re.findall(
-                r"^(?:FAILED|ERROR) (?:\S*::)?(.*?)(?: - .*)?$", output, re.MULTILINE
-            )
+            failed = re.findall(r"^(?:FAILED|ERROR) (?:\S*::)?(.*)$", output, re.MULTILINE)
             detail = failed[0] if verdict == "KILLED" and failed else output[-3000:]
     print(f"{verdict:8} {mutant.name} ({time.monotonic() - began:.0f} s): {detail}", flush=True)
     return verdict
@@ -98,7 +96,7 @@ def _run(copy: Path, tests: Sequence[str]) -> tuple[int, str]:
     process = subprocess.Popen(
         command,
         cwd=copy,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"},  # reasons uncut
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

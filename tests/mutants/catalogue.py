@@ -213,7 +213,7 @@ MUTANTS = [
         "        with transaction.atomic():\n"
         "            messages = _take_due(room)\n"
         "            OutboxMessage.objects.filter(pk__in=[m.pk for m in messages]).delete()",
-        (OF_RELAY + "test_a_crash_between_sending_and_committing_posts_twice_and_processes_once",),
+        (OF_PROCESSING_GUARDS + "test_a_message_that_redis_does_not_take_stays_in_the_outbox",),
     ),
     Mutant(
         "two relays wait for each other",
@@ -393,8 +393,8 @@ MUTANTS = [
         "Q(lease_expires_at__lt=Now()) | missed_a_beat & gone,",
         "Q(lease_expires_at__lt=Now()),",
         (
-            OF_HEARTBEAT
-            + "test_a_worker_whose_session_ended_is_known_to_be_dead_before_its_lease_is_over",
+            OF_GUARDS
+            + "test_half_a_lease_is_enough_to_know_that_a_worker_without_a_session_is_dead",
         ),
     ),
     # --- Uploads ---------------------------------------------------------------------------------

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import dramatiq
 import pytest
 
 from documents import lifecycle, outages
-from documents.models import Document, Outage
-from processing import heartbeat, middleware, pipeline
+from documents.models import Document, Outage, OutboxMessage
+from processing import actors, heartbeat, middleware, pipeline, relay
 from processing.errors import PermanentError, WorkerStopping
 from tests.conftest import let_outages_pass, process
 
@@ -34,8 +35,9 @@ def test_the_parser_has_the_limits_of_the_settings(
 
 
 def test_a_probe_that_got_its_first_passages_into_the_index_ends_the_outage(
-    make_document: MakeDocument,
+    make_document: MakeDocument, settings: Any
 ) -> None:
+    settings.LEASE = timedelta(minutes=10)  # nobody renews it here, however busy the machine
     outages.failed("embedding", "the embedding service is not available.", None, is_probe=False)
     document, other = make_document("first.md"), make_document("second.md")
     let_outages_pass()
@@ -68,3 +70,16 @@ def test_a_worker_that_stops_hands_back_what_is_blocked_in_a_call(lease: heartbe
     middleware.Heartbeat().after_worker_shutdown(dramatiq.get_broker(), None)
     document = Document.objects.get(pk=lease.claim.document_id)
     assert (document.status, document.attempts) == ("pending", 0)
+
+
+def test_a_message_that_redis_does_not_take_stays_in_the_outbox(
+    make_document: MakeDocument, broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise ConnectionError
+
+    make_document()
+    monkeypatch.setattr(actors.process, "send", refuse)
+    with pytest.raises(ConnectionError):
+        relay.post_due()
+    assert OutboxMessage.objects.count() == 1
