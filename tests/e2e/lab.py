@@ -66,7 +66,11 @@ class Lab:
             "FAILPOINTS": str(actions),
         }
         self.product = Product(folder / "home", **settings | env)
-        self.product.start()
+        try:
+            self.product.start()
+        except BaseException:  # nobody else would stop it
+            self.close()
+            raise
         self.embedding.stand_before(_port_of(self.processes()["embeddings"]))
         self.stores = Stores(self.product)
         self.slug = self.product.knowledge_base("lab")
