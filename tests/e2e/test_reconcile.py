@@ -87,10 +87,10 @@ def requeued(product: Product, document_ids: list[str]) -> int:
     return sum(product.events(each).count("requeued") for each in document_ids)
 
 
-def found(product: Product, word: str) -> str:
-    """The document of the best passage."""
+def is_found(product: Product, document: str, word: str) -> bool:
+    """By its word. Not always first: the nearest in meaning may be as good."""
     results = product.api.post("search", json={"query": word}).json()["results"]
-    return str(results[0]["document_id"]) if results else ""
+    return document in [each["document_id"] for each in results]
 
 
 def qdrant(product: Product, method: str, path: str, body: Any = None) -> Any:
@@ -138,15 +138,17 @@ def test_half_of_the_points_lost_are_rebuilt_while_the_other_half_is_found(
 ) -> None:
     documents = list(words)
     lost, kept = documents[::2], documents[1::2]
+    assert all(is_found(product, each, word) for each, word in words.items())
     any_lost = {"must": [{"key": "document", "match": {"any": lost}}]}
     qdrant(product, "POST", "/points/delete?wait=true", {"filter": any_lost})
+    assert not any(is_found(product, each, words[each]) for each in lost)
     searches: list[bool] = []
     rebuilt = Event()
 
     def search_the_kept() -> None:
         while not rebuilt.is_set():
             for each in kept:
-                searches.append(found(product, words[each]) == each)
+                searches.append(is_found(product, each, words[each]))
 
     searching = Thread(target=search_the_kept)
     searching.start()
@@ -165,17 +167,17 @@ def test_half_of_the_points_lost_are_rebuilt_while_the_other_half_is_found(
     )
     assert searches
     assert all(searches)
-    assert [each for each in lost if found(product, words[each]) != each] == []
+    assert all(is_found(product, each, words[each]) for each in lost)
 
 
 def test_all_the_data_lost_is_rebuilt(product: Product, words: dict[str, str]) -> None:
     qdrant(product, "DELETE", "")
-    assert found(product, next(iter(words.values()))) == ""
+    assert not is_found(product, *next(iter(words.items())))
     rows, seconds = rebuild(product, list(words))
     count = qdrant(product, "POST", "/points/count", {"exact": True})["count"]
     print(f"\nwiped: {len(words)} rebuilt in {seconds:.0f} s, {count} points")
     assert rows["index incomplete"]["mended"] == len(words) == count
-    assert [each for each, word in words.items() if found(product, word) != each] == []
+    assert all(is_found(product, each, word) for each, word in words.items())
     status, rows = reconcile(product)
     assert status == 0
     assert {check for check, row in rows.items() if row["found"]} == set()
