@@ -55,8 +55,8 @@ class Run:
         ports = dict(zip(SERVERS, free_ports(len(SERVERS)), strict=True))
         with _logging_to(self.folder / "harness.log"), Proxies(ports, self._port_of) as proxies:
             product = self._product(ports)
-            product.start()
             try:
+                product.start()
                 self._let_loose(product, proxies, report)
                 report.violations = judge.judge(product, self.model, self.servers(), report)
             except Violation as violation:
