@@ -101,7 +101,7 @@ def claim(document_id: UUID, worker: int | None = None) -> Claim | None:
             is_probe = outages.take_probe()
             taken = is_probe and _take(due, worker)
             if not taken:
-                _post(document_id, Action.PROCESS, priority=Priority.RETRY)
+                _post(document_id, Action.PROCESS, priority=Priority.RESUMED)
         if not taken:
             return None
         epoch, attempt = Document.objects.values_list("lease_epoch", "attempts").get(pk=document_id)
@@ -253,7 +253,7 @@ def repost(document: Document) -> bool:
         if not Document.objects.unposted().filter(pk=document.pk).update(posted_at=Now()):
             return False
         if document.posted_at <= document.progressed_at:  # the first time only: no flood of events
-            _record(document.pk, "reposted", "its message was lost")
+            _record(document.pk, "reposted", "no worker took it in time")
         _post(document.pk, Action.PROCESS, priority=Priority.RETRY)
     return True
 
@@ -432,7 +432,8 @@ def _give_back(
         ):
             return False
         _record(claim.document_id, kind, reason, epoch=claim.epoch)
-        _post(claim.document_id, Action.PROCESS, priority=Priority.RETRY, delay=delay)
+        priority = Priority.RETRY if delay else Priority.RESUMED
+        _post(claim.document_id, Action.PROCESS, priority=priority, delay=delay)
     return True
 
 

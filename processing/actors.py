@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from dramatiq.middleware import TimeLimitExceeded
 
-from documents import lifecycle
+from documents import lifecycle, outages
 from documents.connections import release
 from documents.failpoints import failpoint
 from documents.models import Document
@@ -67,6 +67,7 @@ def _process(document_id: UUID) -> None:
             log.warning("postponed: %s", error)
             reason = f"{SERVICES[error.service]} is not available ({error.reason})."
             lifecycle.postpone(claim, reason, error.service, _wish(error))
+            return
         except RetryableError as error:
             log.warning("to be tried again: %s", error)
             lifecycle.retry_later(claim, error.code, error.sentence, error.tries)
@@ -84,6 +85,9 @@ def _process(document_id: UUID) -> None:
                 "Something went wrong here while processing it; it is logged for the operator."
             )
             lifecycle.retry_later(claim, "internal_error", sentence)
+
+        if claim.is_probe:  # it ended, but not for a service: the next one may ask at once
+            outages.retry_now()
 
 
 def _wish(error: ServiceUnavailable) -> timedelta | None:

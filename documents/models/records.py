@@ -22,6 +22,7 @@ class OutboxMessage(models.Model):
         PURGE = "purge"
 
     class Priority(models.IntegerChoices):
+        RESUMED = -5  # its turn had come already
         INTERACTIVE = 0
         RETRY = 5
         BULK = 10

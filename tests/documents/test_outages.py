@@ -180,3 +180,11 @@ def test_a_day_in_which_nobody_asked_is_no_outage_of_a_day(first: Document) -> N
     assert lifecycle.postpone(claim(first), REASON, "embedding")
     Document.objects.update(progressed_at=Now() - timedelta(days=3), postponed_since=None)
     assert not Document.objects.given_up().exists()
+
+
+def test_who_was_at_work_goes_on_before_those_who_wait_for_the_first_time(
+    make_document: MakeDocument,
+) -> None:
+    assert lifecycle.hand_back(claim(make_document()))
+    priorities = OutboxMessage.objects.order_by("pk").values_list("priority", flat=True)
+    assert list(priorities) == [OutboxMessage.Priority.INTERACTIVE, OutboxMessage.Priority.RESUMED]

@@ -535,3 +535,39 @@ def test_nobody_waits_for_postgresql_longer_than_the_lease(
     document = process(make_document())
     assert 19 <= passed[0] <= 22
     assert document.status == "processing"  # until the lease says it
+
+
+# --- A service is away ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermanentError("corrupt", "It is damaged."),
+        LeaseLost(),
+        WorkerStopping(),
+        ZeroDivisionError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_probe_that_ends_for_another_reason_lets_the_next_one_ask_at_once(
+    error: Exception, make_document: MakeDocument, outcome: Callable[..., None]
+) -> None:
+    outcome(ServiceUnavailable("embedding", "HTTP 503"))
+    process(make_document("first.md"))
+    Outage.objects.update(retry_at=Now())
+    outcome(error)
+    process(make_document("probe.md"))
+    claim = lifecycle.claim(make_document("next.md").pk)
+    assert claim
+    assert claim.is_probe
+
+
+def test_a_probe_that_meets_the_outage_keeps_the_others_waiting(
+    make_document: MakeDocument, outcome: Callable[..., None]
+) -> None:
+    outcome(ServiceUnavailable("embedding", "HTTP 503"))
+    process(make_document("first.md"))
+    Outage.objects.update(retry_at=Now())
+    process(make_document("probe.md"))
+    assert lifecycle.claim(make_document("next.md").pk) is None
