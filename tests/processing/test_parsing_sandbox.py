@@ -321,7 +321,7 @@ def test_without_seccomp_the_other_limits_hold_and_grandchildren_die_too(
         "def read(file, draft):\n"
         "    if pid := os.fork():\n"
         f"        with open({str(note)!r}, 'w') as note: note.write(str(pid))\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(300)\n"
         "seccomp.available = lambda: False\n"
         "child.reader = lambda content_type: (read, 'Nothing.')\n"
         "child.resource.RLIMIT_NPROC = child.resource.RLIMIT_CORE\n"
@@ -457,6 +457,37 @@ def test_the_end_of_the_fork_server_ends_its_children_and_another_try_may_help(h
     thread.join(timeout=60)
     assert [error.code for error in caught] == ["parser_died"]
     wait_for(lambda: not is_alive(parser))
+
+
+def test_a_child_that_ends_as_its_caller_gives_up_does_not_end_the_fork_server(servers, document):
+    """The server learns of both at once, as it was stopped meanwhile."""
+    program = (
+        "import time\n"
+        "from processing.parsing import child, server\n"
+        "child.reader = lambda content_type: (lambda file, draft: time.sleep(100), '')\n"
+        "server.preload = lambda: None\n"
+        "server.main()\n"
+    )
+    server = servers("-c", program)
+
+    class GivenUp(Exception):
+        pass
+
+    def give_up():
+        for parser in children(server._process.pid):
+            os.kill(server._process.pid, signal.SIGSTOP)
+            os.kill(parser, signal.SIGKILL)
+            wait_for(lambda: not is_alive(parser))  # noqa: B023 (called here)
+            raise GivenUp
+
+    for _ in range(2):
+        with pytest.raises(GivenUp):
+            parse(document, files.MARKDOWN, check=give_up)
+        first = server._process.pid
+        os.kill(first, signal.SIGCONT)
+        wait_for(lambda: not children(first))  # noqa: B023 (called here)
+        assert is_alive(first)
+        assert server._process.pid == first
 
 
 def test_the_signals_of_a_graceful_stop_are_the_workers_business(servers, document):
