@@ -55,11 +55,15 @@ class Audit:
         )
 
     def stale(self, documents: Sequence[str]) -> list[Row]:
-        """Events that a worker wrote when a later one had claimed its document already."""
+        """Events that a worker wrote when a later one had claimed its document already.
+
+        Epoch 0 is nobody's: the relay, the reconciler and people write such events.
+        """
         return self._stores.sql(
             "SELECT late.* FROM audit late JOIN audit claimed USING (document_id) "
             "WHERE claimed.kind = 'claimed' AND claimed.id < late.id "
-            """AND late."table" = 'documents_documentevent' AND late.epoch < claimed.epoch """
+            """AND late."table" = 'documents_documentevent' """
+            "AND late.epoch BETWEEN 1 AND claimed.epoch - 1 "
             "AND document_id = ANY(%s)",
             list(documents),
         )

@@ -35,7 +35,10 @@ class Held:
         return [tuple(passage[name] for name in kept) for passage in self.passages]
 
     def kinds(self) -> list[str]:
-        return [event["kind"] for event in self.events]
+        """What happened to it; but not that its message was posted again, which changes nothing
+        and is only a matter of time on a busy machine.
+        """
+        return [event["kind"] for event in self.events if event["kind"] != "reposted"]
 
 
 class Stores:

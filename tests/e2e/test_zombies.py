@@ -38,7 +38,7 @@ def test_a_worker_that_was_stopped_too_long_writes_nothing_more(
     lab: Callable[..., Lab], full: bool
 ) -> None:
     rounds, size, seconds = (5, 10, 60) if full else (1, 2, 10)
-    ward = lab(WORKERS=str(size + 1))
+    ward = lab(WORKERS=str(size + 1), MAX_DEATHS="9")
     content = text(70 if full else 10)  # three batches
     undisturbed = ward.undisturbed(content)
     audit = Audit(ward.stores)
@@ -64,7 +64,11 @@ def test_a_worker_that_was_stopped_too_long_writes_nothing_more(
         for document in documents:
             held = ward.stores.held(document)
             assert held == before[document]
-            assert held.kinds() == ["registered", "claimed", "reclaimed", "claimed", "succeeded"]
+            # On a busy machine one that is stopped next may have taken it in between.
+            claims = held.row["attempts"]
+            again = ["reclaimed", "claimed"] * (claims - 1)
+            assert claims > 1
+            assert held.kinds() == ["registered", "claimed", *again, "succeeded"]
             assert_exact(held, undisturbed)
     print(
         f"\n{rounds * size} workers stopped for {seconds} s, each document finished by another: "
@@ -84,5 +88,5 @@ def stop_at(failpoint: str, ward: Lab, content: bytes) -> Zombie:
 
 
 def stopped_work(ward: Lab, zombie: Zombie) -> bool:
-    """Has it said so, of this document?"""
-    return f"[{zombie.document}] lost the lease" in ward.log()
+    """Has it said so, of this document? It was the first to claim it."""
+    return f"[{zombie.document}] lost the lease of epoch 1: stopped" in ward.log()
