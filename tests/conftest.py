@@ -19,7 +19,7 @@ from django.test import Client
 from documents import lifecycle
 from documents.models import ApiToken, Document, KnowledgeBase, Membership, Outage
 from documents.models.document import PostgresStartedAt
-from processing import actors, heartbeat, vectors
+from processing import actors, embeddings, heartbeat, vectors
 
 Role = Membership.Role
 LONG_AGO = timedelta(hours=1)
@@ -137,6 +137,7 @@ def make_ready(make_document: Callable[..., Document]) -> Callable[..., Document
 
 def process(document: Document) -> Document:
     """Do in this thread what a worker does with the document's message."""
+    embeddings.warm_up()  # takes seconds of the lease, which nobody renews here
     actors.process.fn(str(document.pk))
     document.refresh_from_db()
     return document
