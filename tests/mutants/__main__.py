@@ -25,6 +25,13 @@ AT_ONCE = 2  # each has a PostgreSQL, a Redis, a vector server and an embedding 
 TEST_SECONDS = 90  # a test that a breakage makes hang is killed by it too
 RUN_SECONDS = 600
 
+ENVIRONMENT = {
+    "COLUMNS": "200",  # the reasons uncut
+    # Tests that process a document themselves have nobody who renews its lease: on a busy machine
+    # they would fail for that, and the breakage would seem to be noticed.
+    "LEASE_SECONDS": "600",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
 PASSED, FAILED = 0, 1  # pytest's exit statuses; any other means that it could not run the tests
 
 
@@ -96,7 +103,7 @@ def _run(copy: Path, tests: Sequence[str]) -> tuple[int, str]:
     process = subprocess.Popen(
         command,
         cwd=copy,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"},  # reasons uncut
+        env=os.environ | ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
