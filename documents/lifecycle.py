@@ -247,12 +247,25 @@ def give_up(document: Document) -> bool:
     return _fail(given_up, waiting, "service_unavailable", _given_up(reason))
 
 
+def posted(document_ids: Collection[UUID]) -> None:
+    """Their messages are in Redis now, where they may be lost from now on.
+
+    Who is being changed at this moment is left out: the relay waits for nobody.
+    """
+    documents = Document.objects.filter(pk__in=document_ids)
+    free = documents.select_for_update(skip_locked=True).values("pk")
+    documents.filter(pk__in=free).update(posted_at=Now())
+
+
 def repost(document: Document) -> bool:
     """Post the lost message of a PENDING document again."""
     with transaction.atomic():
         if not Document.objects.unposted().filter(pk=document.pk).update(posted_at=Now()):
             return False
-        if document.posted_at <= document.progressed_at:  # the first time only: no flood of events
+        since = DocumentEvent.objects.filter(
+            document=document.pk, kind="reposted", created_at__gt=document.progressed_at
+        )
+        if not since.exists():  # the first time only: no flood of events
             _record(document.pk, "reposted", "no worker took it in time")
         _post(document.pk, Action.PROCESS, priority=Priority.RETRY)
     return True

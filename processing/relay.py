@@ -44,6 +44,7 @@ def post_due() -> int:
         for message in messages:
             _send(message)
         if messages:
+            lifecycle.posted([message.document_id for message in messages])
             failpoint("relay.posted")
             OutboxMessage.objects.filter(pk__in=[message.pk for message in messages]).delete()
             failpoint("relay.deleted")

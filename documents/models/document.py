@@ -199,7 +199,9 @@ class Document(models.Model):
     indexed_at = models.DateTimeField(null=True)
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    posted_at = models.DateTimeField(db_default=Now(), help_text="last outbox message")
+    posted_at = models.DateTimeField(
+        db_default=Now(), help_text="its last message, in the outbox or in Redis"
+    )
     progressed_at = models.DateTimeField(db_default=Now(), help_text="last change but a heartbeat")
     deleted_at = models.DateTimeField(null=True)
     purging_at = models.DateTimeField(null=True, help_text="no way back from here")

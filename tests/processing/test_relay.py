@@ -464,3 +464,17 @@ def test_those_who_waited_for_a_day_of_outage_are_given_up(make_document: MakeDo
     relay.heal()
     document.refresh_from_db()
     assert (document.status, document.failure_code) == ("failed", "service_unavailable")
+
+
+def test_what_waited_long_in_the_outbox_is_not_lost_the_moment_it_is_posted(
+    make_document: MakeDocument, posted: Callable[[], list[tuple[str, str]]]
+) -> None:
+    document = make_document()
+    Document.objects.update(posted_at=Now() - LONG_AGO)
+    relay.post_due()
+    relay.heal()
+    assert not OutboxMessage.objects.exists()
+    assert posted() == [("process", str(document.pk))]
+    Document.objects.update(posted_at=Now() - LONG_AGO)
+    relay.heal()
+    assert OutboxMessage.objects.exists()
