@@ -176,7 +176,7 @@ def postpone(claim: Claim, reason: str, service: str = "", wish: timedelta | Non
 
     `service` is known to be away for all workers from now on: nobody asks it before a backoff is
     over, or its own `wish`. A document that meets outages again and again waits as long as it has
-    waited, up to `RETRY_BACKOFF_MAX`; after `POSTPONE_GIVE_UP` it is FAILED.
+    waited, up to two minutes; after `POSTPONE_GIVE_UP` it is FAILED.
     """
     with transaction.atomic():
         delay = settings.OUTAGE_BACKOFF
@@ -193,7 +193,7 @@ def postpone(claim: Claim, reason: str, service: str = "", wish: timedelta | Non
                 claim,
                 "postponed",
                 reason,
-                max(delay, min(waited_for, settings.RETRY_BACKOFF_MAX)),
+                max(delay, min(waited_for, 2 * settings.OUTAGE_BACKOFF_MAX)),
                 attempts=F("attempts") - 1,
                 postponed_since=Coalesce("postponed_since", Now()),
             )

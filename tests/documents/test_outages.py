@@ -152,7 +152,7 @@ def test_a_document_that_meets_outages_again_and_again_asks_ever_more_seldom(
     Document.objects.update(postponed_since=Now() - timedelta(minutes=5), due_at=Now())
     assert lifecycle.postpone(claim(first), REASON, "embedding")
     document = Document.objects.annotate(now=Now()).get()
-    assert document.due_at - document.now == seconds(300)
+    assert document.due_at - document.now == seconds(120)
 
 
 def test_after_a_day_of_outage_those_who_waited_as_long_are_failed_and_told_why(
