@@ -87,7 +87,7 @@ class Lives(RuleBasedStateMachine):
         self.transaction.__enter__()
         self.model = Model()
         self.claims: list[Claim] = []  # of all workers, held and lost
-        self.looks: list[Document] = []  # at documents in work, some time ago
+        self.looks: list[Document] = []  # at each document as it was claimed
         self.rows: dict[UUID, Row] = {}  # as they were after the last step
         self.seen = 0  # the newest event that was checked
         self.user = User.objects.create(username="edith")
@@ -126,7 +126,9 @@ class Lives(RuleBasedStateMachine):
         doc = self._doc(pick, is_due)
         claim = self.model.claim(doc, worker)
         self._same(claim, lifecycle.claim, doc.id, worker)
-        self.claims += [claim] if claim else []
+        if claim:
+            self.claims.append(claim)
+            self.looks.append(self._row(doc))
 
     @precondition(lambda self: self._some(is_due) and not self.model.outages)
     @rule(pick=picks, worker=workers, count=st.integers(0, 2))
@@ -196,16 +198,12 @@ class Lives(RuleBasedStateMachine):
 
     # --- Healing ---------------------------------------------------------------------------------
 
-    @precondition(lambda self: self._some(is_leased))
-    @rule(pick=picks)
-    def look(self, pick: int) -> None:
-        doc = self._doc(pick, is_leased)
-        self.looks += [self._row(doc)] if is_leased(doc) else []
-
-    @precondition(lambda self: self.looks)
+    @precondition(lambda self: self._some(self.model.is_abandoned))
     @rule(pick=picks)
     def reclaim_after_an_older_look(self, pick: int) -> None:
-        look = self.looks[-1 - pick % len(self.looks)]
+        abandoned = self._doc(pick, self.model.is_abandoned)
+        looks = [look for look in self.looks if look.pk == abandoned.id] or self.looks
+        look = looks[pick % len(looks)]
         expected = self.model.reclaim(self.model.documents[look.pk], look.lease_epoch)
         self._same(expected, lifecycle.reclaim, look)
 
