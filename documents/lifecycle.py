@@ -100,6 +100,8 @@ def claim(document_id: UUID, worker: int | None = None) -> Claim | None:
         if not taken and due.exists():
             is_probe = outages.take_probe()
             taken = is_probe and _take(due, worker)
+            if is_probe and not taken:  # another worker has just taken it
+                outages.retry_now()
             if not taken:
                 _post(document_id, Action.PROCESS, priority=Priority.RESUMED)
         if not taken:
@@ -267,7 +269,7 @@ def repost(document: Document) -> bool:
         )
         if not since.exists():  # the first time only: no flood of events
             _record(document.pk, "reposted", "no worker took it in time")
-        _post(document.pk, Action.PROCESS, priority=Priority.RETRY)
+        _post(document.pk, Action.PROCESS)
     return True
 
 
@@ -445,7 +447,7 @@ def _give_back(
         ):
             return False
         _record(claim.document_id, kind, reason, epoch=claim.epoch)
-        priority = Priority.RETRY if delay else Priority.RESUMED
+        priority = Priority.INTERACTIVE if delay else Priority.RESUMED
         _post(claim.document_id, Action.PROCESS, priority=priority, delay=delay)
     return True
 

@@ -24,7 +24,6 @@ class OutboxMessage(models.Model):
     class Priority(models.IntegerChoices):
         RESUMED = -5  # its turn had come already
         INTERACTIVE = 0
-        RETRY = 5
         BULK = 10
 
     document = models.ForeignKey("documents.Document", on_delete=models.CASCADE)

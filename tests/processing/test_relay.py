@@ -125,7 +125,7 @@ def test_a_message_of_an_action_that_this_relay_does_not_know_stops_nobody_else(
 def test_interactive_work_goes_before_retries_and_bulk(
     make_document: MakeDocument, posted: Callable[[], list[Any]]
 ) -> None:
-    order = [Priority.BULK, Priority.RETRY, Priority.INTERACTIVE]
+    order = [Priority.BULK, Priority.INTERACTIVE, Priority.RESUMED]
     documents = [make_document(f"{priority}.md") for priority in order]
     for document, priority in zip(documents, order, strict=True):
         OutboxMessage.objects.filter(document=document).update(priority=priority)
