@@ -47,7 +47,11 @@ def _open(data: bytes) -> pdfium.PdfDocument:
     try:
         return pdfium.PdfDocument(data)
     except pdfium.PdfiumError as error:
-        if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
+        # PDFium keeps the last error, perhaps of a document before; every locked one says /Encrypt.
+        if b"/Encrypt" in data and error.err_code in (
+            raw.FPDF_ERR_PASSWORD,
+            raw.FPDF_ERR_SECURITY,
+        ):
             raise PermanentError("encrypted", ENCRYPTED) from error
         if rebuilt := salvage(data):
             return pdfium.PdfDocument(rebuilt)
