@@ -6,11 +6,11 @@ payload holds ids only. It is a projection of PostgreSQL and can be rebuilt.
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -20,6 +20,8 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from .errors import RetryableError, ServiceUnavailable
+
+T = TypeVar("T")
 
 DENSE = "dense"
 SPARSE = "bm25"
@@ -100,10 +102,9 @@ def delete(document_id: UUID, name: str | None = None) -> None:
 
 def count(document_id: UUID) -> int:
     """The exact number of the document's points. Raises ServiceUnavailable."""
-    with _translated(), _missing_is_empty():
-        of_document = models.Filter(must=[_of_document(document_id)])
-        return _client().count(collection(), of_document, exact=True).count
-    return 0
+    of_document = models.Filter(must=[_of_document(document_id)])
+    answer = _ask(lambda: _client().count(collection(), of_document, exact=True))
+    return answer.count if answer else 0
 
 
 def counts(document_ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -113,17 +114,9 @@ def counts(document_ids: Sequence[UUID]) -> dict[UUID, int]:
     """
     found: dict[UUID, int] = {}
     for start in range(0, len(document_ids), FACET):
-        ids = [str(document_id) for document_id in document_ids[start : start + FACET]]
-        of_documents = models.FieldCondition(key="document", match=models.MatchAny(any=ids))
-        with _translated(), _missing_is_empty():
-            facet = _client().facet(
-                collection(),
-                "document",
-                models.Filter(must=[of_documents]),
-                limit=len(ids),
-                exact=True,
-            )
-            found |= {UUID(str(hit.value)): hit.count for hit in facet.hits}
+        answer = _ask(partial(_facet, [str(each) for each in document_ids[start : start + FACET]]))
+        if answer:
+            found |= {UUID(str(hit.value)): hit.count for hit in answer.hits}
     return found
 
 
@@ -150,15 +143,15 @@ def query(
         prefetch.append(
             models.Prefetch(query=words, using=SPARSE, filter=tenant, limit=limit * CANDIDATES)
         )
-    with _translated(), _missing_is_empty():
-        fused = _client().query_points(
+    fused = _ask(
+        lambda: _client().query_points(
             collection(),
             prefetch=prefetch,
             query=models.FusionQuery(fusion=models.Fusion.RRF),
             limit=limit,
         )
-        return [Hit(UUID(str(point.id)), point.score) for point in fused.points]
-    return []
+    )
+    return [Hit(UUID(str(point.id)), point.score) for point in fused.points] if fused else []
 
 
 def documents(name: str | None = None) -> Iterator[set[UUID]]:
@@ -167,16 +160,15 @@ def documents(name: str | None = None) -> Iterator[set[UUID]]:
     Of the collection `name`, by default the one in use. Points whose payload names no document are
     not ours. Raises ServiceUnavailable: an incomplete listing is never taken for a complete one.
     """
+    name = name or collection()
+    scroll = partial(_client().scroll, name, limit=SCROLL, with_payload=["document"])
     offset = None
-    with _translated(), _missing_is_empty():
-        while True:
-            points, offset = _client().scroll(
-                name or collection(), limit=SCROLL, offset=offset, with_payload=["document"]
-            )
-            payloads = [point.payload or {} for point in points]
-            yield {UUID(payload["document"]) for payload in payloads if "document" in payload}
-            if offset is None:
-                return
+    while answer := _ask(partial(scroll, offset=offset), name):
+        points, offset = answer
+        payloads = [point.payload or {} for point in points]
+        yield {UUID(payload["document"]) for payload in payloads if "document" in payload}
+        if offset is None:
+            return
 
 
 def earlier_collections() -> list[str]:
@@ -195,18 +187,18 @@ def missing_indexes() -> list[str]:
 
     Raises ServiceUnavailable, also when the collection holds other vectors than the settings say.
     """
-    with _translated(), _missing_is_empty():
-        info = _client().get_collection(collection())
-        vectors = info.config.params.vectors
-        size = vectors[DENSE].size if isinstance(vectors, dict) and DENSE in vectors else None
-        if size != settings.EMBEDDING_DIMENSIONS:
-            raise ServiceUnavailable(
-                "vectors",
-                f"the collection {collection()} holds vectors of {size} numbers, "
-                f"not of {settings.EMBEDDING_DIMENSIONS}",
-            )
-        return [key for key in INDEXES if key not in info.payload_schema]
-    return []
+    info = _ask(lambda: _client().get_collection(collection()))
+    if info is None:
+        return []
+    vectors = info.config.params.vectors
+    size = vectors[DENSE].size if isinstance(vectors, dict) and DENSE in vectors else None
+    if size != settings.EMBEDDING_DIMENSIONS:
+        raise ServiceUnavailable(
+            "vectors",
+            f"the collection {collection()} holds vectors of {size} numbers, "
+            f"not of {settings.EMBEDDING_DIMENSIONS}",
+        )
+    return [key for key in INDEXES if key not in info.payload_schema]
 
 
 def create_indexes(keys: Iterable[str] = INDEXES) -> None:
@@ -246,25 +238,40 @@ def _create() -> None:
 
 
 def _delete(points: models.Filter, name: str | None = None) -> None:
-    with _translated(), _missing_is_empty():
-        _client().delete(name or collection(), models.FilterSelector(filter=points), wait=True)
+    selected = models.FilterSelector(filter=points)
+    _ask(lambda: _client().delete(name or collection(), selected, wait=True), name)
 
 
 def _of_document(document_id: UUID) -> models.FieldCondition:
     return models.FieldCondition(key="document", match=models.MatchValue(value=str(document_id)))
 
 
-@contextmanager
-def _missing_is_empty() -> Iterator[None]:
-    """A collection is made with its first point: until then it is an empty one.
+def _facet(document_ids: list[str]) -> models.FacetResponse:
+    of_documents = models.FieldCondition(key="document", match=models.MatchAny(any=document_ids))
+    return _client().facet(
+        collection(),
+        "document",
+        models.Filter(must=[of_documents]),
+        limit=len(document_ids),
+        exact=True,
+    )
 
-    Qdrant itself must say so: the 404 of a proxy that has lost its Qdrant means nothing.
+
+def _ask(call: Callable[[], T], name: str | None = None) -> T | None:
+    """The answer, or None when the collection is missing: it is made with its first point.
+
+    Qdrant itself must say so: the 404 of a proxy that has lost its Qdrant means nothing. A
+    collection that was made between the two questions is asked again.
     """
-    try:
-        yield
-    except UnexpectedResponse as error:
-        if error.status_code != 404 or _client().collection_exists(collection()):
-            raise
+    with _translated():
+        try:
+            return call()
+        except UnexpectedResponse as error:
+            if error.status_code != 404:
+                raise
+            if not _client().collection_exists(name or collection()):
+                return None
+        return call()
 
 
 @contextmanager

@@ -480,8 +480,8 @@ MUTANTS = [
     Mutant(
         "any 404 is an empty Qdrant",
         VECTORS,
-        "        if error.status_code != 404 or _client().collection_exists(collection()):",
-        "        if error.status_code != 404:",
+        "            if not _client().collection_exists(name or collection()):",
+        "            if True:",
         (OF_VECTORS + "test_a_404_that_qdrant_did_not_say_is_an_outage_and_no_empty_index",),
     ),
     Mutant(

@@ -224,6 +224,21 @@ def test_a_status_that_is_not_the_documents_fault_is_an_outage(
     assert (error.service, error.reason) == ("vectors", f"HTTP {status}")
 
 
+def test_a_collection_that_is_made_between_two_questions_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is missing when its points are counted, and there when one asks whether it is."""
+    document = uuid4()
+    exists = QdrantClient.collection_exists
+
+    def late(client: QdrantClient, name: str, **kwargs: Any) -> bool:
+        put(document)
+        return exists(client, name, **kwargs)
+
+    monkeypatch.setattr(QdrantClient, "collection_exists", late)
+    assert vectors.count(document) == 1
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_a_404_that_qdrant_did_not_say_is_an_outage_and_no_empty_index(
     call: str, settings: Any
