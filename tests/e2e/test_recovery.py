@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 
 import pytest
 import redis
 
 from tests.e2e.product import Product, wait_for
+from tests.local.conftest import running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -36,7 +36,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     processes = product.pids("supervisor")
     assert len(processes) > 10
     assert product.stop() == 0
-    assert [pid for pid in processes if Path(f"/proc/{pid}").exists()] == []
+    assert [pid for pid in processes if running(pid)] == []
 
 
 def test_an_uploaded_file_becomes_a_cited_search_hit(product: Product) -> None:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from deploy.local.servers import SERVERS
 from tests.e2e.lab import PATIENCE, Lab, text
 from tests.e2e.product import wait_for
+from tests.local.conftest import running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
 
@@ -131,6 +131,6 @@ def restart(ward: Lab, name: str) -> float:
     """Ask a program to stop; it is started again. Returns the seconds to its end."""
     pid = ward.processes()[name]
     os.kill(pid, signal.SIGTERM)
-    seconds = wait_for(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, f"{name} to stop")
+    seconds = wait_for(lambda: not running(pid), PATIENCE, f"{name} to stop")
     wait_for(lambda: ward.processes().get(name, pid) != pid, PATIENCE, f"{name} to start")
     return seconds

@@ -20,6 +20,7 @@ from processing.errors import PermanentError, RetryableError
 from processing.parsing import client, parse, sandbox, seccomp
 from processing.parsing.client import COMMAND, ForkServer
 from processing.parsing.model import MAX_ANSWER_BYTES
+from tests.local.conftest import running
 from tests.processing import files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -341,7 +342,7 @@ def test_without_seccomp_the_other_limits_hold_and_grandchildren_die_too(
         with pytest.raises(Forked):
             parse(document, files.MARKDOWN, check=until_it_forked)
         grandchild = int(note.read_text())
-        wait_for(lambda: not is_alive(grandchild))  # noqa: B023 (called here)
+        wait_for(lambda: not running(grandchild))  # noqa: B023 (called here)
         note.unlink()
     assert caplog.text.count("no seccomp") == 1
 
@@ -416,7 +417,7 @@ def test_a_killed_worker_takes_the_fork_server_and_its_children_with_it(document
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-    wait_for(lambda: not is_alive(server) and not is_alive(parser))
+    wait_for(lambda: not running(server) and not running(parser))
 
 
 def test_a_fork_server_that_was_killed_is_replaced(servers, document):
@@ -424,7 +425,7 @@ def test_a_fork_server_that_was_killed_is_replaced(servers, document):
     parse(document, files.MARKDOWN)
     first = server._process.pid
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: not is_alive(first))
+    wait_for(lambda: not running(first))
     assert parse(document, files.MARKDOWN).text
     assert server._process.pid != first
 
@@ -456,7 +457,7 @@ def test_the_end_of_the_fork_server_ends_its_children_and_another_try_may_help(h
     os.kill(sandbox._fork_server._process.pid, signal.SIGKILL)
     thread.join(timeout=60)
     assert [error.code for error in caught] == ["parser_died"]
-    wait_for(lambda: not is_alive(parser))
+    wait_for(lambda: not running(parser))
 
 
 def test_a_child_that_ends_as_its_caller_gives_up_does_not_end_the_fork_server(servers, document):
@@ -477,7 +478,7 @@ def test_a_child_that_ends_as_its_caller_gives_up_does_not_end_the_fork_server(s
         for parser in children(server._process.pid):
             os.kill(server._process.pid, signal.SIGSTOP)
             os.kill(parser, signal.SIGKILL)
-            wait_for(lambda: not is_alive(parser))  # noqa: B023 (called here)
+            wait_for(lambda: not running(parser))  # noqa: B023 (called here)
             raise GivenUp
 
     for _ in range(2):
@@ -486,7 +487,7 @@ def test_a_child_that_ends_as_its_caller_gives_up_does_not_end_the_fork_server(s
         first = server._process.pid
         os.kill(first, signal.SIGCONT)
         wait_for(lambda: not children(first))  # noqa: B023 (called here)
-        assert is_alive(first)
+        assert running(first)
         assert server._process.pid == first
 
 
@@ -534,13 +535,6 @@ def test_four_threads_parse_at_once_and_a_crash_touches_no_other(servers, tmp_pa
     assert {said for said, answer in answers.items() if answer != said} == {
         said for said in answers if said.endswith("kill")
     }
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:
