@@ -30,6 +30,7 @@ import django
 
 from benchmarks.latency import note
 from benchmarks.reconcile import servers_cpu
+from deploy.local.application import acting_as
 from deploy.local.servers import embedded_servers
 from tests.processing import files
 
@@ -46,12 +47,12 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="lumikb-safety-") as home,
         embedded_servers(Path(home)) as env,
     ):
-        os.environ |= env | {
+        os.environ |= acting_as("WORKER", env) | {
             "DJANGO_SETTINGS_MODULE": "lumikb.settings",
             "LOG_LEVEL": "WARNING",
-            "DB_POOL_SIZE": "4",  # a worker's
         }
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], check=True)
+        migrate = [sys.executable, "manage.py", "migrate", "-v0"]
+        subprocess.run(migrate, env=acting_as("OWNER", dict(os.environ)), check=True)
         django.setup()
         measure(options.documents, options.rounds)
 

@@ -1,12 +1,13 @@
 """gunicorn's settings; deployments override them on its command line."""
 
+import os
 import threading
 
 control_socket_disable = True  # two products on one machine would share its path
 wsgi_app = "lumikb.wsgi"
 preload_app = True  # imports Django once; nothing connects before the fork
 worker_class = "gthread"
-workers = 2
+workers = int(os.environ.get("WEB_CONCURRENCY") or "2")
 threads = 8
 timeout = 60  # seconds without a sign of life from a process, not a limit for a request
 graceful_timeout = 20

@@ -7,11 +7,12 @@ A variable that is missing or malformed stops the start with an error that names
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from environs import Env, validate
+from environs import FileAwareEnv, validate
 from redis import ConnectionPool
 
-env = Env()
+env = FileAwareEnv(strip_whitespace=True)  # NAME_FILE names a file with the value: a secret
 BASE_DIR = Path(__file__).resolve().parent.parent
 MiB = 1024 * 1024
 
@@ -37,6 +38,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "ninja",
+    "lumikb",
     "documents",
     "processing",
     "search",
@@ -97,24 +99,50 @@ WHITENOISE_USE_FINDERS = True  # serves the apps' files as they stand: nothing t
 
 # --- PostgreSQL -------------------------------------------------------------------------------
 
-_database = env.dj_db_url("DATABASE_URL")
-_database |= {
-    "CONN_HEALTH_CHECKS": True,  # a connection that the server closed is replaced, not handed out
-    "OPTIONS": _database.get("OPTIONS", {})
-    | {
-        "connect_timeout": 5,  # seconds
-        # Milliseconds: our statements are short, and an abandoned one must not hold locks.
-        "options": "-c statement_timeout=30000 -c lock_timeout=5000"
-        " -c idle_in_transaction_session_timeout=60000",
-        "pool": {
+# Connections of a process; its role says which kind it is (deploy/postgres/roles.sql).
+WEB_POOL_SIZE = env.int("WEB_POOL_SIZE", 10)
+WORKER_POOL_SIZE = env.int("WORKER_POOL_SIZE", 4)  # statements are short: its threads share them
+OPS_POOL_SIZE = 2  # relay, reconcile, and the web's health and metrics
+# Processes of each kind on all machines together, for `manage.py check --database default`.
+WEB_PROCESSES = env.int("WEB_PROCESSES", 2)
+WORKER_PROCESSES = env.int("WORKER_PROCESSES", 1)
+RELAY_PROCESSES = env.int("RELAY_PROCESSES", 1)
+
+
+def _database(url: dict[str, Any], pool: dict[str, Any], **options: Any) -> dict[str, Any]:
+    network = {  # seconds; a connection whose other end is gone is noticed while it is idle, too
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
+    return url | {
+        "ENGINE": "lumikb.postgresql",  # a deadline on every call
+        "OPTIONS": url.get("OPTIONS", {}) | network | {"pool": pool} | options,
+    }
+
+
+_url = env.dj_db_url("DATABASE_URL")
+_pool_sizes = {"lumikb_worker": WORKER_POOL_SIZE, "lumikb_ops": OPS_POOL_SIZE}
+DATABASES = {
+    "default": _database(
+        _url,
+        {
             "min_size": 1,
-            "max_size": env.int("DB_POOL_SIZE", 10),  # per process: web 10, worker 4, relay 2
+            "max_size": _pool_sizes.get(_url["USER"], WEB_POOL_SIZE),
             "timeout": env.int("DB_POOL_TIMEOUT", 30),  # seconds a caller waits before its 503
             "max_lifetime": 1800,  # seconds
         },
-    },
+    ),
+    # Health and metrics: they answer when all connections of the web's are taken, and soon.
+    "ops": _database(
+        env.dj_db_url("OPS_DATABASE_URL", env.str("DATABASE_URL")),
+        {"min_size": 0, "max_size": OPS_POOL_SIZE, "timeout": 2, "max_idle": 60},
+        connect_timeout=2,
+        statement_timeout=2,
+    )
+    | {"TEST": {"MIRROR": "default"}},
 }
-DATABASES = {"default": _database}
 
 # --- Redis and Dramatiq -----------------------------------------------------------------------
 

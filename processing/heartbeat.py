@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import random
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, connections
 
 from documents import lifecycle
-from documents.connections import release
+from documents.connections import release, unpooled
 from documents.lifecycle import Claim
 from documents.models import Heartbeat
 from documents.models.document import BEATS, WORKER_LOCK
@@ -30,7 +29,7 @@ from .errors import TOO_SLOW, LeaseLost, RetryableError, WorkerStopping
 log = logging.getLogger(__name__)
 
 WORKER = random.SystemRandom().randrange(1, 2**31)  # this process's number
-BEAT_TIMEOUT = 3  # seconds that PostgreSQL has for a beat
+BEAT_TIMEOUT = 3  # seconds that PostgreSQL has for each statement of a beat, and to connect
 FINISH_SECONDS = 15.0  # after SIGTERM; the supervisor waits 25
 
 _leases: dict[Claim, "Lease"] = {}
@@ -108,7 +107,9 @@ def run(stop: threading.Event) -> None:
     got rid of with its process, and the supervisor starts another.
     """
     deadline = (settings.TIME_LIMIT + settings.LEASE).total_seconds()
-    _use_own_connection()
+    connections["default"] = unpooled(  # this thread's `connection` from here on
+        connect_timeout=BEAT_TIMEOUT, statement_timeout=BEAT_TIMEOUT
+    )
     while True:
         if not _try_to_beat():
             _try_to_beat()  # at once, on a new connection: a cut one costs no beat
@@ -134,43 +135,15 @@ def hand_back_all() -> None:
     release()
 
 
-def _use_own_connection() -> None:
-    """Replace this thread's `connection` by one that is not of the pool."""
-    own = connections.create_connection("default")
-    milliseconds = BEAT_TIMEOUT * 1000
-    options = own.settings_dict["OPTIONS"] | {
-        "connect_timeout": BEAT_TIMEOUT,
-        "tcp_user_timeout": milliseconds,
-        "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
-    }
-    options.pop("pool", None)
-    own.settings_dict = own.settings_dict | {"OPTIONS": options}  # the settings themselves stay
-    connections["default"] = own
-
-
 def _try_to_beat() -> bool:
     try:
         if connection.connection is None:
             with connection.cursor() as cursor:  # shared: the session before may linger
                 cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [WORKER_LOCK, WORKER])
-        with _cut_when_silent():
-            beat()
+        beat()
     except Exception:  # without this thread every longer document would lose its lease
         log.exception("cannot renew the leases just now")
         with suppress(Exception):
             connection.close()
         return False
     return True
-
-
-@contextmanager
-def _cut_when_silent() -> Iterator[None]:
-    """Cut the connection after `BEAT_TIMEOUT`: no timeout of the server's ends a silent network."""
-    with socket.socket(fileno=os.dup(connection.connection.fileno())) as copy:
-        timer = threading.Timer(BEAT_TIMEOUT, copy.shutdown, [socket.SHUT_RDWR])
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()

@@ -11,14 +11,13 @@ import time
 from typing import Any
 
 import dramatiq
-import psycopg
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, F, Q, Window
 from django.db.models.functions import Now, RowNumber
 
 from documents import lifecycle
-from documents.connections import release
+from documents.connections import release, unpooled
 from documents.failpoints import failpoint
 from documents.models import Document, Outage, OutboxMessage
 
@@ -94,22 +93,19 @@ class Doorbell:
     """Waits for NOTIFY on a connection of its own, which is made again whenever it is lost."""
 
     def __init__(self) -> None:
-        self._connection: psycopg.Connection | None = None
+        self._connection = unpooled()
 
     def wait(self, timeout: float) -> None:
         """Return at a notification, at the latest after `timeout` seconds."""
-        if self._connection is None or self._connection.closed:
-            parameters = connection.get_connection_params()
-            self._connection = psycopg.connect(**parameters, autocommit=True)
-            self._connection.execute(f"LISTEN {OutboxMessage.CHANNEL}")
+        if self._connection.connection is None:
+            with self._connection.cursor() as cursor:
+                cursor.execute(f"LISTEN {OutboxMessage.CHANNEL}")
             return  # one rang perhaps before we listened
-        for _ in self._connection.notifies(timeout=timeout, stop_after=1):
+        for _ in self._connection.connection.notifies(timeout=timeout, stop_after=1):
             pass
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._connection.close()
 
 
 def _send(message: OutboxMessage) -> None:

@@ -2,10 +2,12 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dramatiq
 import httpx
@@ -13,9 +15,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import connections
 from django.db.models.functions import Now
 from django.test import Client
 
+from deploy.local import postgres
 from documents import lifecycle
 from documents.models import ApiToken, Document, KnowledgeBase, Membership, Outage
 from documents.models.document import PostgresStartedAt
@@ -23,6 +27,36 @@ from processing import actors, embeddings, heartbeat, vectors
 
 Role = Membership.Role
 LONG_AGO = timedelta(hours=1)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
+    """The database of the tests is made by its owner, as in production."""
+    connections["default"].settings_dict.update(_credentials("OWNER_DATABASE_URL"))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The tests use it with the rights and the limits of the web; only to empty it is theirs."""
+    owner = connections["default"]
+    with django_db_blocker.unblock():
+        with owner.cursor() as cursor:
+            cursor.execute((postgres.SQL / "grants.sql").read_text())
+            cursor.execute("GRANT TRUNCATE ON ALL TABLES IN SCHEMA public TO lumikb_web")
+        _change_role("DATABASE_URL")
+        yield
+        _change_role("OWNER_DATABASE_URL")
+
+
+def _change_role(variable: str) -> None:
+    connections.close_all()
+    connections["default"].close_pool()
+    connections["default"].settings_dict.update(_credentials(variable))
+
+
+def _credentials(variable: str) -> dict[str, str]:
+    url = urlsplit(os.environ[variable])
+    return {"USER": url.username or "", "PASSWORD": url.password or ""}
 
 
 @pytest.fixture(autouse=True)

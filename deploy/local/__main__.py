@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from shlex import quote
 
-from deploy.local.application import application, endpoint, manage, visible
+from deploy.local.application import acting_as, application, endpoint, manage, visible
 from deploy.local.console import Console
 from deploy.local.home import CannotStart, locked, write_private
 from deploy.local.process import REPOSITORY
@@ -62,7 +62,7 @@ def run(supervisor: Supervisor, home: Path, host: str, port: int, console: Conso
     env = {**os.environ, **settings}
     try:
         supervisor.wait_ready("postgres")
-        supervisor.run(manage("migrate", env, "migrate", "--noinput"))
+        supervisor.run(manage("migrate", acting_as("OWNER", env), "migrate", "--noinput"))
         login = first_run(supervisor, home, env, console)
         web, *others = application(env, host, port)
         supervisor.start(web)

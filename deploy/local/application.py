@@ -13,18 +13,19 @@ STOP_SECONDS = 25.0  # so long, what runs may be finished
 def application(env: dict[str, str], host: str, port: int) -> list[Program]:
     """The web first, then WORKERS workers and RELAYS relays (by default 1), and reconcile."""
 
-    def pool(size: int) -> dict[str, str]:
-        """Few connections for those who need few; the setting's default is the web's."""
-        return {"DB_POOL_SIZE": str(size), **env}
-
+    every = os.environ.get("RECONCILE_EVERY", "300")
+    ops = acting_as("OPS", env)
     return [
         web(env, host, port),
-        *(worker(pool(4), name) for name in _names("worker", "WORKERS")),
-        *(manage(name, pool(2), "relay") for name in _names("relay", "RELAYS")),
-        manage(
-            "reconcile", pool(2), "reconcile", "--every", os.environ.get("RECONCILE_EVERY", "300")
-        ),
+        *(worker(acting_as("WORKER", env), name) for name in _names("worker", "WORKERS")),
+        *(manage(name, ops, "relay") for name in _names("relay", "RELAYS")),
+        manage("reconcile", ops, "reconcile", "--every", every),
     ]
+
+
+def acting_as(role: str, env: dict[str, str]) -> dict[str, str]:
+    """The environment of a process that is not the web: WORKER, OPS or OWNER in PostgreSQL."""
+    return env | {"DATABASE_URL": env[f"{role}_DATABASE_URL"]}
 
 
 def web(env: dict[str, str], host: str, port: int) -> Program:

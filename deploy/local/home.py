@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SECRETS = ("postgres", "postgres_superuser", "redis", "qdrant", "embedding", "django")
+SECRETS = (
+    *("postgres_superuser", "lumikb", "lumikb_web", "lumikb_worker", "lumikb_ops"),
+    *("redis", "qdrant", "embedding", "django"),
+)
 
 
 class CannotStart(Exception):

@@ -17,48 +17,62 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.local.home import CannotStart
-from deploy.local.process import MARK, Program, setpriv
+from deploy.local.process import MARK, REPOSITORY, Program, setpriv
 
-USER = "lumikb"  # the application's role and its database
+OWNER = "lumikb"  # who migrates, and the database's name
+ROLES = (OWNER, "lumikb_web", "lumikb_worker", "lumikb_ops")
+SQL = REPOSITORY / "deploy/postgres"  # as in production
 INITDB = (
     *("--username=postgres", "--auth=scram-sha-256", "--pwfile=/dev/stdin"),
     *("--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"),
 )
 
 
-def url(port: int, password: str) -> str:
-    return f"postgres://{USER}:{password}@127.0.0.1:{port}/{USER}"
+def url(port: int, role: str, secrets: dict[str, str]) -> str:
+    return f"postgres://{role}:{secrets[role]}@127.0.0.1:{port}/{OWNER}"
 
 
-def initialise(data: Path, password: str, superuser_password: str) -> None:
-    """Make the cluster with its role and database, unless it is there: whole or not at all.
+def initialise(data: Path, secrets: dict[str, str]) -> None:
+    """Make the cluster with its database, unless it is there (whole or not at all), and the roles.
 
     Raises CannotStart with the output of the step that failed.
     """
     if data.exists():
-        return _give_away(data)
+        _give_away(data)
+    else:
+        _make(data, secrets["postgres_superuser"])
+    end_orphans(data)
+    passwords = "".join(f"ALTER ROLE {role} PASSWORD '{secrets[role]}';\n\n" for role in ROLES)
+    roles, grants = ((SQL / name).read_text() for name in ("roles.sql", "grants.sql"))
+    _single_user(data, OWNER, roles + passwords + grants)
+
+
+def _make(data: Path, superuser_password: str) -> None:
     new = data.with_name(data.name + ".new")
     shutil.rmtree(new, ignore_errors=True)  # left by a start that was killed
     new.mkdir(mode=0o700)
     _give_away(new)
     initdb = [*_as_owner_of(new), _binary("initdb"), f"--pgdata={new}", *INITDB]
     _step(initdb, superuser_password)
-    # Single-user mode: one statement a line, no network, and no server to stop again.
-    _step(
-        [*_as_owner_of(new), _binary("postgres"), "--single", "-D", str(new), "postgres"],
-        f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{password}'\n"
-        f"CREATE DATABASE {USER} OWNER {USER}\n",
-    )
+    # The tests' database is made by the owner, too.
+    role = f"CREATE ROLE {OWNER} LOGIN CREATEDB;\n\n"
+    _single_user(new, "postgres", f"{role}CREATE DATABASE {OWNER} OWNER {OWNER};\n\n")
     new.rename(data)
 
 
-def program(data: Path, port: int, password: str) -> Program:
+def _single_user(data: Path, database: str, statements: str) -> None:
+    """Run statements, each ended by a blank line: no network, and no server to stop again."""
+    postgres = [*_as_owner_of(data), _binary("postgres"), "--single", "-j", "-D", str(data)]
+    _step([*postgres, database], statements)
+
+
+def program(data: Path, port: int, secrets: dict[str, str]) -> Program:
     """The server on an initialised cluster, to be started by a supervisor."""
 
     def ready() -> None:
         import psycopg  # 0.3 s, spent while the server starts
 
-        psycopg.connect(url(port, password), connect_timeout=5).close()
+        psycopg.connect(url(port, OWNER, secrets), connect_timeout=5).close()
 
     settings = {
         "cluster_name": _cluster(data),
@@ -67,7 +81,7 @@ def program(data: Path, port: int, password: str) -> Program:
         "unix_socket_directories": "",
         "log_checkpoints": "off",
         "log_line_prefix": "",
-    }
+    } | _production_settings()
     options = [argument for name in settings for argument in ("-c", f"{name}={settings[name]}")]
     return Program(
         "postgres",
@@ -79,6 +93,13 @@ def program(data: Path, port: int, password: str) -> Program:
         stop_signal=signal.SIGINT,  # "fast": sessions are ended, then a clean shutdown
         stop_seconds=20,
     )
+
+
+def _production_settings() -> dict[str, str]:
+    """`name = value  # why`, a line each."""
+    lines = (SQL / "postgresql.conf").read_text().splitlines()
+    pairs = (line.partition("#")[0].partition("=") for line in lines)
+    return {name.strip(): value.strip() for name, _, value in pairs if name.strip()}
 
 
 def end_orphans(data: Path) -> None:

@@ -44,7 +44,11 @@ def start_servers(supervisor: Supervisor, home: Path) -> dict[str, str]:
     objects.mkdir(mode=0o700, exist_ok=True)
 
     env = {
-        "DATABASE_URL": postgres.url(postgres_port, secrets["postgres"]),
+        # As in production, each process gets the one of its role (application.py).
+        "DATABASE_URL": postgres.url(postgres_port, "lumikb_web", secrets),
+        "WORKER_DATABASE_URL": postgres.url(postgres_port, "lumikb_worker", secrets),
+        "OPS_DATABASE_URL": postgres.url(postgres_port, "lumikb_ops", secrets),
+        "OWNER_DATABASE_URL": postgres.url(postgres_port, postgres.OWNER, secrets),
         "REDIS_URL": redis.url(redis_port, secrets["redis"]),
         "QDRANT_URL": f"http://127.0.0.1:{qdrant_port}",
         "QDRANT_API_KEY": secrets["qdrant"],
@@ -66,8 +70,8 @@ def start_servers(supervisor: Supervisor, home: Path) -> dict[str, str]:
         redis.program(home / "redis", redis_port, secrets["redis"]),
     )
     data = home / "postgres"
-    postgres.initialise(data, secrets["postgres"], secrets["postgres_superuser"])
-    supervisor.start(postgres.program(data, postgres_port, secrets["postgres"]))
+    postgres.initialise(data, secrets)
+    supervisor.start(postgres.program(data, postgres_port, secrets))
     return env
 
 

@@ -33,8 +33,9 @@ def start_servers_behind_proxies(supervisor: Supervisor, home: Path) -> dict[str
     direct = {name: settings[setting] for name, setting in SERVERS.items()}
     write_private(home / "servers.json", json.dumps(direct))
     for name, port in json.loads(os.environ["CHAOS_PROXIES"]).items():
-        url = urlsplit(direct[name])
-        settings[SERVERS[name]] = direct[name].replace(f":{url.port}", f":{port}", 1)
+        address = f"127.0.0.1:{urlsplit(direct[name]).port}"
+        for setting, value in settings.items():  # PostgreSQL's is there for each of its roles
+            settings[setting] = value.replace(address, f"127.0.0.1:{port}")
     return settings
 
 

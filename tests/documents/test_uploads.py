@@ -662,7 +662,7 @@ class Server:
             "STORAGE_ROOT": str(self.objects),
             "UPLOAD_TEMP_DIR": str(self.received),
             "UPLOAD_MAX_BYTES": str(MAX_BYTES),
-            "DB_POOL_SIZE": "4",
+            "WEB_POOL_SIZE": "4",
         }
         self.log = (directory / "log").open("wb")
         command = [sys.executable, "-m", "gunicorn", "lumikb.wsgi", "--no-control-socket"]

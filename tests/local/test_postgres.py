@@ -12,6 +12,7 @@ from deploy.local.home import CannotStart
 from deploy.local.servers import free_ports
 from tests.local.conftest import eventually, running
 
+SECRETS = dict.fromkeys((*postgres.ROLES, "postgres_superuser"), "secret")
 COMPUTE = "SELECT count(*) FROM generate_series(1, 10000000000)"
 
 
@@ -26,11 +27,11 @@ def start(supervisor, data):
 
     def start():
         data.parent.mkdir(mode=0o700, exist_ok=True)
-        postgres.initialise(data, "secret", "superuser's")
+        postgres.initialise(data, SECRETS)
         [port] = free_ports(1)
-        supervisor.start(postgres.program(data, port, "secret"))
+        supervisor.start(postgres.program(data, port, SECRETS))
         supervisor.wait_ready("postgres", seconds=30)
-        return postgres.url(port, "secret")
+        return postgres.url(port, postgres.OWNER, SECRETS)
 
     return start
 
@@ -120,7 +121,7 @@ def test_a_failed_first_start_says_why_and_leaves_no_cluster(data, monkeypatch):
     data.parent.mkdir()
     monkeypatch.setattr(postgres, "INITDB", (*postgres.INITDB, "--locale=nonsense"))
     with pytest.raises(CannotStart, match="nonsense"):
-        postgres.initialise(data, "secret", "superuser's")
+        postgres.initialise(data, SECRETS)
     assert not data.exists()
 
 

@@ -1,0 +1,1 @@
+"""The ENGINE of our DATABASES."""
