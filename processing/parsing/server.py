@@ -84,9 +84,10 @@ def _accept(requests: socket.socket, selector: selectors.BaseSelector) -> bool:
         return False
     document, answer, complaints, control_end = files
     control = socket.socket(fileno=control_end)
+    server = os.getpid()  # a child that begins after our death must know that it is alone
     pid = os.fork()
     if pid == 0:
-        _become_child(json.loads(message), document, answer, complaints)
+        _become_child(server, json.loads(message), document, answer, complaints)
     for descriptor in (document, answer, complaints):
         os.close(descriptor)
     started = _Child(pid, os.pidfd_open(pid), control)
@@ -96,14 +97,15 @@ def _accept(requests: socket.socket, selector: selectors.BaseSelector) -> bool:
     return True
 
 
-def _become_child(request: dict[str, object], document: int, answer: int, complaints: int) -> None:
+def _become_child(
+    server: int, request: dict[str, object], document: int, answer: int, complaints: int
+) -> None:
     try:
-        parent = os.getppid()
         os.setsid()
         for number, descriptor in ((0, document), (1, complaints), (2, complaints), (3, answer)):
             os.dup2(descriptor, number)
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))
-        child.main(parent, **request)  # type: ignore[arg-type]
+        child.main(server, **request)  # type: ignore[arg-type]
     finally:
         os._exit(1)
 

@@ -16,7 +16,7 @@ from deploy.local.servers import start_servers
 from deploy.local.supervisor import Supervisor
 
 SERVERS = {
-    "postgres": "DATABASE_URL",
+    "postgres": "OWNER_DATABASE_URL",
     "redis": "REDIS_URL",
     "qdrant": "QDRANT_URL",
     "embeddings": "EMBEDDING_API_BASE",

@@ -43,7 +43,7 @@ class Held:
 
 class Stores:
     def __init__(self, product: Product) -> None:
-        self._database = product.setting("DATABASE_URL")
+        self._database = product.setting("OWNER_DATABASE_URL")
         self._objects = Path(product.setting("STORAGE_ROOT"))
         self._qdrant = httpx.Client(
             base_url=product.setting("QDRANT_URL"),

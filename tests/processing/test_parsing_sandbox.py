@@ -391,12 +391,29 @@ def test_what_the_check_raises_ends_the_child_and_goes_through(hostile):
     wait_for(lambda: not parsers())
 
 
-@pytest.mark.parametrize("stopped", [False, True])
-def test_a_killed_worker_takes_the_fork_server_and_its_children_with_it(document, stopped):
+LATE_CHILD = """
+import os
+fork = os.fork
+def fork_late():
+    server, pid = os.getpid(), fork()
+    while pid == 0 and os.getppid() == server:
+        time.sleep(0.01)
+    return pid
+os.fork = fork_late
+"""
+
+
+@pytest.mark.parametrize(
+    ("stopped", "late"),
+    [(False, ""), (True, ""), (False, LATE_CHILD)],
+    ids=["in work", "with a stopped server", "before the child knows its parent"],
+)
+def test_a_killed_worker_takes_the_fork_server_and_its_children_with_it(document, stopped, late):
     """Also a fork server that is stopped at that moment, and so reads nothing."""
     server_program = (
         "import time\n"
         "from processing.parsing import child, server\n"
+        f"{late}"
         "child.reader = lambda content_type: (lambda file, draft: time.sleep(62.5), '')\n"
         "server.preload = lambda: None\n"
         "server.main()\n"
