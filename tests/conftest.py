@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import dramatiq
 import httpx
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
@@ -52,6 +53,15 @@ def _change_role(variable: str) -> None:
     connections.close_all()
     connections["default"].close_pool()
     connections["default"].settings_dict.update(_credentials(variable))
+
+
+@pytest.fixture
+def owner(transactional_db: None) -> Iterator[psycopg.Connection]:
+    """The owner's connection to the tests' database, for what the web may not do."""
+    url = urlsplit(os.environ["OWNER_DATABASE_URL"])
+    name = connections["default"].settings_dict["NAME"]
+    with psycopg.connect(url._replace(path=f"/{name}").geturl(), autocommit=True) as owner:
+        yield owner
 
 
 def _credentials(variable: str) -> dict[str, str]:

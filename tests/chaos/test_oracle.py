@@ -4,11 +4,12 @@ import hashlib
 import math
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -186,18 +187,21 @@ def test_a_replaced_document_is_gone_when_its_replacement_was_seen_ready() -> No
     assert model.gone() == {"old"}
 
 
-@pytest.mark.django_db
+@pytest.fixture
+def audited(owner: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    audit.install(owner)
+    yield owner
+    owner.execute("DROP TABLE chaos_audit; DROP FUNCTION chaos_audit CASCADE")
+
+
 def test_the_audit_sees_every_change_and_what_no_fence_would_let_through(
-    make_document: Callable[..., Document],
+    audited: psycopg.Connection, make_document: Callable[..., Document]
 ) -> None:
-    connection.ensure_connection()
-    postgres: Any = connection.connection
-    audit.install(postgres)
     document = make_document()
     claim = lifecycle.claim(document.pk)
     assert claim
     assert lifecycle.succeed(claim, [])
-    changes = audit.changes(postgres)
+    changes = audit.changes(audited)
     assert [change.new_status for change in changes] == ["processing", "ready"]
     assert audit.violations(changes) == []
     wrong = [
@@ -206,10 +210,10 @@ def test_the_audit_sees_every_change_and_what_no_fence_would_let_through(
         "status = 'processing', lease_expires_at = now()",
     ]
     for assignments in wrong:
-        seen = audit.changes(postgres)[-1].id
+        seen = audit.changes(audited)[-1].id
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE documents_document SET {assignments}")  # noqa: S608
-        assert [v.kind for v in audit.violations(audit.changes(postgres, seen))] == ["fence"]
+        assert [v.kind for v in audit.violations(audit.changes(audited, seen))] == ["fence"]
 
 
 def change(seconds: float, old: str, new: str, epoch: int, **other: Any) -> Change:

@@ -497,24 +497,20 @@ def transactional_editor(transactional_db: None, client: Client) -> Client:
 
 
 @pytest.fixture
-def database_away(transactional_db: None) -> Iterator[Callable[[], None]]:
+def database_away(owner: psycopg.Connection) -> Iterator[Callable[[], None]]:
     """Cuts the application off: its connections are ended and new ones are refused."""
     database: Any = connection
-    parameters = database.get_connection_params() | {"dbname": "postgres", "autocommit": True}
-    parameters.pop("cursor_factory", None)
-    parameters.pop("context", None)
-    name = connection.settings_dict["NAME"]
-    with psycopg.connect(**parameters) as outside:
+    name = database.settings_dict["NAME"]
+    end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as outside:
 
         def cut() -> None:
-            outside.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
-            outside.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-            )
+            owner.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
+            outside.execute(f"{end_all} AND pid <> pg_backend_pid()")
 
         database.pool.timeout = 0.3  # seconds, for 30
         yield cut
-        outside.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
+        owner.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
     database.close()
     database.close_pool()
 

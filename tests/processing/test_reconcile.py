@@ -952,18 +952,17 @@ def test_the_command_that_repeats_stops_at_once_in_a_run_and_between_two(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_can_only_be_read_makes_the_run_fail_and_changes_nothing(
-    committed: Callable[..., Document], start: Start
+    committed: Callable[..., Document], start: Start, owner: psycopg.Connection
 ) -> None:
     without_points(committed())
     before = everything()
-    with connection.cursor() as cursor:
-        name = connection.settings_dict["NAME"]
-        cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-        try:
-            process = start()
-            _, errors = process.communicate(timeout=60)
-        finally:
-            cursor.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    name = connection.settings_dict["NAME"]
+    owner.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    try:
+        process = start()
+        _, errors = process.communicate(timeout=60)
+    finally:
+        owner.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
     assert process.returncode == 1
     assert "read-only transaction" in errors
     assert everything() == before
