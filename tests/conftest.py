@@ -21,10 +21,12 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from deploy.local import postgres
+from deploy.local.home import secrets_of
 from documents import lifecycle
 from documents.models import ApiToken, Document, KnowledgeBase, Membership, Outage
 from documents.models.document import PostgresStartedAt
 from processing import actors, embeddings, heartbeat, vectors
+from tests import embedded
 
 Role = Membership.Role
 LONG_AGO = timedelta(hours=1)
@@ -50,18 +52,29 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 
 def _change_role(variable: str) -> None:
-    connections.close_all()
-    connections["default"].close_pool()
+    for each in connections.all():
+        each.close()
+        each.close_pool()
     connections["default"].settings_dict.update(_credentials(variable))
 
 
 @pytest.fixture
 def owner(transactional_db: None) -> Iterator[psycopg.Connection]:
     """The owner's connection to the tests' database, for what the web may not do."""
-    url = urlsplit(os.environ["OWNER_DATABASE_URL"])
     name = connections["default"].settings_dict["NAME"]
-    with psycopg.connect(url._replace(path=f"/{name}").geturl(), autocommit=True) as owner:
-        yield owner
+    url = urlsplit(os.environ["OWNER_DATABASE_URL"])._replace(path=f"/{name}")
+    with psycopg.connect(url.geturl(), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def superuser() -> Iterator[psycopg.Connection]:
+    """The superuser's connection to the tests' server, for what its operator does."""
+    password = secrets_of(embedded.home())["postgres_superuser"]
+    url = urlsplit(os.environ["DATABASE_URL"])
+    url = url._replace(netloc=f"postgres:{password}@{url.hostname}:{url.port}", path="/postgres")
+    with psycopg.connect(url.geturl(), autocommit=True) as connection:
+        yield connection
 
 
 def _credentials(variable: str) -> dict[str, str]:

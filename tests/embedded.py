@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests() -> Iterator[None]:
     """A wrapper, because pytest-django reads the settings in this same hook."""
-    home = _servers.enter_context(tempfile.TemporaryDirectory(prefix="lumikb-tests-"))
-    os.environ.update(_servers.enter_context(embedded_servers(Path(home))))
+    os.environ.update(_servers.enter_context(embedded_servers(home())))
     return (yield)
+
+
+@cache
+def home() -> Path:
+    """Where these servers have their data and secrets."""
+    return Path(_servers.enter_context(tempfile.TemporaryDirectory(prefix="lumikb-tests-")))
 
 
 def pytest_unconfigure() -> None:
