@@ -32,6 +32,13 @@ Role = Membership.Role
 LONG_AGO = timedelta(hours=1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes (`make test`) one has the tests of the whole product, which share theirs."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group("product"))
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
     """The database of the tests is made by its owner, as in production."""
