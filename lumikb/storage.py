@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore import exceptions as boto
 from botocore.config import Config
@@ -31,6 +31,14 @@ _making = threading.Lock()
 os.register_at_fork(
     before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release
 )
+
+
+class Stored(NamedTuple):
+    """An object as a listing names it: size in bytes."""
+
+    key: str
+    modified_at: datetime
+    size: int
 
 
 class FileStorage(FileSystemStorage):
@@ -51,14 +59,14 @@ class FileStorage(FileSystemStorage):
             with suppress(OSError):
                 os.rmdir(os.path.dirname(self.path(name)))
 
-    def scan(self) -> Iterator[tuple[str, datetime]]:
-        """All keys in the order of their bytes, each with the time of its object.
+    def scan(self) -> Iterator[Stored]:
+        """All objects in the order of their keys' bytes.
 
         Holds the names of one folder in memory: 0.1 KB for each document of a knowledge base.
         """
         return self._scan("")
 
-    def _scan(self, folder: str) -> Iterator[tuple[str, datetime]]:
+    def _scan(self, folder: str) -> Iterator[Stored]:
         try:
             with os.scandir(os.path.join(self.location, folder)) as entries:
                 # With its slash, a folder sorts as the keys in it do.
@@ -71,8 +79,8 @@ class FileStorage(FileSystemStorage):
                 yield from self._scan(key)
             else:
                 with suppress(FileNotFoundError):
-                    modified = os.stat(os.path.join(self.location, key)).st_mtime
-                    yield key, datetime.fromtimestamp(modified, UTC)
+                    stat = os.stat(os.path.join(self.location, key))
+                    yield Stored(key, datetime.fromtimestamp(stat.st_mtime, UTC), stat.st_size)
 
     def _save(self, name: str, content: File) -> str:
         name = super()._save(name, content)  # type: ignore[misc] # the stubs lack it
@@ -145,8 +153,8 @@ class S3Storage(StockS3Storage):
         with _translated(name):
             self._client.delete_object(**self._at(name))
 
-    def scan(self) -> Iterator[tuple[str, datetime]]:
-        """All keys in the order of their bytes, each with the time of its object; 1,000 a call."""
+    def scan(self) -> Iterator[Stored]:
+        """All objects in the order of their keys' bytes; 1,000 a call."""
         prefix = self._folder("")
         with _translated("scan"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -154,7 +162,7 @@ class S3Storage(StockS3Storage):
             )
             for page in pages:
                 for each in page.get("Contents", ()):
-                    yield each["Key"][len(prefix) :], each["LastModified"]
+                    yield Stored(each["Key"][len(prefix) :], each["LastModified"], each["Size"])
                 # The paginator takes the lack of a token for the end, whatever the page says.
                 if page.get("IsTruncated") and not page.get("NextContinuationToken"):
                     raise OSError("the list of objects is cut off")

@@ -36,7 +36,7 @@ def incomplete() -> Iterator[Finding]:
     """
     for page in pages(ready().only("chunk_count", "indexed_epoch")):
         ids = [document.pk for document in page]
-        passages = _passages(ids)
+        passages = passage_counts(ids)
         points = vectors.counts(ids)
         for document in page:
             counted = passages.get(document.pk, 0), points.get(document.pk, 0)
@@ -80,7 +80,8 @@ def earlier() -> Iterator[Finding]:
                 yield Finding(EARLIER_POINTS, what, partial(vectors.delete, document_id, name))
 
 
-def _passages(document_ids: list[UUID]) -> dict[UUID, int]:
+def passage_counts(document_ids: list[UUID]) -> dict[UUID, int]:
+    """The number of passages in PostgreSQL of each of these documents that has any."""
     rows = Chunk.objects.filter(document__in=document_ids).order_by().values_list("document")
     counted = dict(rows.annotate(Count("pk")))
     release()
@@ -92,7 +93,7 @@ def _is_incomplete(document: Document) -> bool:
     same = ready().filter(pk=document.pk, indexed_epoch=document.indexed_epoch)
     if not same.exists():
         return False
-    passages = _passages([document.pk]).get(document.pk, 0)
+    passages = passage_counts([document.pk]).get(document.pk, 0)
     return not passages == document.chunk_count == vectors.count(document.pk)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, groupby
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -35,6 +36,7 @@ class Object(NamedTuple):
     document_id: UUID
     name: str
     modified_at: datetime
+    size: int  # bytes
 
     @property
     def key(self) -> str:
@@ -49,49 +51,66 @@ def compared() -> Iterator[Finding]:
     """Documents without their file, objects without their document, and texts of earlier tries.
 
     Raises OSError when the storage cannot be listed whole. An empty one is not believed when there
-    are documents: it is the wrong one, or not mounted.
+    are documents: it is the wrong one, or not mounted. Nor is a database without any document, new
+    or not restored yet, when there are objects: they would be the only copies.
     """
-    stored = _stored()
+    stored = listed()
     first = next(stored, None)
     if first is None:
         if ready().exists():
             raise OSError("the storage is empty, but there are documents: is it the right one?")
         return
-    documents = _documents()
+    if not Document.objects.exists():
+        raise OSError("the database has no documents, but there are files: is it the right one?")
+    release()
+    for document, objects in beside(chain([first], stored), owners()):
+        yield from _of_document(document, objects) if document else _of_nobody(objects)
+
+
+def beside(
+    stored: Iterable[Object], documents: Iterator[Document]
+) -> Iterator[tuple[Document | None, Iterable[Object]]]:
+    """Each document with the objects in its folder, and None with those in each other folder."""
     document = next(documents, None)
-    for folder, objects in groupby(chain([first], stored), key=lambda each: each.folder):
+    for folder, objects in groupby(stored, key=attrgetter("folder")):
         while document and _folder(document) < folder:
-            yield from _of_document(document, [])
+            yield document, ()
             document = next(documents, None)
         if document and _folder(document) == folder:
-            yield from _of_document(document, objects)
+            yield document, objects
             document = next(documents, None)
         else:
-            yield from _of_nobody(objects)
+            yield None, objects
     while document:
-        yield from _of_document(document, [])
+        yield document, ()
         document = next(documents, None)
 
 
-def _stored() -> Iterator[Object]:
-    """The objects that are stored as a document's; whatever else is there is not ours."""
+def listed() -> Iterator[Object]:
+    """The objects that are stored as a document's; whatever else is there is not ours.
+
+    Raises OSError when the storage cannot be listed whole.
+    """
     before = ""
-    for key, modified_at in default_storage.scan():  # type: ignore[attr-defined] # lumikb/storage.py
+    for key, modified_at, size in default_storage.scan():  # type: ignore[attr-defined] # lumikb/storage.py
         if key <= before:
             raise OSError(f"the list of objects is not in order at {key}")
         before = key
         if match := KEY.fullmatch(key):
             knowledge_base, document_id, name = match.groups()
             folder = f"{knowledge_base}/{document_id}/"
-            yield Object(folder, UUID(document_id), name, modified_at)
+            yield Object(folder, UUID(document_id), name, modified_at, size)
 
 
-def _documents() -> Iterator[Document]:
+def owners() -> Iterator[Document]:
     """All that own objects, in the order of their folders: "10/" comes before "9/"."""
-    fields = ("knowledge_base", "status", "deleted_at", "lease_epoch", "indexed_epoch")
+    fields = (
+        *("knowledge_base", "size", "sha256", "status"),
+        *("deleted_at", "lease_epoch", "indexed_epoch"),
+    )
     for knowledge_base in sorted(KnowledgeBase.objects.values_list("pk", flat=True), key=str):
-        owners = Document.objects.filter(knowledge_base=knowledge_base, purged_at=None)
-        yield from chain.from_iterable(pages(owners.only(*fields)))
+        unpurged = Document.objects.filter(knowledge_base=knowledge_base, purged_at=None)
+        yield from chain.from_iterable(pages(unpurged.only(*fields)))
 
 
 def _folder(document: Document) -> str:

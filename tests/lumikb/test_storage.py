@@ -339,16 +339,17 @@ def test_a_scan_lists_all_keys_in_the_order_of_their_bytes(either):
         either.save(key, ContentFile(b"x"))
 
     found = list(either.scan())
-    assert [key for key, _ in found] == KEYS_IN_ORDER
+    assert [each.key for each in found] == KEYS_IN_ORDER
+    assert {each.size for each in found} == {1}
     assert sorted(KEYS_IN_ORDER, key=str.encode) == KEYS_IN_ORDER
-    assert all(before < time < timezone.now() + timedelta(seconds=2) for _, time in found)
+    assert all(before < each.modified_at < timezone.now() + timedelta(seconds=2) for each in found)
 
 
 def test_a_scan_knows_where_its_storage_begins_in_the_bucket(options, storage):
     storage.save("other/1/a/original", ContentFile(b"x"))
     within = S3Storage(**options, location="mine")
     within.save("1/a/original", ContentFile(b"x"))
-    assert [key for key, _ in within.scan()] == ["1/a/original"]
+    assert [each.key for each in within.scan()] == ["1/a/original"]
 
 
 def test_a_scan_reads_no_more_than_a_page_ahead(faulty):
@@ -773,7 +774,8 @@ def _raise(error):
 def _page(keys, more=None):
     """A page of a list of objects; `more` is the token of the next, empty for one without it."""
     contents = "".join(
-        f"<Contents><Key>{key}</Key><LastModified>2025-01-01T00:00:00Z</LastModified></Contents>"
+        f"<Contents><Key>{key}</Key><LastModified>2025-01-01T00:00:00Z</LastModified>"
+        "<Size>1</Size></Contents>"
         for key in keys
     )
     token = f"<NextContinuationToken>{more}</NextContinuationToken>" if more else ""

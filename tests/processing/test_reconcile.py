@@ -295,9 +295,10 @@ def test_points_of_a_document_that_never_was_are_deleted(ready: Callable[..., Do
 
 @pytest.mark.parametrize(("days_old", "there"), [(0.9, True), (1.1, False)])
 def test_an_object_without_a_row_is_deleted_when_it_is_older_than_a_day(
-    days_old: float, there: bool, db: None
+    days_old: float, there: bool, make_document: MakeDocument
 ) -> None:
     """A younger one may be an upload whose row is about to be written."""
+    make_document()
     path = put_object(f"1/{uuid4()}/original", days_old)
     reconcile.run()
     assert path.exists() is there
@@ -440,7 +441,7 @@ def test_an_object_whose_row_is_there_at_the_second_look_is_not_deleted(
 ) -> None:
     document = make_document()
     grow_old(document.storage_key)
-    monkeypatch.setattr(objects, "_documents", lambda: iter(()))
+    monkeypatch.setattr(objects, "owners", lambda: iter(()))
     assert findings() == {}
     assert default_storage.exists(document.storage_key)
 
@@ -659,6 +660,20 @@ def test_a_storage_that_is_not_mounted_makes_nobody_requeued(
     settings.STORAGES = mounted
     document.refresh_from_db()
     assert document.status == "ready"
+
+
+def test_files_are_not_deleted_because_the_database_is_a_new_one(
+    make_document: MakeDocument, knowledge_base: KnowledgeBase
+) -> None:
+    """Not restored yet, or not the right one. A purged document's row is enough to know it by."""
+    orphan = put_object(f"{knowledge_base.pk}/{uuid4()}/original", days_old=9)
+    assert skipped() == OF_STORAGE
+    assert orphan.exists()
+    document = make_document()
+    default_storage.delete(document.storage_key)
+    Document.objects.update(deleted_at=Now(), purging_at=Now(), purged_at=Now())
+    assert findings() == {"objects without a document": (1, 1)}
+    assert not orphan.exists()
 
 
 def test_an_empty_storage_without_documents_is_just_empty(db: None) -> None:
