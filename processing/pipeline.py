@@ -112,9 +112,17 @@ def _fetch(document: Document, copy: IO[bytes]) -> None:
 
 
 def _store_text(key: str, text: str) -> None:
-    """The extracted text, so that previews and citations need no parser."""
+    """The extracted text, so that previews and citations need no parser.
+
+    What has this key already was stored by an earlier request of this call whose reply was lost,
+    or by this epoch of the time before the database was restored from a backup.
+    """
     with _storage():
-        default_storage.save(key, ContentFile(text.encode()))
+        try:
+            default_storage.save(key, ContentFile(text.encode()))
+        except FileExistsError:
+            default_storage.delete(key)
+            default_storage.save(key, ContentFile(text.encode()))
 
 
 def _chunks(document: Document, parsed: parsing.ParsedDocument) -> list[Chunk]:

@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from qdrant_client import models
 
 from documents import lifecycle
-from documents.models import Chunk, Document, KnowledgeBase
+from documents.models import Chunk, Document, KnowledgeBase, Outage, Status
 from processing import actors, parsing, pipeline, relay, vectors
 from tests.conftest import let_lease_expire, let_outages_pass, process
 
@@ -146,6 +146,19 @@ def test_a_requeued_document_has_a_new_text_object_and_the_old_one_is_gone(
     assert lifecycle.requeue(document.pk)
     assert_exact(process(document))
     assert objects(document) == {"original", "text-2"}
+
+
+def test_a_text_of_a_time_that_the_database_does_not_know_any_more_is_replaced(
+    make_document: MakeDocument,
+) -> None:
+    """A backup's rows are older than its objects: an epoch comes for the second time."""
+    document = make_document(content=b"The heron nests in April.\n")
+    default_storage.save(document.text_key(1), ContentFile(b"Another parser read this."))
+    process(document)
+    assert document.status == Status.READY
+    assert document.attempts == 1
+    assert extracted_text(document) == "The heron nests in April."
+    assert not Outage.objects.exists()
 
 
 def test_the_texts_of_tries_that_did_not_succeed_are_removed_too(
