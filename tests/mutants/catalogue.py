@@ -302,6 +302,16 @@ MUTANTS = [
         (OF_PIPELINE + "test_a_changed_object_fails_the_document_for_good",),
     ),
     Mutant(
+        "a text of before a restore is an outage",
+        PIPELINE,
+        "        except FileExistsError:",
+        "        except ZeroDivisionError:",
+        (
+            OF_PIPELINE
+            + "test_a_text_of_a_time_that_the_database_does_not_know_any_more_is_replaced",
+        ),
+    ),
+    Mutant(
         "ready before the count",
         PIPELINE,
         "    if (count := vectors.count(document.pk)) != len(chunks):",
@@ -502,6 +512,13 @@ MUTANTS = [
         "return timezone.now() - self.modified_at > ORPHAN_AGE",
         "return True",
         (OF_RECONCILE + "test_an_object_without_a_row_is_deleted_when_it_is_older_than_a_day",),
+    ),
+    Mutant(
+        "the files of a database that is empty are orphans",
+        "processing/reconcile/objects.py",
+        "    if not Document.objects.exists():",
+        "    if False:",
+        (OF_RECONCILE + "test_files_are_not_deleted_because_the_database_is_a_new_one",),
     ),
     Mutant(
         "no second look",
