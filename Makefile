@@ -5,7 +5,7 @@ BIN := .venv/bin
 SETUP := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos mutants setup check lint types contracts format requirements clean
+.PHONY: help run test chaos mutants setup check lint types contracts check-deploy format requirements clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ types: $(SETUP) ## Types
 
 contracts: $(SETUP) ## Who may import whom
 	$(BIN)/lint-imports
+
+check-deploy: $(SETUP) ## The files of deploy/; needs nginx, openssl and systemd (Debian: nginx-light, openssl, systemd)
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose*.yaml
+	$(BIN)/hadolint deploy/Dockerfile
+	deploy/nginx/check
+	deploy/systemd/check
 
 format: $(SETUP) ## Mend what can be mended mechanically
 	$(BIN)/ruff check --fix .
