@@ -45,7 +45,7 @@ types: $(SETUP) ## Types
 contracts: $(SETUP) ## Who may import whom
 	$(BIN)/lint-imports
 
-check-deploy: $(SETUP) ## The files of deploy/; needs nginx, openssl and systemd (Debian: nginx-light, openssl, systemd)
+check-deploy: $(SETUP) ## The files of deploy/; needs nginx-light, openssl and systemd
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose*.yaml
 	$(BIN)/hadolint deploy/Dockerfile
 	deploy/nginx/check
