@@ -28,7 +28,7 @@ README = (DEPLOY / "README.md").read_text()
 OURS = ("web", "worker", "relay", "reconcile", "migrate", "manage")
 FOR_COMPOSE = {
     *("COMPOSE_FILE", "HTTP_PORT", "HTTPS_PORT", "LUMIKB_IMAGE", "LUMIKB_VERSION"),
-    *("MINIO_IMAGE", "PROVIDER_MODEL"),
+    "MINIO_IMAGE",
 }
 NOT_IN_PRODUCTION = {"DEBUG"}
 
