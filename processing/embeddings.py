@@ -7,29 +7,25 @@ from typing import Any
 
 from django.conf import settings
 
-from .errors import PermanentError, RetryableError, ServiceUnavailable
+from .errors import PermanentError, RetryableError, ServiceUnavailable, http_reason
 
 RETRY_LATER = {401, 403, 404, 408, 409, 429}  # and 5xx; refused keys and models are ours to mend
+SHORTEST, LONGEST = 1e-9, 1e9  # of a vector: what the index squares must fit into single precision
+NOT_UNDERSTOOD = "The answer of the embedding service could not be understood."
 
 
 def embed(texts: Sequence[str]) -> list[list[float]]:
     """One vector per text, in their order, of `EMBEDDING_DIMENSIONS` finite numbers.
 
-    One attempt of at most `EMBEDDING_TIMEOUT` seconds. Raises ServiceUnavailable, RetryableError
-    when the service refuses the texts or answers nonsense, PermanentError on other dimensions.
+    One attempt of at most `EMBEDDING_TIMEOUT` seconds; when the texts are refused, one more with a
+    harmless text. Raises ServiceUnavailable, RetryableError when the service refuses these texts or
+    answers nonsense, PermanentError on other dimensions.
     """
-    litellm = _litellm()
     try:
-        response = litellm.embedding(
-            model=settings.EMBEDDING_MODEL,
-            input=list(texts),
-            api_base=settings.EMBEDDING_API_BASE,
-            api_key=settings.EMBEDDING_API_KEY,
-            timeout=settings.EMBEDDING_TIMEOUT,
-        )
+        data = _ask(texts)
     except Exception as error:  # LiteLLM's many classes have one thing in common: a status code
         raise _translated(error) from error
-    return _checked(response.data, len(texts))
+    return _checked(data, len(texts))
 
 
 def warm_up() -> None:
@@ -47,17 +43,44 @@ def _litellm() -> Any:
     return litellm
 
 
+def _ask(texts: Sequence[str]) -> Sequence[Any]:
+    answer = _litellm().embedding(
+        model=settings.EMBEDDING_MODEL,
+        input=list(texts),
+        api_base=settings.EMBEDDING_API_BASE,
+        api_key=settings.EMBEDDING_API_KEY,
+        timeout=settings.EMBEDDING_TIMEOUT,
+    )
+    data: Sequence[Any] = answer.data
+    return data
+
+
 def _translated(error: Exception) -> Exception:
     status = getattr(error, "status_code", None)
     if status is None:
         return error  # not the service's answer: a defect of ours
-    reason = "no answer in time" if status == 408 else f"HTTP {status}"
+    reason = http_reason(status)
     if status in RETRY_LATER or status >= 500:
         headers = getattr(error, "litellm_response_headers", None) or {}
         return ServiceUnavailable("embedding", reason, _seconds(headers.get("retry-after")))
+    if not _accepts_harmless_text():
+        return ServiceUnavailable(
+            "embedding", f"{reason} for any text: its key or its model may be wrong"
+        )
     return RetryableError(
         "embedding_refused", f"The embedding service did not accept the text ({reason})."
     )
+
+
+def _accepts_harmless_text() -> bool:
+    """Is it this text that was refused? LiteLLM's proxy answers 400 to a wrong key, too, and to a
+    model that it does not have: nothing that a document can mend.
+    """
+    try:
+        _ask(["text"])
+    except Exception:
+        return False
+    return True
 
 
 def _seconds(header: str | None) -> float | None:
@@ -71,16 +94,18 @@ def _seconds(header: str | None) -> float | None:
 def _checked(data: Sequence[Any], expected: int) -> list[list[float]]:
     try:
         items = [item if isinstance(item, dict) else item.model_dump() for item in data]
-        vectors = [item["embedding"] for item in sorted(items, key=lambda item: item["index"])]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise RetryableError(
-            "bad_embeddings", "The answer of the embedding service could not be understood."
-        ) from error
+        items.sort(key=lambda item: item["index"])
+        indexes = [item["index"] for item in items]
+        vectors = [[float(number) for number in item["embedding"]] for item in items]
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RetryableError("bad_embeddings", NOT_UNDERSTOOD) from error
     if len(vectors) != expected:
         raise RetryableError(
             "bad_embeddings",
             f"The embedding service answered {len(vectors)} vectors for {expected} passages.",
         )
+    if indexes != list(range(expected)):  # whose vector is whose?
+        raise RetryableError("bad_embeddings", NOT_UNDERSTOOD)
     for vector in vectors:
         if len(vector) != settings.EMBEDDING_DIMENSIONS:
             raise PermanentError(
@@ -88,7 +113,7 @@ def _checked(data: Sequence[Any], expected: int) -> list[list[float]]:
                 f"The embedding model answers {len(vector)} dimensions where "
                 f"{settings.EMBEDDING_DIMENSIONS} are configured; ask your operator.",
             )
-        if not all(map(math.isfinite, vector)) or not any(vector):
+        if not SHORTEST < math.hypot(*vector) < LONGEST:  # false for NaN, too
             raise RetryableError(
                 "bad_embeddings", "The embedding service answered a vector without a direction."
             )

@@ -55,3 +55,10 @@ class WorkerStopping(ProcessingError):
 
 class LeaseLost(ProcessingError):
     """Another worker owns the document now, or it was deleted: stop and touch nothing more."""
+
+
+def http_reason(status: int) -> str:
+    """Why a service is not available, as an operator reads it, from the status that it answered."""
+    if status == 408:  # also LiteLLM's for a call that took too long
+        return "no answer in time"
+    return f"HTTP {status}: it refuses our key" if status in (401, 403) else f"HTTP {status}"

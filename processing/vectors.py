@@ -19,7 +19,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from .errors import RetryableError, ServiceUnavailable
+from .errors import RetryableError, ServiceUnavailable, http_reason
 
 T = TypeVar("T")
 
@@ -288,7 +288,7 @@ def _translated() -> Iterator[None]:
     except UnexpectedResponse as error:
         status = error.status_code or 500
         if status in UNAVAILABLE or status >= 500:
-            raise ServiceUnavailable("vectors", f"HTTP {status}") from error
+            raise ServiceUnavailable("vectors", http_reason(status)) from error
         raise RetryableError(
             "index_refused", f"The vector database did not accept the passages (HTTP {status})."
         ) from error

@@ -36,11 +36,15 @@ class Call:
 
 @dataclass
 class Reply:
-    """An answer; a body that is not bytes goes out as JSON (with NaN, where it has one)."""
+    """An answer; a body that is not bytes goes out as JSON (with NaN, where it has one).
+
+    With `drip`, a byte in so many seconds goes out, for at most ten bytes; then the stub hangs up.
+    """
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    drip: float = 0
 
 
 Answer = Callable[[Call], Reply | None]
@@ -78,7 +82,11 @@ class Stub:
                 for name, value in (headers | reply.headers).items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(data)
+                if not reply.drip:
+                    self.wfile.write(data)
+                for byte in data[:10] if reply.drip else b"":
+                    self.wfile.write(bytes([byte]))
+                    stub.closing.wait(reply.drip)
 
             do_POST = do_PUT = do_DELETE = do_GET
 
@@ -139,6 +147,17 @@ def failing(status: int, **headers: str) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     body = {"status": {"error": "no"}, "error": {"message": "no", "type": "server_error"}}
     return lambda call: Reply(body, status, named)
+
+
+def refusing(word: str, status: int = 400) -> Answer:
+    """An embedding service that accepts all texts but those with this word."""
+
+    def answer(call: Call) -> Reply:
+        if any(word in text for text in call.json["input"]):
+            return failing(status)(call) or Reply()
+        return good_embeddings(call)
+
+    return answer
 
 
 def hanging(call: Call) -> None:

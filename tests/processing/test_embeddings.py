@@ -17,18 +17,19 @@ from .stubs import (
     good_embeddings,
     hanging,
     refused_url,
+    refusing,
     unit,
 )
 
 NAN, INFINITY = float("nan"), float("inf")
 
 
-def failure(settings: Any, answer: Answer, texts: int = 2) -> Exception:
+def failure(settings: Any, answer: Answer, texts: int = 2, requests: int = 1) -> Exception:
     """The error of one call, which must be one HTTP request."""
     with embedding_stub(settings, answer) as stub:
         with pytest.raises(Exception) as caught:  # noqa: PT011 (the tests say which)
-            embeddings.embed(["text"] * texts)
-        assert len(stub.calls) == 1, "one attempt: retries are the outbox's business"
+            embeddings.embed(["passage"] * texts)
+        assert len(stub.calls) == requests, "one attempt: retries are the outbox's business"
     return caught.value
 
 
@@ -60,7 +61,8 @@ def test_a_status_that_is_not_the_texts_fault_is_an_outage(settings: Any, status
     error = failure(settings, failing(status))
     assert isinstance(error, ServiceUnavailable)
     assert (error.service, error.retry_after) == ("embedding", None)
-    assert error.reason in (f"HTTP {status}", "no answer in time")
+    refused = ": it refuses our key" if status in (401, 403) else ""
+    assert error.reason == ("no answer in time" if status == 408 else f"HTTP {status}{refused}")
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -92,10 +94,20 @@ def test_a_wish_that_is_no_number_of_seconds_is_none(settings: Any, wish: str) -
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_refusal_of_the_texts_counts_as_a_try(settings: Any, status: int) -> None:
-    error = failure(settings, failing(status))
+def test_a_refusal_of_these_texts_alone_counts_as_a_try(settings: Any, status: int) -> None:
+    error = failure(settings, refusing("passage", status), requests=2)
     assert isinstance(error, RetryableError)
     assert error.code == "embedding_refused"
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refusal_of_any_text_is_an_outage_and_no_documents_fault(
+    settings: Any, status: int
+) -> None:
+    """A LiteLLM proxy answers 400 to a wrong key, and to a model that it does not have."""
+    error = failure(settings, failing(status), requests=2)
+    assert isinstance(error, ServiceUnavailable)
+    assert error.reason == f"HTTP {status} for any text: its key or its model may be wrong"
 
 
 def test_an_answer_that_does_not_come_ends_at_the_timeout(settings: Any) -> None:
@@ -129,6 +141,8 @@ def test_another_number_of_vectors_than_of_texts_is_never_indexed(
         pytest.param([NAN, *unit(1)[1:]], id="NaN"),
         pytest.param([INFINITY, *unit(1)[1:]], id="infinity"),
         pytest.param([0.0] * 384, id="zero"),
+        pytest.param([1e-300, *unit(1)[2:], 0.0], id="zero in single precision"),
+        pytest.param([1e300, *unit(1)[1:]], id="infinity in single precision"),
     ],
 )
 def test_a_vector_that_has_no_direction_is_never_indexed(
@@ -148,6 +162,22 @@ def test_other_dimensions_than_configured_fail_for_good_and_say_both_numbers(
     assert "3 dimensions where 384" in error.sentence
 
 
+@pytest.mark.parametrize("indexes", [(0, 0), (1, 2), (0, -1)], ids=str)
+def test_vectors_that_do_not_say_whose_they_are_are_never_indexed(
+    settings: Any, indexes: tuple[int, int]
+) -> None:
+    error = failure(settings, lambda call: embedding_reply([(n, unit(n)) for n in indexes]))
+    assert isinstance(error, RetryableError)
+    assert error.code == "bad_embeddings"
+
+
+@pytest.mark.parametrize("numbers", [None, "AACAPw==", ["a"], [[1.0]], [10**400]], ids=repr)
+def test_what_is_no_vector_is_never_indexed(settings: Any, numbers: Any) -> None:
+    error = failure(settings, lambda call: embedding_reply([(0, numbers)]), texts=1)
+    assert isinstance(error, RetryableError)
+    assert error.code == "bad_embeddings"
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -160,5 +190,8 @@ def test_other_dimensions_than_configured_fail_for_good_and_say_both_numbers(
     ],
 )
 def test_an_answer_that_is_none_is_told_from_a_defect_of_ours(settings: Any, body: Any) -> None:
-    error = failure(settings, lambda call: Reply(body))
-    assert isinstance(error, RetryableError | ServiceUnavailable)
+    with (
+        embedding_stub(settings, lambda call: Reply(body)),
+        pytest.raises((RetryableError, ServiceUnavailable)),
+    ):
+        embeddings.embed(["passage", "passage"])

@@ -11,7 +11,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, VectorParams
 
 from processing import vectors
-from processing.errors import RetryableError, ServiceUnavailable
+from processing.errors import RetryableError, ServiceUnavailable, http_reason
 from processing.vectors import Point
 
 from .stubs import Reply, failing, forwarding, hanging, qdrant_at, qdrant_stub, refused_url, unit
@@ -221,7 +221,7 @@ def test_a_status_that_is_not_the_documents_fault_is_an_outage(
             CALLS[call]()
         assert len(stub.calls) == 1, "one attempt: retries are the outbox's business"
     error = caught.value
-    assert (error.service, error.reason) == ("vectors", f"HTTP {status}")
+    assert (error.service, error.reason) == ("vectors", http_reason(status))
 
 
 def test_a_collection_that_is_made_between_two_questions_is_asked_again(
