@@ -1,4 +1,7 @@
-"""`manage.py check --database default`: does PostgreSQL have the connections that we may open?"""
+"""What `manage.py check` finds: settings that cannot work.
+
+With `--database default`: does PostgreSQL have the connections that we may open?
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
+
+LARGEST_PUT = 5 * 1024**3  # bytes: S3's limit for one request
 
 RUN_ROLES = "Run deploy/postgres/roles.sql as a superuser."
 TIMEOUTS = {"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"}
@@ -60,6 +65,19 @@ def connection_budget(
             message = "lumikb_ops may not use the reserved connections."
             errors.append(Error(message, hint=RUN_ROLES, id="lumikb.E004"))
     return errors + _server_errors(server)
+
+
+@register()
+def upload_limit(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """S3Storage sends an object in one request: stored whole or not at all, and never over another.
+
+    Parts would have to be cleared away after a crash, and no document of ours needs them: what is
+    to be parsed is far smaller.
+    """
+    if not settings.S3_BUCKET or settings.UPLOAD_MAX_BYTES <= LARGEST_PUT:
+        return []
+    message = "UPLOAD_MAX_BYTES is more than S3 takes in one request (5 GiB)."
+    return [Error(message, hint=f"At most {LARGEST_PUT}.", id="lumikb.E030")]
 
 
 def _role_errors(role: str, need: int, limit: int, config: set[str]) -> list[CheckMessage]:

@@ -26,6 +26,12 @@ from .heartbeat import Lease
 
 log = logging.getLogger(__name__)
 
+STORAGE_REASONS = {
+    PermissionError: "access is refused",
+    TimeoutError: "no answer in time",
+    ConnectionError: "no connection",
+}
+
 
 def run(lease: Lease) -> None:
     """Make the claimed document READY. Raises the errors of `errors.py`."""
@@ -175,4 +181,7 @@ def _storage() -> Iterator[None]:
     try:
         yield
     except OSError as error:  # what Django's file storage and ours for S3 raise
-        raise ServiceUnavailable("storage", type(error).__name__) from error
+        log.warning("the storage: %s", error)
+        reasons = (reason for kind, reason in STORAGE_REASONS.items() if isinstance(error, kind))
+        reason = next(reasons, error.strerror or "an error that is logged")
+        raise ServiceUnavailable("storage", reason) from error

@@ -1,6 +1,8 @@
 """The directory, and S3 against a real server (moto's, its own process) and against broken ones."""
 
 import io
+import itertools
+import json
 import os
 import random
 import socket
@@ -16,6 +18,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
+import httpx
 import pytest
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
@@ -25,10 +28,12 @@ from urllib3.exceptions import SSLError
 
 from deploy.local.servers import free_ports
 from documents.models import Document, OutboxMessage, Status
+from lumikb import checks
 from lumikb.storage import FileStorage, S3Storage
-from processing import pipeline, reconcile
+from processing import actors, pipeline, reconcile, relay, vectors
 from processing.errors import ServiceUnavailable
-from tests.conftest import process
+from search.query import search
+from tests.conftest import let_outages_pass, process
 
 MiB = 1024 * 1024
 KEYS = {"access_key": "key", "secret_key": "secret", "region_name": "us-east-1"}
@@ -483,6 +488,51 @@ def test_objects_are_opened_for_reading_bytes_only(storage):
             storage.open("key", mode)
 
 
+def test_an_upload_limit_above_what_one_request_may_carry_is_refused_at_the_start(settings):
+    settings.S3_BUCKET = "bucket"
+    settings.UPLOAD_MAX_BYTES = 5 * 1024**3
+    assert checks.upload_limit() == []
+    settings.UPLOAD_MAX_BYTES += 1
+    assert [error.id for error in checks.upload_limit()] == ["lumikb.E030"]
+    settings.S3_BUCKET = ""
+    assert checks.upload_limit() == []
+
+
+def test_a_process_grows_by_little_over_200_mib_each_way(options, request):
+    """The memory of the whole process, botocore's and the allocator's too, not only Python's."""
+    if not request.config.getoption("--full"):
+        pytest.skip("--full")
+    program = f"""
+import re, tempfile
+from django.conf import settings
+settings.configure()
+from django.core.files.base import ContentFile, File
+from lumikb.storage import S3Storage
+def peak():
+    kilobytes = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+    open("/proc/self/clear_refs", "w").write("5")  # from here on anew
+    return kilobytes / 1024
+storage = S3Storage(**{options!r})
+storage.save("warm", ContentFile(bytes(1024)))
+storage.open("warm").read()
+peak()
+before = peak()
+with tempfile.TemporaryFile() as source:
+    source.truncate(200 * 2**20)
+    storage.save("big", File(source, "big"))
+sent = peak()
+with storage.open("big") as file:
+    assert sum(map(len, file.chunks())) == 200 * 2**20
+print(sent - before, peak() - sent)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    sent, received = map(float, done.stdout.split())
+    print(f"\n200 MiB: +{sent:.1f} MiB to send, +{received:.1f} MiB to receive")
+    assert max(sent, received) < 16
+
+
 # --- A directory ------------------------------------------------------------------------------
 
 
@@ -640,6 +690,76 @@ def test_a_document_becomes_ready_and_is_purged(on_s3, make_ready):
     assert default_storage.listdir("") == ([], [])
 
 
+def test_files_of_page_and_api_are_found_and_leave_nothing_when_they_are_deleted(
+    on_s3, upload, page, editor, knowledge_base, broker
+):
+    """All the way: request, relay, Redis, worker, search, delete, relay, worker."""
+    assert upload().status_code == 201
+    file = SimpleUploadedFile("storks.md", b"# Storks\n\nThe stork nests on the roof.\n")
+    assert page.post(f"/kb/{knowledge_base.slug}/upload", {"file": file}).status_code in (201, 302)
+    assert _relayed(broker, actors.process) == 2
+    assert set(Document.objects.values_list("status", flat=True)) == {Status.READY}
+    assert {hit.document.filename for hit in search(editor, "nests")} == {"herons.md", "storks.md"}
+
+    for document in Document.objects.all():
+        assert page.delete(f"/api/v1/documents/{document.pk}").status_code == 204
+    assert search(editor, "nests") == []
+    Document.objects.update(deleted_at=timezone.now() - timedelta(days=2))
+    OutboxMessage.objects.update(due_at=timezone.now())
+    assert _relayed(broker, actors.purge) == 2
+    assert default_storage.listdir("") == ([], [])
+    assert [vectors.count(document.pk) for document in Document.objects.all()] == [0, 0]
+
+
+@pytest.mark.parametrize("flaw", ["key", "secret", "rights", "bucket"])
+def test_with_wrong_credentials_or_a_missing_bucket_nothing_is_kept_and_everything_waits(
+    flaw, use, guarded, make_document, upload, page, caplog
+):
+    use(guarded["right"])
+    document = make_document()
+
+    use(guarded[flaw])
+    assert upload().status_code == 503
+    assert page.get(f"/api/v1/documents/{document.pk}/content").status_code == 503
+    process(document)
+    assert (document.status, document.attempts, document.failure_code) == ("pending", 0, "")
+    why = "an error that is logged" if flaw == "bucket" else "access is refused"
+    assert document.waiting_for == f"the file storage is not available ({why})."
+    assert {"bucket": "NoSuchBucket", "rights": "AccessDenied"}.get(flaw, "") in caplog.text
+    with pytest.raises(ServiceUnavailable):
+        pipeline.purge(document)
+    assert list(Document.objects.all()) == [document]
+
+    use(guarded["right"])
+    let_outages_pass()
+    assert process(document).status == Status.READY
+
+
+@pytest.fixture
+def guarded(s3, options):
+    """The server checks signatures and rights, as production's do: storages by what is wrong."""
+    usual = {"endpoint_url": s3, "region_name": "us-east-1"}
+    iam = boto3.client("iam", **usual, aws_access_key_id="key", aws_secret_access_key="secret")
+    bucket = options["bucket_name"]
+    keys = {}
+    for name in ("right", "rights"):
+        iam.create_user(UserName=f"{name}-{bucket}")
+        key = iam.create_access_key(UserName=f"{name}-{bucket}")["AccessKey"]
+        keys[name] = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+    iam.put_user_policy(UserName=f"right-{bucket}", PolicyName="all", PolicyDocument=policy)
+    _check_signatures(s3, after="0")
+    yield {
+        "right": options | keys["right"],
+        "rights": options | keys["rights"],
+        "key": options | keys["right"] | {"access_key": "AKIANOBODY"},
+        "secret": options | keys["right"] | {"secret_key": "wrong"},
+        "bucket": options | keys["right"] | {"bucket_name": "no-such-bucket"},
+    }
+    _check_signatures(s3, after="inf")
+
+
 @every_fault
 def test_when_s3_fails_an_upload_answers_503_and_leaves_nothing(fault, break_s3, upload):
     break_s3(fault)
@@ -715,6 +835,21 @@ def test_to_the_reconciler_a_failing_s3_is_not_a_missing_object(fault, on_s3, br
 def _refusing():
     [port] = free_ports(1)
     return BROKEN | {"endpoint_url": f"http://127.0.0.1:{port}"}
+
+
+def _check_signatures(s3, after):
+    """Moto does, after so many requests from now."""
+    httpx.post(f"{s3}/moto-api/reset-auth", content=after, trust_env=False).raise_for_status()
+
+
+def _relayed(broker, actor):
+    """Relay what is due and do it, as a worker does; returns how many messages there were."""
+    count = relay.post_due()
+    messages = filter(None, broker.consume(actors.QUEUE, timeout=1000))  # None: nothing just now
+    for message in itertools.islice(messages, count):
+        assert message.actor_name == actor.actor_name
+        actor.fn(*message.args)
+    return count
 
 
 def _found(check):
