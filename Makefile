@@ -3,9 +3,10 @@ PYTHON ?= python3
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements/dev.txt)
 BIN := .venv/bin
 SETUP := .venv/.ready
+LITELLM := .venv/litellm/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos mutants setup check lint types contracts check-deploy format requirements clean
+.PHONY: help run test chaos mutants litellm setup check lint types contracts check-deploy format requirements clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +23,8 @@ chaos: $(SETUP) ## Kill everything under load and look for what was lost; SEED a
 mutants: $(SETUP) ## Break the product in each of many ways; the tests must notice; ARGS="epoch" does some
 	$(BIN)/python -m tests.mutants $(ARGS)
 
+litellm: $(LITELLM) ## Install a LiteLLM proxy (580 MB) beside .venv; `make test` tests with it from then on
+
 setup: $(SETUP) ## Install what is needed into .venv
 
 # redis-server comes from a wheel that has none for Python 3.13 and later; its binary needs no Python.
@@ -31,6 +34,11 @@ $(SETUP): $(wildcard requirements/*.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --target .venv/redis --python-version 3.12 -r requirements/redis.txt
+	@touch $@
+
+$(LITELLM): requirements/litellm.txt $(SETUP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/litellm
+	$(BIN)/uv pip sync --quiet --python .venv/litellm/bin/python --require-hashes requirements/litellm.txt
 	@touch $@
 
 check: lint types contracts ## All that .ci/run checks beside the tests
@@ -56,7 +64,7 @@ format: $(SETUP) ## Mend what can be mended mechanically
 	$(BIN)/ruff format .
 
 requirements: $(SETUP) ## Compile requirements/*.in to the newest versions, pinned with hashes
-	for name in base local dev; do \
+	for name in base local dev litellm; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --overrides requirements/overrides.txt --no-emit-index-url --custom-compile-command 'make requirements' \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
