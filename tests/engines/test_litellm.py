@@ -39,6 +39,7 @@ PROGRAM = Path(sys.prefix) / "litellm/bin/litellm"
 KEY = "sk-of-the-tests"
 NAN = float("nan")
 pytestmark = [
+    pytest.mark.xdist_group("litellm"),  # one proxy, not one in each process of the tests
     pytest.mark.skipif(
         not PROGRAM.exists() and not os.environ.get("CI"), reason="make litellm installs it"
     ),

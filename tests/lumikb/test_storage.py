@@ -30,7 +30,7 @@ from deploy.local.servers import free_ports
 from documents.models import Document, OutboxMessage, Status
 from lumikb import checks
 from lumikb.storage import FileStorage, S3Storage
-from processing import actors, pipeline, reconcile, relay, vectors
+from processing import actors, embeddings, pipeline, reconcile, relay, vectors
 from processing.errors import ServiceUnavailable
 from search.query import search
 from tests.conftest import let_outages_pass, process
@@ -844,11 +844,13 @@ def _check_signatures(s3, after):
 
 def _relayed(broker, actor):
     """Relay what is due and do it, as a worker does; returns how many messages there were."""
+    embeddings.warm_up()  # takes seconds of a lease, which nobody renews here
     count = relay.post_due()
-    messages = filter(None, broker.consume(actors.QUEUE, timeout=1000))  # None: nothing just now
-    for message in itertools.islice(messages, count):
+    consumer = broker.consume(actors.QUEUE, timeout=1000)
+    for message in itertools.islice(filter(None, consumer), count):  # None: nothing just now
         assert message.actor_name == actor.actor_name
         actor.fn(*message.args)
+        consumer.ack(message)
     return count
 
 
