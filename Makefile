@@ -6,7 +6,8 @@ SETUP := .venv/.ready
 LITELLM := .venv/litellm/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos mutants litellm setup check lint types contracts check-deploy format requirements clean
+.PHONY: help run test chaos mutants litellm setup check lint types contracts check-deploy audit \
+  format requirements clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +54,8 @@ types: $(SETUP) ## Types
 contracts: $(SETUP) ## Who may import whom
 	$(BIN)/lint-imports
 
-check-deploy: $(SETUP) ## The files of deploy/; needs nginx-light, openssl and systemd
+check-deploy: $(SETUP) ## Django's checks of a deployment, and the files of deploy/; needs nginx-light, openssl and systemd
+	@env $(ANY_SETTINGS) HTTPS=true TRUSTED_PROXIES=1 $(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose*.yaml
 	$(BIN)/hadolint deploy/Dockerfile
 	deploy/nginx/check
@@ -76,5 +78,5 @@ clean: ## Remove .venv and .lumikb, with all the data of make run
 	rm -rf .venv .lumikb
 
 # mypy's Django plugin reads the settings, which have no defaults for these.
-ANY_SETTINGS := SECRET_KEY=check DATABASE_URL=postgres://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0 \
+ANY_SETTINGS := SECRET_KEY=only-the-checks-of-the-makefile-start-with-this-key-0123456789 DATABASE_URL=postgres://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0 \
   STORAGE_ROOT=.lumikb/objects QDRANT_URL=http://127.0.0.1:1 EMBEDDING_MODEL=hosted_vllm/check EMBEDDING_DIMENSIONS=1

@@ -58,8 +58,14 @@ class HashingUploadHandler(TemporaryFileUploadHandler):
     def handle_raw_input(
         self, input_data: Any, META: Any, content_length: int, *args: Any, **kwargs: Any
     ) -> tuple[QueryDict, MultiValueDict[str, Any]] | None:
-        """A request that says it is larger than any of ours is not read at all."""
-        if content_length <= MOST_LARGE_FILES * settings.UPLOAD_MAX_BYTES + ENVELOPE_BYTES:
+        """A request that says it is larger than any of ours is not read at all.
+
+        Nor is one with more than a form's fields from somebody who has not logged in.
+        """
+        known = self.request and self.request.user.is_authenticated
+        release()  # from here on, at the client's pace
+        files = MOST_LARGE_FILES * settings.UPLOAD_MAX_BYTES if known else 0
+        if content_length <= files + ENVELOPE_BYTES:
             return None
         self.request.oversized_files = ["the request"]  # type: ignore[union-attr]
         return QueryDict(), MultiValueDict()

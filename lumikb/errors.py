@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.shortcuts import render
@@ -16,6 +18,8 @@ NOT_FOUND = "There is nothing here, or it is not yours to see or change."
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler400."""
+    if isinstance(exception, RequestDataTooBig):
+        return _answer(request, 413, "request_too_large", "The request is larger than any of ours.")
     return _answer(request, 400, "invalid_request", "The request could not be understood.")
 
 
@@ -46,6 +50,18 @@ def server_error(request: HttpRequest) -> HttpResponse:
         response["Retry-After"] = RETRY_AFTER_SECONDS
         return response
     return _answer(request, 500, "internal_error", "Something went wrong here; it was logged.")
+
+
+def locked_out(request: HttpRequest, response: Any, credentials: Any) -> HttpResponse:
+    """AXES_LOCKOUT_CALLABLE: the answer to too many wrong passwords, and to a right one after."""
+    minutes = settings.AXES_COOLOFF_TIME.total_seconds() / 60
+    message = (
+        f"Too many attempts to log in failed. Wait {minutes:.0f} minutes before the next one, or "
+        "ask your operator to unlock you."
+    )
+    answer = _answer(request, 429, "locked_out", message)
+    answer["Retry-After"] = f"{minutes * 60:.0f}"
+    return answer
 
 
 def method_not_allowed(

@@ -6,10 +6,11 @@ A variable that is missing or malformed stops the start with an error that names
 
 import os
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from environs import FileAwareEnv, validate
+from environs import EnvError, FileAwareEnv, validate
 from redis import ConnectionPool
 
 env = FileAwareEnv(strip_whitespace=True)  # NAME_FILE names a file with the value: a secret
@@ -21,7 +22,10 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 # --- Django -----------------------------------------------------------------------------------
 
-SECRET_KEY = env.str("SECRET_KEY")
+SECRET_KEY = env.str(
+    "SECRET_KEY",
+    validate=validate.Length(min=32, error="must have 32 characters or more; 64 random ones, say"),
+)
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
@@ -38,6 +42,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "ninja",
+    "csp",
+    "axes",
     "lumikb",
     "documents",
     "processing",
@@ -50,16 +56,18 @@ MIGRATION_MODULES = {
 MIDDLEWARE = [
     "documents.uploads.close_files",  # around all that may read a body
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "lumikb.network.admin_for_its_networks",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "ninja.compatibility.files.fix_request_files_middleware",  # PUT documents/{id}/file
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "lumikb.errors.method_not_allowed",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "lumikb.urls"
@@ -86,7 +94,6 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("HTTPS", False)
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
@@ -96,6 +103,64 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # serves the apps' files as they stand: nothing to collect or build
+
+# --- Security ---------------------------------------------------------------------------------
+
+# Proxies between a client and us, each of which adds to X-Forwarded-For; the last also sets
+# X-Forwarded-Proto. A client can write these headers too: count no proxy that is not there.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0))
+HTTPS = env.bool("HTTPS", False)
+if HTTPS:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics"]  # asked from within, without TLS
+    SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 365 * 24 * 3600)
+    if TRUSTED_PROXIES:
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Whether HSTS is for a domain's other hosts too (W005), and for browsers' lists of such domains
+# (W021), is for the owner of the domain to decide, in the proxy.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+SESSION_COOKIE_AGE = 3600 * env.int("SESSION_HOURS", 7 * 24)
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Strict"  # the session's is Lax: a link in a mail finds people logged in
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+ADMIN_PATH = env.str("ADMIN_PATH", "admin").strip("/") + "/"
+# Networks from which the admin is there at all, as 10.0.0.0/8; none: from everywhere.
+try:
+    ADMIN_ALLOWED_NETWORKS = env.list("ADMIN_ALLOWED_NETWORKS", [], subcast=ip_network)
+except ValueError as error:
+    raise EnvError(f'Environment variable "ADMIN_ALLOWED_NETWORKS" invalid: {error}') from error
+
+# Who guesses passwords: so many for a user from one address, then none for a while.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURES", 5, validate=validate.Range(min=1))
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("LOGIN_LOCKOUT_MINUTES", 15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # or anybody could lock out anybody
+AXES_CLIENT_IP_CALLABLE = "lumikb.network.client_address"
+AXES_USERNAME_CALLABLE = "lumikb.network.login_name"
+AXES_LOCKOUT_CALLABLE = "lumikb.errors.locked_out"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # it ends when we say that it does
+# Neither logged nor kept with a failure; people type passwords into the wrong field.
+AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]
+AXES_VERBOSE = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False  # lumikb/admin.py
 
 # --- PostgreSQL -------------------------------------------------------------------------------
 
@@ -207,6 +272,7 @@ UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 50 * MiB)
 FILE_UPLOAD_HANDLERS = ["documents.uploads.HashingUploadHandler"]
 FILE_UPLOAD_TEMP_DIR = env.str("UPLOAD_TEMP_DIR", None)
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
+NINJA_FIX_REQUEST_FILES_METHODS: set[str] = set()  # lumikb/api.py: not before the caller is known
 
 # --- The document's life ----------------------------------------------------------------------
 
@@ -270,6 +336,6 @@ LOGGING = {
         ),
     },
     "loggers": {
-        name: {"level": "WARNING"} for name in ("httpx", "LiteLLM", "dramatiq", "botocore")
+        name: {"level": "WARNING"} for name in ("axes", "httpx", "LiteLLM", "dramatiq", "botocore")
     },
 }

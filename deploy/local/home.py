@@ -44,7 +44,7 @@ def secrets_of(home: Path) -> dict[str, str]:
     """The generated secrets by name, made at the first call and kept in `secrets.json` (0600)."""
     path = home / "secrets.json"
     known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    missing = {name: secrets.token_urlsafe(32) for name in SECRETS if name not in known}
+    missing = {name: secrets.token_urlsafe(48) for name in SECRETS if name not in known}
     if missing:
         known |= missing
         write_private(path, json.dumps(known, indent=2) + "\n")

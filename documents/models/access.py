@@ -66,6 +66,8 @@ class Membership(models.Model):
 class ApiToken(models.Model):
     """A key to the API in its user's name. Only its hash is kept: it is shown once."""
 
+    PREFIX = "lumikb_"
+
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     name = models.CharField(max_length=100, help_text="what it is for")
     digest = models.CharField(max_length=64, unique=True, editable=False)
@@ -84,13 +86,19 @@ class ApiToken(models.Model):
 
     def renew(self) -> str:
         """Give it a new secret, not saved yet; returns it."""
-        secret = "lumikb_" + secrets.token_urlsafe(32)
+        secret = self.PREFIX + secrets.token_urlsafe(32)
         self.digest = self._digest(secret)
         return secret
 
     @classmethod
     def user_of(cls, secret: str) -> Any | None:
-        """The active user to whom the secret belongs, or None."""
+        """The active user to whom the secret belongs, or None.
+
+        Guesses are not counted: a guess costs a hash and a look-up, and 256 random bits are not
+        guessed.
+        """
+        if not secret.startswith(cls.PREFIX):
+            return None
         token = (
             cls.objects.select_related("user")
             .filter(digest=cls._digest(secret), user__is_active=True)
