@@ -9,6 +9,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from environs import EnvError, FileAwareEnv, validate
 from redis import ConnectionPool
@@ -315,12 +316,25 @@ QDRANT_TIMEOUT = env.int("QDRANT_TIMEOUT", 60)  # seconds
 
 # --- Logging ----------------------------------------------------------------------------------
 
+SECRETS = [
+    SECRET_KEY,
+    *(database["PASSWORD"] for database in DATABASES.values()),
+    urlsplit(REDIS_URL).password,
+    env.str("S3_ACCESS_KEY", None),
+    env.str("S3_SECRET_KEY", None),
+    QDRANT_API_KEY,
+    EMBEDDING_API_KEY,
+]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"document": {"()": "processing.middleware.DocumentFilter"}},
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s%(document)s %(message)s"},
+        "line": {
+            "()": "lumikb.logs.RedactingFormatter",
+            "fmt": "%(asctime)s %(levelname)s %(name)s%(document)s %(message)s",
+            "secrets": SECRETS,
+        },
     },
     "handlers": {
         "console": {

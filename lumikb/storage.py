@@ -259,7 +259,15 @@ def _translated(name: str) -> Iterator[None]:
     try:
         yield
     except (boto.BotoCoreError, boto.ClientError, HTTPError) as error:
-        raise _kind(error)(f"{name}: {error}") from error
+        raise _kind(error)(f"{name}: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    """Without the server's own sentence: some quote the keys that they were sent."""
+    if isinstance(error, boto.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return f"{error.operation_name}: {error.response['Error'].get('Code')} (HTTP {status})"
+    return str(error)
 
 
 def _kind(error: Exception) -> type[OSError]:
