@@ -61,6 +61,9 @@ check-deploy: $(SETUP) ## Django's checks of a deployment, and the files of depl
 	deploy/nginx/check
 	deploy/systemd/check
 
+audit: $(SETUP) ## Known vulnerabilities of the pinned packages; fails, too, where none can be asked for
+	@$(BIN)/python requirements/audit.py
+
 format: $(SETUP) ## Mend what can be mended mechanically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
