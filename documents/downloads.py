@@ -1,9 +1,11 @@
 """The stored file on its way back to a person."""
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.http import FileResponse, HttpResponseBase
 
 from .connections import release
+from .deadlines import within
 from .models import Document
 from .refusals import Refused, storage_unavailable
 
@@ -20,7 +22,8 @@ def original(document: Document) -> HttpResponseBase:
     """
     release()
     try:
-        file = default_storage.open(document.storage_key)
+        with within(settings.REQUEST_TIMEOUT):  # until it begins: the client may be slow
+            file = default_storage.open(document.storage_key)
     except FileNotFoundError:
         raise Refused("file_missing", "The stored file is missing.", 410) from None
     except OSError as error:

@@ -23,6 +23,7 @@ from django.utils.datastructures import MultiValueDict
 
 from . import lifecycle
 from .connections import release
+from .deadlines import within
 from .failpoints import failpoint
 from .filetypes import clean_filename, detect_type
 from .models import Document, KnowledgeBase
@@ -181,7 +182,8 @@ def _store(
     file.content_type = content_type  # what an S3 server will say it is; not what the client said
     release()
     try:
-        default_storage.save(document.storage_key, file)
+        with within(settings.REQUEST_TIMEOUT):
+            default_storage.save(document.storage_key, file)
     except OSError as error:  # what Django's file storage and ours for S3 raise
         log.warning("cannot store an upload: %s", error)
         raise storage_unavailable() from error
@@ -192,7 +194,8 @@ def _store(
 def _discard(document: Document) -> None:
     """Delete the object of a document that lost; the reconciler sweeps what this misses."""
     try:
-        default_storage.delete(document.storage_key)
-        default_storage.delete(document.storage_prefix)  # on a disk, the empty folder
+        with within(settings.REQUEST_TIMEOUT):
+            default_storage.delete(document.storage_key)
+            default_storage.delete(document.storage_prefix)  # on a disk, the empty folder
     except OSError as error:
         log.warning("left an object behind: %s: %s", document.storage_key, error)

@@ -14,7 +14,7 @@ from documents.models import ApiToken
 from documents.refusals import Refused
 from search.api import router as search_router
 
-from .errors import NOT_FOUND, RETRY_AFTER_SECONDS, error_body
+from .errors import NOT_FOUND, error_body
 
 
 class Bearer(HttpBearer):
@@ -68,10 +68,7 @@ api.add_router("", search_router, tags=["search"])
 
 @api.exception_handler(Refused)
 def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
-    response = _error(request, error.status, error.code, error.message, error.details)
-    if error.status == 503:
-        response["Retry-After"] = RETRY_AFTER_SECONDS
-    return response
+    return _error(request, error.status, error.code, error.message, error.details)
 
 
 @api.exception_handler(Http404)

@@ -7,7 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    UnreadablePostError,
+)
 from django.shortcuts import render
 
 from documents.connections import release
@@ -36,7 +42,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500, but not for what is nobody's bug.
 
-    A database that does not answer is 503 with Retry-After. A text that it cannot hold (a NUL, or
+    A database that does not answer is 503. A text that it cannot hold (a NUL, or
     half of a surrogate pair) and a body that ends too soon are the request's fault.
     """
     error = sys.exc_info()[1]
@@ -46,9 +52,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return bad_request(request, error)
     if isinstance(error, OperationalError | InterfaceError):
         message = "The database does not answer just now; please try again in a moment."
-        response = _answer(request, 503, "service_unavailable", message)
-        response["Retry-After"] = RETRY_AFTER_SECONDS
-        return response
+        return _answer(request, 503, "service_unavailable", message)
     return _answer(request, 500, "internal_error", "Something went wrong here; it was logged.")
 
 
@@ -62,6 +66,20 @@ def locked_out(request: HttpRequest, response: Any, credentials: Any) -> HttpRes
     answer = _answer(request, 429, "locked_out", message)
     answer["Retry-After"] = f"{minutes * 60:.0f}"
     return answer
+
+
+def retry_after(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: who is told "not just now" is told when."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if response.status_code == 503:
+            response.headers.setdefault("Retry-After", RETRY_AFTER_SECONDS)
+        return response
+
+    return middleware
 
 
 def method_not_allowed(

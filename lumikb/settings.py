@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from environs import EnvError, FileAwareEnv, validate
-from redis import ConnectionPool
+
+from lumikb.broker import Client
 
 env = FileAwareEnv(strip_whitespace=True)  # NAME_FILE names a file with the value: a secret
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -55,6 +56,7 @@ MIGRATION_MODULES = {
 }  # its Task table is a second truth that we do not keep
 
 MIDDLEWARE = [
+    "lumikb.errors.retry_after",  # around all that may answer 503
     "documents.uploads.close_files",  # around all that may read a body
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -104,6 +106,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # serves the apps' files as they stand: nothing to collect or build
+
+# Seconds that a person's request may spend on storage, or on embedding and Qdrant together: workers
+# have the time of those who do not wait. With what comes on top, an answer is there within 20 s.
+REQUEST_TIMEOUT = env.float("REQUEST_TIMEOUT", 18)
 
 # --- Security ---------------------------------------------------------------------------------
 
@@ -216,11 +222,7 @@ REDIS_URL = env.str("REDIS_URL")
 DRAMATIQ_BROKER = {
     "BROKER": "dramatiq.brokers.redis.RedisBroker",
     "OPTIONS": {
-        "connection_pool": ConnectionPool.from_url(
-            REDIS_URL,
-            socket_timeout=3,
-            socket_connect_timeout=3,  # seconds
-        ),
+        "client": Client(REDIS_URL, timeout=env.float("REDIS_TIMEOUT", 3)),  # seconds a command
         "heartbeat_timeout": 60_000,  # milliseconds; shorter makes a busy worker look dead
         "maintenance_chance": 100_000,  # of 1,000,000: lost messages return in about 65 s
     },
@@ -241,6 +243,7 @@ DRAMATIQ_AUTODISCOVER_MODULES = ("actors",)
 
 # Keys are `<knowledge base>/<document>/original` and `.../text-<epoch>`.
 S3_BUCKET = env.str("S3_BUCKET", "")
+S3_TIMEOUT = env.float("S3_TIMEOUT", 180)  # seconds for a call with all its tries
 if S3_BUCKET:
     DOCUMENT_STORAGE = {
         "BACKEND": "lumikb.storage.S3Storage",
@@ -250,9 +253,10 @@ if S3_BUCKET:
             "access_key": env.str("S3_ACCESS_KEY", None),
             "secret_key": env.str("S3_SECRET_KEY", None),
             "region_name": env.str("S3_REGION", "us-east-1"),
-            "connect_timeout": env.int("S3_CONNECT_TIMEOUT", 30),  # seconds
-            "read_timeout": env.int("S3_READ_TIMEOUT", 60),  # seconds
+            "connect_timeout": env.float("S3_CONNECT_TIMEOUT", 30),  # seconds
+            "read_timeout": env.float("S3_READ_TIMEOUT", 60),  # seconds
             "tries": env.int("S3_TRIES", 3),
+            "timeout": S3_TIMEOUT,
         },
     }
 else:
@@ -306,13 +310,13 @@ EMBEDDING_MODEL = env.str(
 EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS")
 EMBEDDING_API_BASE = env.str("EMBEDDING_API_BASE", None)
 EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY", None)
-EMBEDDING_TIMEOUT = env.int("EMBEDDING_TIMEOUT", 120)  # seconds for a batch
+EMBEDDING_TIMEOUT = env.float("EMBEDDING_TIMEOUT", 120)  # seconds for a batch
 EMBEDDING_BATCH_SIZE = env.int("EMBEDDING_BATCH_SIZE", 32)
 
 QDRANT_URL = env.str("QDRANT_URL")
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", None)
 QDRANT_COLLECTION_PREFIX = env.str("QDRANT_COLLECTION_PREFIX", "lumikb")
-QDRANT_TIMEOUT = env.int("QDRANT_TIMEOUT", 60)  # seconds
+QDRANT_TIMEOUT = env.float("QDRANT_TIMEOUT", 60)  # seconds for a call
 
 # --- Logging ----------------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ from storages.backends.s3 import S3Storage as StockS3Storage
 from storages.utils import ReadBytesWrapper, clean_name
 from urllib3.exceptions import HTTPError  # a TLS error in the midst of a body comes as it is
 
+from documents.deadlines import seconds_left, within
+
 BLOCK = 256 * 1024  # bytes read from the network at a time
 
 # A fork waits until no thread is making a client: in the child this lock is always free.
@@ -99,8 +101,10 @@ class S3Storage(StockS3Storage):
     already, PermissionError, TimeoutError, ConnectionError, and OSError for all else: a missing
     bucket too. A save that raises may have stored the object all the same: replies get lost.
 
-    OPTIONS are the stock ones and three more: `connect_timeout` (30 s, also for a block that is
-    being sent), `read_timeout` (60 s for each block) and `tries` (3 in all).
+    OPTIONS are the stock ones and four more: `connect_timeout` (30 s, also for a block that is
+    being sent), `read_timeout` (60 s, also for each block of a body), `tries` (3 in all) and
+    `timeout` (180 s for all the tries of a call; a page of a listing is one, and so is a PUT with
+    its body). Only botocore tries again, and not when the time for that is over.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -120,7 +124,7 @@ class S3Storage(StockS3Storage):
         )
 
     def get_default_settings(self) -> dict[str, Any]:
-        deadlines = {"connect_timeout": 30, "read_timeout": 60, "tries": 3}
+        deadlines = {"connect_timeout": 30, "read_timeout": 60, "tries": 3, "timeout": 180}
         return super().get_default_settings() | deadlines
 
     @property
@@ -129,6 +133,8 @@ class S3Storage(StockS3Storage):
         with _making:
             if self._owner != os.getpid():
                 self._connections = SimpleNamespace()  # where the stock one has a threading.local
+                events = super().connection.meta.client.meta.events
+                events.register_first("needs-retry.s3", self._is_too_late)
                 self._owner = os.getpid()
             return super().connection
 
@@ -150,33 +156,27 @@ class S3Storage(StockS3Storage):
 
     def delete(self, name: str) -> None:
         """Deleting what is not there is no error."""
-        with _translated(name):
+        with self._call(name):
             self._client.delete_object(**self._at(name))
 
     def scan(self) -> Iterator[Stored]:
         """All objects in the order of their keys' bytes; 1,000 a call."""
         prefix = self._folder("")
-        with _translated("scan"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket_name, Prefix=prefix
-            )
-            for page in pages:
-                for each in page.get("Contents", ()):
-                    yield Stored(each["Key"][len(prefix) :], each["LastModified"], each["Size"])
-                # The paginator takes the lack of a token for the end, whatever the page says.
-                if page.get("IsTruncated") and not page.get("NextContinuationToken"):
-                    raise OSError("the list of objects is cut off")
+        for page in self._pages(Prefix=prefix):
+            for each in page.get("Contents", ()):
+                yield Stored(each["Key"][len(prefix) :], each["LastModified"], each["Size"])
+            # The paginator takes the lack of a token for the end, whatever the page says.
+            if page.get("IsTruncated") and not page.get("NextContinuationToken"):
+                raise OSError("the list of objects is cut off")
 
     def listdir(self, name: str) -> tuple[list[str], list[str]]:
         """The folders and the files directly in `name`; of a folder without any, none."""
         prefix = self._folder(name)
         folders: list[str] = []
         files: list[str] = []
-        with _translated(name):
-            paginator = self._client.get_paginator("list_objects_v2")
-            for page in paginator.paginate(Bucket=self.bucket_name, Prefix=prefix, Delimiter="/"):
-                folders += [each["Prefix"] for each in page.get("CommonPrefixes", ())]
-                files += [each["Key"] for each in page.get("Contents", ())]
+        for page in self._pages(Prefix=prefix, Delimiter="/"):
+            folders += [each["Prefix"] for each in page.get("CommonPrefixes", ())]
+            files += [each["Key"] for each in page.get("Contents", ())]
         start = len(prefix)
         return [folder[start:-1] for folder in folders], [file[start:] for file in files]
 
@@ -188,7 +188,7 @@ class S3Storage(StockS3Storage):
         at = self._at(name)
         parameters = self._get_write_parameters(at["Key"], content)
         body = ReadBytesWrapper(content)  # botocore takes a File without a name for no body at all
-        with _translated(name):
+        with self._call(name):
             self._client.put_object(**at, Body=body, IfNoneMatch="*", **parameters)
         return name
 
@@ -196,14 +196,15 @@ class S3Storage(StockS3Storage):
         """Opens for one reading from the first byte to the last, as the bytes come."""
         if mode != "rb":
             raise ValueError("Objects can be opened for reading bytes only.")
-        with _translated(name):
+        with self._call(name):
             response = self._client.get_object(**self._at(name))
-        file = File(io.BufferedReader(_Body(name, response["Body"]), BLOCK), name)
+        body = _Body(name, response["Body"], self.read_timeout)
+        file = File(io.BufferedReader(body, BLOCK), name)
         file.size = response["ContentLength"]
         return file
 
     def _head(self, name: str) -> dict[str, Any]:
-        with _translated(name):
+        with self._call(name):
             try:
                 return self._client.head_object(**self._at(name))
             except boto.ClientError as error:
@@ -213,6 +214,28 @@ class S3Storage(StockS3Storage):
             response = self._client.get_object(**self._at(name))
             response["Body"].close()
             return response
+
+    def _pages(self, **parameters: str) -> Iterator[dict[str, Any]]:
+        paginator = self._client.get_paginator("list_objects_v2")
+        pages = iter(paginator.paginate(Bucket=self.bucket_name, **parameters))
+        while True:
+            with self._call(parameters["Prefix"]):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
+    @contextmanager
+    def _call(self, name: str) -> Iterator[None]:
+        with _translated(name), within(self.timeout):
+            yield
+
+    def _is_too_late(self, **_: Any) -> bool | None:
+        """Told by botocore when it may try again; False: it must not, which it does after a pause.
+
+        The last pause is the longest, of up to this many seconds.
+        """
+        return False if seconds_left() < 2 ** (self.tries - 2) else None
 
     @property
     def _client(self) -> Any:
@@ -227,17 +250,21 @@ class S3Storage(StockS3Storage):
 
 
 class _Body(io.RawIOBase):
-    """An object's bytes while they come from S3. Too few of them are an error, not an end."""
+    """An object's bytes while they come from S3. Too few of them are an error, not an end.
 
-    def __init__(self, name: str, stream: Any) -> None:
+    Each block has `timeout` seconds: what the reader does between two of them is its own affair.
+    """
+
+    def __init__(self, name: str, stream: Any, timeout: float) -> None:
         self._name = name
         self._stream = stream
+        self._timeout = timeout
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _translated(self._name):
+        with _translated(self._name), within(self._timeout):
             return self._stream.readinto(buffer)
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from django.conf import settings
 
+from documents.deadlines import within
+
 from .errors import PermanentError, RetryableError, ServiceUnavailable, http_reason
 
 RETRY_LATER = {401, 403, 404, 408, 409, 429}  # and 5xx; refused keys and models are ours to mend
@@ -44,13 +46,15 @@ def _litellm() -> Any:
 
 
 def _ask(texts: Sequence[str]) -> Sequence[Any]:
-    answer = _litellm().embedding(
-        model=settings.EMBEDDING_MODEL,
-        input=list(texts),
-        api_base=settings.EMBEDDING_API_BASE,
-        api_key=settings.EMBEDDING_API_KEY,
-        timeout=settings.EMBEDDING_TIMEOUT,
-    )
+    litellm = _litellm()
+    with within(settings.EMBEDDING_TIMEOUT):
+        answer = litellm.embedding(
+            model=settings.EMBEDDING_MODEL,
+            input=list(texts),
+            api_base=settings.EMBEDDING_API_BASE,
+            api_key=settings.EMBEDDING_API_KEY,
+            timeout=settings.EMBEDDING_TIMEOUT,  # for one read
+        )
     data: Sequence[Any] = answer.data
     return data
 

@@ -17,6 +17,7 @@ from django.core.files.storage import default_storage
 
 from documents import lifecycle, outages
 from documents.connections import release
+from documents.deadlines import within
 from documents.failpoints import failpoint
 from documents.models import Chunk, Document, Stage
 
@@ -179,7 +180,8 @@ def _delete_earlier_texts(document: Document, epoch: int) -> None:
 @contextmanager
 def _storage() -> Iterator[None]:
     try:
-        yield
+        with within(settings.S3_TIMEOUT):  # with the body, whose blocks have a deadline each
+            yield
     except OSError as error:  # what Django's file storage and ours for S3 raise
         log.warning("the storage: %s", error)
         reasons = (reason for kind, reason in STORAGE_REASONS.items() if isinstance(error, kind))

@@ -4,6 +4,7 @@ One collection per embedding model and dimension. A point is a passage: its id i
 payload holds ids only. It is a projection of PostgreSQL and can be rebuilt.
 """
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,8 @@ from django.conf import settings
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from documents.deadlines import within
 
 from .errors import RetryableError, ServiceUnavailable, http_reason
 
@@ -215,7 +218,7 @@ def _client() -> QdrantClient:
     return QdrantClient(
         url=settings.QDRANT_URL,
         api_key=settings.QDRANT_API_KEY,
-        timeout=settings.QDRANT_TIMEOUT,
+        timeout=math.ceil(settings.QDRANT_TIMEOUT),  # for one read; `_translated` ends the call
         check_compatibility=False,  # would call the server while the client is built
     )
 
@@ -276,8 +279,10 @@ def _ask(call: Callable[[], T], name: str | None = None) -> T | None:
 
 @contextmanager
 def _translated() -> Iterator[None]:
+    """One call to Qdrant, in its time and with its errors made ours."""
     try:
-        yield
+        with within(settings.QDRANT_TIMEOUT):
+            yield
     except QdrantException as error:  # 429; without `retry_after_s` when that was no whole number
         retry_after = getattr(error, "retry_after_s", None)
         raise ServiceUnavailable("vectors", "HTTP 429", retry_after) from error

@@ -4,10 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from documents.connections import release
+from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
 from processing import embeddings, terms, vectors
 
@@ -34,24 +36,16 @@ def search(
 ) -> list[Passage]:
     """The best passages in the knowledge bases that the user may see; in these of them, if named.
 
-    Raises ServiceUnavailable or RetryableError when the embedding service or the index fails.
+    Raises ServiceUnavailable or RetryableError when the embedding service or the index fails, or
+    both together take longer than `REQUEST_TIMEOUT`.
     """
     visible = KnowledgeBase.objects.visible_to(user).values_list("pk", "slug")
     knowledge_base_ids = [pk for pk, slug in visible if slugs is None or slug in slugs]
     text = text.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
     if not text.strip() or not knowledge_base_ids:
         return []
-    release()
-    [dense] = embeddings.embed([text])
-    words = terms.query_weights(text)
-    asked = limit * SPARE
-    while True:
-        hits = vectors.query(dense, words, knowledge_base_ids, asked)
-        passages = _cited(hits, knowledge_base_ids)[:limit]
-        if len(passages) == limit or len(hits) < asked or asked >= MOST_HITS:
-            return passages
-        release()
-        asked *= WIDER  # deleted documents, whose points stay until they are purged, came first
+    with within(settings.REQUEST_TIMEOUT):
+        return _ranked(text, knowledge_base_ids, limit)
 
 
 def highlight(text: str, query: str) -> SafeString:
@@ -64,6 +58,20 @@ def highlight(text: str, query: str) -> SafeString:
             end = stop
     pieces.append(escape(text[end:]))
     return mark_safe("".join(pieces))  # noqa: S308 (every piece of text is escaped above)
+
+
+def _ranked(text: str, knowledge_base_ids: list[int], limit: int) -> list[Passage]:
+    release()
+    [dense] = embeddings.embed([text])
+    words = terms.query_weights(text)
+    asked = limit * SPARE
+    while True:
+        hits = vectors.query(dense, words, knowledge_base_ids, asked)
+        passages = _cited(hits, knowledge_base_ids)[:limit]
+        if len(passages) == limit or len(hits) < asked or asked >= MOST_HITS:
+            return passages
+        release()
+        asked *= WIDER  # deleted documents, whose points stay until they are purged, came first
 
 
 def _cited(hits: list[vectors.Hit], knowledge_base_ids: list[int]) -> list[Passage]:

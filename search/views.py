@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from documents.connections import release
+from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
 from processing.errors import ProcessingError
 
@@ -67,5 +69,8 @@ def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
 def _extracted_text(document: Document) -> str:
     release()
     assert document.indexed_epoch is not None  # noqa: S101 (searchable() says so)
-    with default_storage.open(document.text_key(document.indexed_epoch)) as file:
+    with (
+        within(settings.REQUEST_TIMEOUT),
+        default_storage.open(document.text_key(document.indexed_epoch)) as file,
+    ):
         return file.read().decode()
