@@ -95,3 +95,57 @@ def test_muted_requests_are_done_and_their_answers_are_lost(proxy: Proxy, echo: 
     with pytest.raises(ConnectionResetError):
         client.recv(10)
     connected(proxy)
+
+
+def test_where_it_left_nobody_listens_until_it_heals(proxy: Proxy) -> None:
+    client = connected(proxy)
+    proxy.leave()
+    with pytest.raises(ConnectionResetError):
+        client.recv(10)
+    with pytest.raises(ConnectionRefusedError):
+        connected(proxy)
+    proxy.heal()
+    time.sleep(SHORT)
+    connected(proxy)
+
+
+def test_answers_drip_byte_by_byte_until_it_heals(proxy: Proxy, echo: Echo) -> None:
+    client = connected(proxy)
+    proxy.drip(SHORT)
+    client.sendall(b"two")
+    assert client.recv(10) == b"t"
+    assert echo.heard == b"onetwo"
+    began = time.monotonic()
+    assert client.recv(10) == b"w"
+    assert time.monotonic() - began > SHORT / 2
+    proxy.heal()
+    assert client.recv(10) == b"o"
+
+
+def test_an_answer_that_is_cut_was_asked_for(proxy: Proxy, echo: Echo) -> None:
+    client = connected(proxy)
+    proxy.cut_answers()
+    client.sendall(b"two")
+    with pytest.raises(ConnectionResetError):
+        client.recv(10)
+    assert echo.heard == b"onetwo"
+    proxy.heal()
+    time.sleep(SHORT)
+    connected(proxy)
+
+
+def test_half_open_connections_take_all_and_answer_nothing(proxy: Proxy, echo: Echo) -> None:
+    old = connected(proxy)
+    proxy.half_open()
+    time.sleep(SHORT)
+    for client in (old, socket.create_connection(proxy.address)):
+        client.sendall(b"two")
+        client.settimeout(SHORT)
+        with pytest.raises(TimeoutError):
+            client.recv(10)
+    assert echo.heard == b"one"
+    proxy.heal()
+    old.settimeout(5)
+    with pytest.raises(ConnectionResetError):
+        old.recv(10)
+    connected(proxy)
