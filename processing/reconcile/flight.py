@@ -8,16 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import psycopg
-from django.db import connection
+
+from documents.connections import unpooled
 
 ADVISORY_LOCK = 0x4C554D49  # any constant number: "LUMI"
-# A server that vanished without a word is noticed within about 25 s.
-KEEPALIVES = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
-}
+ANSWER_SECONDS = 5  # for each of its statements, which all are short
 
 
 class FlightLost(Exception):
@@ -38,8 +33,13 @@ class Flight:
 
 @contextmanager
 def only_flight() -> Iterator[Flight | None]:
-    """The right to run until the block ends; None when another has it. Raises psycopg.Error."""
-    parameters = connection.get_connection_params() | KEEPALIVES
-    with closing(psycopg.connect(**parameters, autocommit=True)) as session:
+    """The right to run until the block ends; None when another has it.
+
+    Raises OperationalError, Django's or psycopg's.
+    """
+    own = unpooled(statement_timeout=ANSWER_SECONDS)
+    own.ensure_connection()
+    # Not Django's wrapper: it would connect again in silence, without the lock.
+    with closing(own.connection) as session:
         row = session.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK]).fetchone()
         yield Flight(session) if row and row[0] else None
