@@ -227,7 +227,7 @@ class S3Storage(StockS3Storage):
 
     @contextmanager
     def _call(self, name: str) -> Iterator[None]:
-        with _translated(name), within(self.timeout):
+        with within(self.timeout), _translated(name):
             yield
 
     def _is_too_late(self, **_: Any) -> bool | None:
@@ -264,7 +264,7 @@ class _Body(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _translated(self._name), within(self._timeout):
+        with within(self._timeout), _translated(self._name):
             return self._stream.readinto(buffer)
 
     def close(self) -> None:
@@ -286,7 +286,9 @@ def _translated(name: str) -> Iterator[None]:
     try:
         yield
     except (boto.BotoCoreError, boto.ClientError, HTTPError) as error:
-        raise _kind(error)(f"{name}: {_words(error)}") from error
+        # To some of botocore's parts, a time that is over is a connection that was closed.
+        kind = TimeoutError if seconds_left() <= 0 else _kind(error)
+        raise kind(f"{name}: {_words(error)}") from error
 
 
 def _words(error: Exception) -> str:

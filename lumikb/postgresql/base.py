@@ -48,9 +48,9 @@ class Connection(psycopg.Connection[Any]):
         allowed = row[0] if row else 0  # milliseconds; 0: for ever, as migrations need it
         self.deadline = allowed / 1000 + GRACE if allowed else None
 
-    def check(self) -> None:
-        """Raise OperationalError unless the server answers soon."""
-        usual, self.deadline = self.deadline, CHECK_SECONDS
+    def check(self, seconds: float = CHECK_SECONDS) -> None:
+        """Raise OperationalError unless the server answers so soon."""
+        usual, self.deadline = self.deadline, seconds
         try:
             ConnectionPool.check_connection(self)
         finally:
@@ -89,8 +89,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         give_up_at = time.monotonic() + self.pool.timeout
         while True:
             connection = self.pool.getconn(timeout=max(0.0, give_up_at - time.monotonic()))
+            left = give_up_at - time.monotonic()
             try:
-                connection.check()
+                connection.check(min(CHECK_SECONDS, max(0.1, left)))
             except psycopg.OperationalError:
                 self.pool.putconn(connection)  # which replaces it
             else:
