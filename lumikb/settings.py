@@ -202,7 +202,7 @@ DATABASES = {
         {
             "min_size": 1,
             "max_size": _pool_sizes.get(_url["USER"], WEB_POOL_SIZE),
-            "timeout": env.int("DB_POOL_TIMEOUT", 30),  # seconds a caller waits before its 503
+            "timeout": env.float("DB_POOL_TIMEOUT", 30),  # seconds a caller waits before its 503
             "max_lifetime": 1800,  # seconds
         },
     ),
