@@ -24,9 +24,11 @@ from deploy.local.servers import free_ports
 from documents.connections import unpooled
 from documents.models import Document
 from lumikb.broker import Client as RedisClient
+from lumikb.postgresql.base import GRACE
 from lumikb.storage import S3Storage
 from processing import embeddings, relay, vectors
 from processing.errors import ServiceUnavailable
+from processing.reconcile import flight
 from tests.chaos.proxy import Proxies, Proxy
 from tests.conftest import process
 from tests.processing.stubs import qdrant_at
@@ -203,6 +205,12 @@ def taking(seconds: float) -> Iterator[None]:
     assert not left
 
 
+@pytest.fixture(scope="module")
+def litellm() -> None:
+    """Has made its first call, which takes seconds of its own; before any transaction begins."""
+    embeddings.embed(["text"])
+
+
 def url_through(proxy: Proxy, url: str) -> str:
     parts = urlsplit(url)
     login = parts.netloc.rpartition("@")[0]
@@ -216,8 +224,7 @@ def port_of(url: str) -> int:
     return port
 
 
-def test_the_embedding_service_has_its_time_in_all(settings: Any, slow: Any) -> None:
-    embeddings.embed(["text"])
+def test_the_embedding_service_has_its_time_in_all(settings: Any, slow: Any, litellm: None) -> None:
     proxy = slow(port_of(settings.EMBEDDING_API_BASE))
     settings.EMBEDDING_API_BASE = url_through(proxy, settings.EMBEDDING_API_BASE)
     proxy.drip(DRIP)
@@ -229,8 +236,7 @@ def test_the_embedding_service_has_its_time_in_all(settings: Any, slow: Any) -> 
     assert embeddings.embed(["text"])
 
 
-def test_the_sdk_of_openai_has_its_time_in_all(settings: Any, slow: Any) -> None:
-    embeddings._litellm()
+def test_the_sdk_of_openai_has_its_time_in_all(settings: Any, slow: Any, litellm: None) -> None:
     proxy = slow(port_of(settings.EMBEDDING_API_BASE))
     settings.EMBEDDING_API_BASE = url_through(proxy, settings.EMBEDDING_API_BASE)
     settings.EMBEDDING_MODEL = "openai/text-embedding-3-small"
@@ -275,6 +281,12 @@ def test_postgresql_has_its_time_in_all(db: None, slow: Any) -> None:
     with taking(1.1), pytest.raises(django.db.OperationalError, match=r"within 1\.1 seconds"):
         own.cursor().execute("SELECT repeat('x', 1000)")
     own.close()
+
+
+def test_the_session_of_a_reconciler_has_a_deadline(db: None) -> None:
+    with flight.only_flight() as only:
+        assert only
+        assert only._session.deadline == flight.ANSWER_SECONDS + GRACE  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("call", ["save", "exists", "open"])
@@ -333,11 +345,10 @@ def drip_body(server: socket.socket) -> None:
 
 
 def test_who_searches_waits_no_longer_than_his_request_may(
-    settings: Any, slow: Any, page: Client
+    settings: Any, slow: Any, litellm: None, page: Client
 ) -> None:
     proxy = slow(port_of(settings.EMBEDDING_API_BASE))
     settings.EMBEDDING_API_BASE = url_through(proxy, settings.EMBEDDING_API_BASE)
-    embeddings.embed(["the first call takes seconds of its own"])
     settings.REQUEST_TIMEOUT = DEADLINE
     proxy.drip(DRIP)
     with taking(DEADLINE):
@@ -378,7 +389,7 @@ def s3_setting(proxy: Proxy) -> dict[str, Any]:
 
 
 def test_a_document_whose_service_drips_waits_and_is_not_charged(
-    settings: Any, slow: Any, make_document: Callable[[], Document]
+    settings: Any, slow: Any, litellm: None, make_document: Callable[[], Document]
 ) -> None:
     proxy = slow(port_of(settings.EMBEDDING_API_BASE))
     settings.EMBEDDING_API_BASE = url_through(proxy, settings.EMBEDDING_API_BASE)

@@ -20,6 +20,7 @@ PIPELINE = "processing/pipeline.py"
 RELAY = "processing/relay.py"
 VECTORS = "processing/vectors.py"
 
+OF_DEADLINES = "tests/lumikb/test_deadlines.py::"
 OF_GUARDS = "tests/documents/test_guards.py::"
 OF_ISOLATION = "tests/processing/test_isolation.py::"
 OF_LIFECYCLE = "tests/documents/test_lifecycle.py::"
@@ -536,6 +537,84 @@ MUTANTS = [
         "yield Flight(session) if row and row[0] else None",
         "yield Flight(session)",
         (OF_RECONCILE + "test_a_second_run_is_refused_while_the_first_is_under_way",),
+    ),
+    # --- Deadlines -------------------------------------------------------------------------------
+    Mutant(
+        "no deadline for a call to the embedding service",
+        "processing/embeddings.py",
+        "with within(settings.EMBEDDING_TIMEOUT):",
+        "with within(3600):",
+        (OF_DEADLINES + "test_the_embedding_service_has_its_time_in_all",),
+    ),
+    Mutant(
+        "no deadline for a call to Qdrant",
+        VECTORS,
+        "with within(settings.QDRANT_TIMEOUT):",
+        "with within(3600):",
+        (OF_DEADLINES + "test_qdrant_has_its_time_in_all",),
+    ),
+    Mutant(
+        "no deadline for a command to Redis",
+        "lumikb/broker.py",
+        "with within(self.timeout):",
+        "with within(3600):",
+        (OF_DEADLINES + "test_redis_has_its_time_in_all",),
+    ),
+    Mutant(
+        "no deadline for a call to S3",
+        "lumikb/storage.py",
+        "with within(self.timeout), _translated(name):",
+        "with within(3600), _translated(name):",
+        (OF_DEADLINES + "test_s3_has_its_time_for_all_its_tries",),
+    ),
+    Mutant(
+        "no deadline for a block of an object",
+        "lumikb/storage.py",
+        "with within(self._timeout), _translated(self._name):",
+        "with within(3600), _translated(self._name):",
+        (OF_DEADLINES + "test_a_block_of_an_object_has_its_time_in_all",),
+    ),
+    Mutant(
+        "S3 is tried again too late",
+        "lumikb/storage.py",
+        "return False if seconds_left() < 2 ** (self.tries - 2) else None",
+        "return None",
+        (OF_DEADLINES + "test_s3_is_not_tried_again_when_that_would_come_too_late",),
+    ),
+    Mutant(
+        "who searches waits as long as a worker",
+        "search/query.py",
+        "with within(settings.REQUEST_TIMEOUT):",
+        "with within(3600):",
+        (OF_DEADLINES + "test_who_searches_waits_no_longer_than_his_request_may",),
+    ),
+    Mutant(
+        "who uploads waits as long as a worker",
+        UPLOADS,
+        "with within(settings.REQUEST_TIMEOUT):\n            default_storage.save",
+        "with within(3600):\n            default_storage.save",
+        (OF_DEADLINES + "test_who_uploads_waits_no_longer_than_his_request_may",),
+    ),
+    Mutant(
+        "a client that is built elsewhere",
+        "search/query.py",
+        "MAX_LIMIT = 100\n",
+        "MAX_LIMIT = 100\n\n\ndef ask(url: str) -> None:\n    import httpx\n\n    httpx.get(url)\n",
+        (OF_DEADLINES + "test_clients_are_built_where_their_deadlines_are_and_nowhere_else",),
+    ),
+    Mutant(
+        "the reconciler's session has the time of all the others",
+        "processing/reconcile/flight.py",
+        "unpooled(statement_timeout=ANSWER_SECONDS)",
+        "unpooled()",
+        (OF_DEADLINES + "test_the_session_of_a_reconciler_has_a_deadline",),
+    ),
+    Mutant(
+        "a slow Redis keeps the transaction open",
+        RELAY,
+        "if time.monotonic() > give_up_at:",
+        "if False:",
+        (OF_DEADLINES + "test_a_slow_redis_keeps_no_transaction_open",),
     ),
     # --- The product and its tests ---------------------------------------------------------------
     Mutant(
