@@ -15,6 +15,7 @@ from psycopg.abc import RV, PQGen
 from psycopg_pool import ConnectionPool
 
 GRACE = 1.0  # seconds for the way there and back
+RECONNECT_SECONDS = 4.0  # in which a pool tries after 0, 1 and 3; then from the beginning
 CHECK_SECONDS = 3.0  # that a connection from the pool has to show that it lives
 
 
@@ -70,6 +71,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().__init__(settings_dict, alias)
         if pool := settings_dict["OPTIONS"].get("pool"):
             pool["connection_class"] = Connection
+            # By itself it would ask a PostgreSQL that was away for a minute a minute later again.
+            pool["reconnect_timeout"] = RECONNECT_SECONDS
+            pool["reconnect_failed"] = ConnectionPool.check  # which begins anew
 
     def get_connection_params(self) -> dict[str, Any]:
         parameters = super().get_connection_params()

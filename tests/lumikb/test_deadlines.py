@@ -24,7 +24,7 @@ from deploy.local.servers import free_ports
 from documents.connections import unpooled
 from documents.models import Document
 from lumikb.broker import Client as RedisClient
-from lumikb.postgresql.base import GRACE
+from lumikb.postgresql.base import GRACE, DatabaseWrapper
 from lumikb.storage import S3Storage
 from processing import embeddings, relay, vectors
 from processing.errors import ServiceUnavailable
@@ -281,6 +281,26 @@ def test_postgresql_has_its_time_in_all(db: None, slow: Any) -> None:
     with taking(1.1), pytest.raises(django.db.OperationalError, match=r"within 1\.1 seconds"):
         own.cursor().execute("SELECT repeat('x', 1000)")
     own.close()
+
+
+def test_a_pool_notices_soon_that_postgresql_is_back(slow: Any) -> None:
+    """psycopg's own pauses grow as the outage does: here it would ask after 7 s, then after 15."""
+    usual = django.db.connections.settings["default"]
+    proxy = slow(int(usual["PORT"]))
+    pool = {"min_size": 1, "max_size": 2, "timeout": 20}
+    through = {"HOST": "127.0.0.1", "PORT": proxy.address[1]}
+    options = usual["OPTIONS"] | {"pool": pool}
+    wrapper = DatabaseWrapper(usual | through | {"OPTIONS": options}, alias="through a proxy")
+    wrapper.ensure_connection()
+    wrapper.close()
+    proxy.leave()
+    waiting = threading.Thread(target=wrapper.ensure_connection)
+    waiting.start()  # its connection is dead; the pool begins to make another
+    time.sleep(8)
+    proxy.heal()
+    waiting.join(5)
+    assert not waiting.is_alive()
+    wrapper.close_pool()
 
 
 def test_the_session_of_a_reconciler_has_a_deadline(db: None) -> None:

@@ -610,6 +610,20 @@ MUTANTS = [
         (OF_DEADLINES + "test_the_session_of_a_reconciler_has_a_deadline",),
     ),
     Mutant(
+        "a pool that asks more and more seldom",
+        "lumikb/postgresql/base.py",
+        "RECONNECT_SECONDS = 4.0",
+        "RECONNECT_SECONDS = 300.0",
+        (OF_DEADLINES + "test_a_pool_notices_soon_that_postgresql_is_back",),
+    ),
+    Mutant(
+        "a pool that gives up",
+        "lumikb/postgresql/base.py",
+        'pool["reconnect_failed"] = ConnectionPool.check',
+        'pool["reconnect_failed"] = None',
+        (OF_DEADLINES + "test_a_pool_notices_soon_that_postgresql_is_back",),
+    ),
+    Mutant(
         "a slow Redis keeps the transaction open",
         RELAY,
         "if time.monotonic() > give_up_at:",
