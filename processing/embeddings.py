@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import httpx
 from django.conf import settings
 
 from documents.deadlines import within
@@ -63,7 +64,8 @@ def _translated(error: Exception) -> Exception:
     status = getattr(error, "status_code", None)
     if status is None:
         return error  # not the service's answer: a defect of ours
-    reason = http_reason(status)
+    # LiteLLM makes a 500 of a service that nobody reaches.
+    reason = "no connection" if _is_unanswered(error) else http_reason(status)
     if status in RETRY_LATER or status >= 500:
         headers = getattr(error, "litellm_response_headers", None) or {}
         return ServiceUnavailable("embedding", reason, _seconds(headers.get("retry-after")))
@@ -85,6 +87,12 @@ def _accepts_harmless_text() -> bool:
     except Exception:
         return False
     return True
+
+
+def _is_unanswered(error: BaseException | None) -> bool:
+    while error and not isinstance(error, httpx.TransportError):
+        error = error.__cause__ or error.__context__
+    return error is not None and not isinstance(error, httpx.TimeoutException)
 
 
 def _seconds(header: str | None) -> float | None:

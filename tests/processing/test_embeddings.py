@@ -121,7 +121,7 @@ def test_an_answer_that_does_not_come_ends_at_the_timeout(settings: Any) -> None
 
 def test_nobody_listening_is_an_outage(settings: Any) -> None:
     settings.EMBEDDING_API_BASE = f"{refused_url()}/v1"
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(ServiceUnavailable, match="no connection"):
         embeddings.embed(["text"])
 
 
