@@ -162,7 +162,7 @@ class S3Storage(StockS3Storage):
     def scan(self) -> Iterator[Stored]:
         """All objects in the order of their keys' bytes; 1,000 a call."""
         prefix = self._folder("")
-        for page in self._pages(Prefix=prefix):
+        for page in self._pages("scan", Prefix=prefix):
             for each in page.get("Contents", ()):
                 yield Stored(each["Key"][len(prefix) :], each["LastModified"], each["Size"])
             # The paginator takes the lack of a token for the end, whatever the page says.
@@ -174,7 +174,7 @@ class S3Storage(StockS3Storage):
         prefix = self._folder(name)
         folders: list[str] = []
         files: list[str] = []
-        for page in self._pages(Prefix=prefix, Delimiter="/"):
+        for page in self._pages(name, Prefix=prefix, Delimiter="/"):
             folders += [each["Prefix"] for each in page.get("CommonPrefixes", ())]
             files += [each["Key"] for each in page.get("Contents", ())]
         start = len(prefix)
@@ -215,11 +215,11 @@ class S3Storage(StockS3Storage):
             response["Body"].close()
             return response
 
-    def _pages(self, **parameters: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, name: str, **parameters: str) -> Iterator[dict[str, Any]]:
         paginator = self._client.get_paginator("list_objects_v2")
         pages = iter(paginator.paginate(Bucket=self.bucket_name, **parameters))
         while True:
-            with self._call(parameters["Prefix"]):
+            with self._call(name):
                 page = next(pages, None)
             if page is None:
                 return
