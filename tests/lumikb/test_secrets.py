@@ -7,6 +7,7 @@ worst that there can be: they quote all that they were sent.
 import io
 import logging
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -214,7 +215,13 @@ def test_processes_whose_passwords_are_wrong_do_not_tell_them(
     programs = application(env, "127.0.0.1", port)
     logs = [tmp_path / program.name for program in programs]
     running = [
-        subprocess.Popen(each.argv, env=each.env, stdout=log.open("w"), stderr=subprocess.STDOUT)
+        subprocess.Popen(
+            each.argv,
+            env=each.env,
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         for each, log in zip(programs, logs, strict=True)
     ]
     deadline = time.monotonic() + 90
@@ -225,7 +232,7 @@ def test_processes_whose_passwords_are_wrong_do_not_tell_them(
             time.sleep(0.2)
     finally:
         for each in running:
-            each.kill()
+            os.killpg(each.pid, signal.SIGKILL)  # Dramatiq's child outlives its master
             each.wait()
     for log in logs:
         assert _failed(log), f"{log.name}: {log.read_text()}"
