@@ -39,7 +39,8 @@ def speak(settings: Any, broker: Any, monkeypatch: pytest.MonkeyPatch) -> Callab
     def use(url: str) -> None:
         monkeypatch.setenv("REDIS_URL", url)
         options = runpy.run_path(f"{REPOSITORY}/lumikb/settings.py")["DRAMATIQ_BROKER"]["OPTIONS"]
-        monkeypatch.setattr(broker.client, "connection_pool", options["connection_pool"])
+        pool = options["client"].connection_pool  # scripts keep their client
+        monkeypatch.setattr(broker.client, "connection_pool", pool)
 
     return use
 

@@ -634,8 +634,8 @@ MUTANTS = [
     Mutant(
         "failpoints in the product",
         "lumikb/settings.py",
-        'SECRET_KEY = env.str("SECRET_KEY")\n',
-        'SECRET_KEY = env.str("SECRET_KEY")\nfrom tests import failpoints\nfailpoints.install()\n',
+        'DEBUG = env.bool("DEBUG", False)\n',
+        'DEBUG = env.bool("DEBUG", False)\nfrom tests import failpoints\nfailpoints.install()\n',
         (OF_GUARDS + "test_nobody_can_set_a_failpoint_in_the_product",),
     ),
 ]

@@ -91,7 +91,7 @@ FAULTS = {
     ),
     "no answer": Fault(hanging, outage("no answer in time")),
     "drips, then hangs up": Fault(
-        lambda call: Reply({"object": "list", "data": []}, drip=0.02), outage("HTTP 500")
+        lambda call: Reply({"object": "list", "data": []}, drip=0.02), outage("no connection")
     ),
     "truncated JSON": Fault(
         lambda call: Reply(b'{"object": "list", "data": [{"object"'), outage("HTTP 500")
