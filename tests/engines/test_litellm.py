@@ -39,6 +39,7 @@ PROGRAM = Path(sys.prefix) / "litellm/bin/litellm"
 KEY = "sk-of-the-tests"
 NAN = float("nan")
 pytestmark = [
+    pytest.mark.django_db,  # all of them, or pytest-django parts them, and the proxy starts twice
     pytest.mark.xdist_group("litellm"),  # one proxy, not one in each process of the tests
     pytest.mark.skipif(
         not PROGRAM.exists() and not os.environ.get("CI"), reason="make litellm installs it"
@@ -127,7 +128,6 @@ def _by_way_of_the_proxy(settings: Any, proxy: str) -> None:
     settings.EMBEDDING_TIMEOUT = 60
 
 
-@pytest.mark.django_db
 def test_a_document_becomes_ready_and_is_found_by_the_same_vectors_as_without_it(
     make_ready: Callable[..., Document], editor: User, settings: Any
 ) -> None:
@@ -142,7 +142,6 @@ def test_a_document_becomes_ready_and_is_found_by_the_same_vectors_as_without_it
         assert one == pytest.approx(other, abs=1e-6)
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("EMBEDDING_API_KEY", "sk-wrong"), ("EMBEDDING_MODEL", "openai/no-such-model")],
