@@ -1,4 +1,4 @@
-"""A real LiteLLM proxy, set up by deploy/litellm.yaml, before our model and before a broken one.
+"""A real LiteLLM proxy, set up as in production, before our model and a broken service.
 
 `make litellm` installs it, in a virtual environment of its own: it asks for an older gunicorn.
 """
@@ -37,6 +37,7 @@ from tests.processing.stubs import (
 
 PROGRAM = Path(sys.prefix) / "litellm/bin/litellm"
 KEY = "sk-of-the-tests"
+BROKEN = "openai/openai/any-model"  # by way of production's entry for all models
 NAN = float("nan")
 pytestmark = [
     pytest.mark.django_db,  # all of them, or pytest-django parts them, and the proxy starts twice
@@ -49,7 +50,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def broken() -> Iterator[Stub]:
-    """The service behind the model "broken"; each test says what it answers."""
+    """The provider in production's configuration; each test says what it answers."""
     stub = Stub(good_embeddings)
     yield stub
     stub.close()
@@ -57,14 +58,14 @@ def broken() -> Iterator[Stub]:
 
 @pytest.fixture(scope="module")
 def proxy(broken: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a proxy with the models "minilm" and "broken"; its start takes 6 s."""
+    """The address of a proxy with our model as "minilm" too; its start takes 6 s."""
     home = tmp_path_factory.mktemp("litellm")
-    configuration = yaml.safe_load((REPOSITORY / "deploy/litellm.yaml").read_text())
+    configuration = yaml.safe_load((REPOSITORY / "deploy/litellm/config.yaml").read_text())
     local = {"api_base": os.environ["EMBEDDING_API_BASE"], "api_key": "os.environ/EMBEDDING_KEY"}
-    configuration["model_list"] = [
-        _model("minilm", model="openai/all-MiniLM-L6-v2", **local),
-        _model("broken", model="openai/broken", api_base=f"{broken.url}/v1", api_key="any"),
-    ]
+    [production] = configuration["model_list"]
+    production["litellm_params"]["api_base"] = f"{broken.url}/v1"
+    minilm = {"model": "openai/all-MiniLM-L6-v2"} | local
+    configuration["model_list"].append({"model_name": "minilm", "litellm_params": minilm})
     (home / "litellm.yaml").write_text(yaml.safe_dump(configuration))
     [port] = free_ports(1)
     url = f"http://127.0.0.1:{port}"
@@ -72,6 +73,7 @@ def proxy(broken: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "LITELLM_MASTER_KEY": KEY,
+        "PROVIDER_API_KEY": "any",
         "DEFAULT_MAX_RETRIES": "0",
         "EMBEDDING_KEY": os.environ["EMBEDDING_API_KEY"],
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -99,10 +101,6 @@ def proxy(broken: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     finally:
         process.kill()
         process.wait()
-
-
-def _model(name: str, **parameters: str) -> dict[str, Any]:
-    return {"model_name": name, "litellm_params": parameters}
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -179,7 +177,7 @@ def test_an_outage_behind_it_is_one_asked_once_and_over_when_it_is_over(
     answer: Answer, reason: str, broken: Stub, settings: Any
 ) -> None:
     """Neither retries nor a cooldown of the proxy's own come between."""
-    settings.EMBEDDING_MODEL = "openai/broken"
+    settings.EMBEDDING_MODEL = BROKEN
     settings.EMBEDDING_TIMEOUT = 2 if answer is hanging else 60
     broken.answer = answer
     broken.calls.clear()
@@ -196,7 +194,7 @@ def test_an_outage_behind_it_is_one_asked_once_and_over_when_it_is_over(
 def test_a_text_that_is_refused_behind_it_is_the_documents_fault(
     status: int, broken: Stub, settings: Any
 ) -> None:
-    settings.EMBEDDING_MODEL = "openai/broken"
+    settings.EMBEDDING_MODEL = BROKEN
     broken.answer = refusing("heron", status)
     with pytest.raises(RetryableError) as caught:
         embeddings.embed(["heron"])
@@ -213,13 +211,13 @@ def test_a_text_that_is_refused_behind_it_is_the_documents_fault(
     ],
 )
 def test_wrong_vectors_do_not_come_through_it(answer: Answer, broken: Stub, settings: Any) -> None:
-    settings.EMBEDDING_MODEL = "openai/broken"
+    settings.EMBEDDING_MODEL = BROKEN
     broken.answer = answer
     with pytest.raises((RetryableError, ServiceUnavailable)):
         embeddings.embed(["heron", "tax"])
 
 
 def test_the_order_of_the_vectors_comes_through_it(broken: Stub, settings: Any) -> None:
-    settings.EMBEDDING_MODEL = "openai/broken"
+    settings.EMBEDDING_MODEL = BROKEN
     broken.answer = lambda call: embedding_reply([(1, unit(1)), (0, unit(0))])
     assert embeddings.embed(["heron", "tax"]) == [unit(0), unit(1)]
