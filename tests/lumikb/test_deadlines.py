@@ -205,6 +205,13 @@ def taking(seconds: float) -> Iterator[None]:
     assert not left
 
 
+@pytest.fixture
+def database(django_db_blocker: Any) -> Iterator[None]:
+    """May be used, in no transaction and by any thread."""
+    with django_db_blocker.unblock():
+        yield
+
+
 @pytest.fixture(scope="module")
 def litellm() -> None:
     """Has made its first call, which takes seconds of its own; before any transaction begins."""
@@ -283,7 +290,7 @@ def test_postgresql_has_its_time_in_all(db: None, slow: Any) -> None:
     own.close()
 
 
-def test_a_pool_notices_soon_that_postgresql_is_back(slow: Any) -> None:
+def test_a_pool_notices_soon_that_postgresql_is_back(slow: Any, database: None) -> None:
     """psycopg's own pauses grow as the outage does: here it would ask after 7 s, then after 15."""
     usual = django.db.connections.settings["default"]
     proxy = slow(int(usual["PORT"]))
