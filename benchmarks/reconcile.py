@@ -25,6 +25,7 @@ from uuid import UUID, uuid4
 
 import django
 
+from deploy.local.application import acting_as
 from deploy.local.servers import embedded_servers
 from tests.e2e.product import descendants
 
@@ -42,12 +43,13 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="lumikb-reconcile-") as home,
         embedded_servers(Path(home)) as env,
     ):
-        os.environ |= env | {
+        os.environ |= acting_as("OPS", env) | {
             "EMBEDDING_DIMENSIONS": str(DIMENSIONS),
             "DJANGO_SETTINGS_MODULE": "lumikb.settings",
             "LOG_LEVEL": "WARNING",
         }
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], check=True)
+        migrate = [sys.executable, "manage.py", "migrate", "-v0"]
+        subprocess.run(migrate, env=acting_as("OWNER", dict(os.environ)), check=True)
         django.setup()
         first = measure(count)
         second = measure(count)

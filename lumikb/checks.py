@@ -36,9 +36,9 @@ def needs() -> dict[str, int]:
     reconcile = 1
     return {
         "lumikb_web": web * settings.WEB_POOL_SIZE,
-        # A heartbeat's own, and the one on which a relay listens.
+        # A heartbeat's own; the one on which a relay listens; the one that holds reconcile's lock.
         "lumikb_worker": worker * (settings.WORKER_POOL_SIZE + 1),
-        "lumikb_ops": (web + relay + reconcile) * settings.OPS_POOL_SIZE + relay,
+        "lumikb_ops": (web + relay + reconcile) * settings.OPS_POOL_SIZE + relay + reconcile,
     }
 
 

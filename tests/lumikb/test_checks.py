@@ -34,7 +34,9 @@ def test_the_sum_of_each_role_is_that_of_its_processes(settings: Any) -> None:
     assert checks.needs() == {
         "lumikb_web": 3 * 10,
         "lumikb_worker": 7 * (4 + 1),  # the heartbeat's own
-        "lumikb_ops": 3 * 2 + 2 * (2 + 1) + 2,  # health, relays with their LISTEN, reconcile
+        "lumikb_ops": 3 * 2
+        + 2 * (2 + 1)
+        + (2 + 1),  # health, relays with LISTEN, reconcile with its lock
     }
 
 
@@ -80,7 +82,7 @@ def test_a_role_that_is_missing_is_an_error(superuser: psycopg.Connection) -> No
 @pytest.mark.parametrize(
     ("processes", "said"),
     [
-        ({"RELAY_PROCESSES": 15}, "E005) relay, reconcile and health may open 51 connections; 30"),
+        ({"RELAY_PROCESSES": 15}, "E005) relay, reconcile and health may open 52 connections; 30"),
         ({"WORKER_PROCESSES": 31}, "E006) web and workers may open 175 connections; PostgreSQL le"),
     ],
 )
