@@ -38,8 +38,9 @@ def _pool_of_its_own() -> Iterator[None]:
 
 
 def close_pool() -> None:
-    connection.close()
-    connection.close_pool()  # type: ignore[attr-defined]
+    for each in connections.all():
+        each.close()
+        each.close_pool()
 
 
 @pytest.fixture

@@ -244,7 +244,7 @@ def test_the_heartbeat_survives_that_postgresql_ends_its_connection(settings: An
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " WHERE usename = current_user AND pid <> pg_backend_pid()"
             )
         Heartbeat.objects.all().delete()
         eventually(lambda: Heartbeat.objects.exists())

@@ -318,7 +318,7 @@ def test_the_loop_survives_that_postgresql_ends_all_its_connections(
             with connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    " WHERE usename = current_user AND pid <> pg_backend_pid()"
                 )
             documents.append(make_document(f"{n}.md"))
             eventually(lambda: not OutboxMessage.objects.exists(), seconds=15)
