@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.files.storage import storages
 
 
 class LumikbConfig(AppConfig):
@@ -6,3 +7,7 @@ class LumikbConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401 (registers them)
+
+        # Made while there is one thread: of many that use it first, each would make its own, with
+        # a client of its own, one after the other (64 uploads at once: 40 s for 2).
+        storages["default"]

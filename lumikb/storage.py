@@ -114,7 +114,7 @@ class S3Storage(StockS3Storage):
             connect_timeout=self.connect_timeout,
             read_timeout=self.read_timeout,
             retries={"mode": "standard", "total_max_attempts": self.tries},
-            max_pool_connections=32,  # idle ones that are kept; more threads may use it
+            max_pool_connections=64,  # idle ones that are kept; more threads may use it
             proxies=self.proxies,
             signature_version="s3v4",
             s3={"addressing_style": self.addressing_style or "path"},

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -20,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import boto3
 import httpx
 import pytest
+from django.apps import apps
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
@@ -208,6 +210,23 @@ def test_all_threads_share_one_client(options):
 
     assert len(clients) == 16
     assert len(set(map(id, clients))) == 1
+
+
+def test_many_that_use_the_storage_first_share_one_client(options, settings, monkeypatch):
+    """As in a web process that has just started, and 64 uploads come at once."""
+    real = S3Storage.__init__
+    monkeypatch.setattr(S3Storage, "__init__", lambda *a, **k: (time.sleep(0.1), real(*a, **k))[1])
+    backend = {"BACKEND": "lumikb.storage.S3Storage", "OPTIONS": options}
+    settings.STORAGES = settings.STORAGES | {"default": backend}
+    apps.get_app_config("lumikb").ready()
+    barrier = threading.Barrier(8)
+
+    def client(_):
+        barrier.wait()
+        return id(default_storage.connection.meta.client)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(client, range(8)))) == 1
 
 
 def test_a_forked_child_makes_its_own_client(storage):
