@@ -5,6 +5,7 @@ sets for each role). One that has fallen silent, or a network that has, cannot: 
 up `GRACE` seconds after the server should have.
 """
 
+import select
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from psycopg_pool import ConnectionPool
 GRACE = 1.0  # seconds for the way there and back
 RECONNECT_SECONDS = 4.0  # in which a pool tries after 0, 1 and 3; then from the beginning
 CHECK_SECONDS = 3.0  # that a connection from the pool has to show that it lives
+FRESH_SECONDS = 1.0  # so soon it need not show it again: an upload takes four in a row
 
 
 class Connection(psycopg.Connection[Any]):
@@ -26,12 +28,15 @@ class Connection(psycopg.Connection[Any]):
     """
 
     deadline: float | None = 10.0  # for its first statements; None: for ever
+    answered_at = 0.0  # monotonic seconds
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         if timeout is not None:  # LISTEN: no news in time is no error
             return super().wait(gen, interval, timeout)
         try:
-            return super().wait(gen, interval, self.deadline)
+            answer = super().wait(gen, interval, self.deadline)
+            self.answered_at = time.monotonic()
+            return answer
         except psycopg.errors._WaitTimeout as error:
             self.close()  # an answer that still came would be taken for the next one's
             raise psycopg.OperationalError(
@@ -50,12 +55,23 @@ class Connection(psycopg.Connection[Any]):
         self.deadline = allowed / 1000 + GRACE if allowed else None
 
     def check(self, seconds: float = CHECK_SECONDS) -> None:
-        """Raise OperationalError unless the server answers so soon."""
+        """Raise OperationalError unless the server answers so soon.
+
+        One that has just answered need not, when nothing has come since: it would have said that it
+        ends the session.
+        """
+        if time.monotonic() - self.answered_at < FRESH_SECONDS and not self._has_news():
+            return
         usual, self.deadline = self.deadline, seconds
         try:
             ConnectionPool.check_connection(self)
         finally:
             self.deadline = usual
+
+    def _has_news(self) -> bool:
+        news = select.poll()
+        news.register(self.fileno(), select.POLLIN)
+        return bool(news.poll(0))
 
 
 class DatabaseFeatures(features.DatabaseFeatures):
