@@ -63,6 +63,14 @@ class DocumentOut(ModelSchema):
         return document.explain()
 
 
+class AcceptedOut(DocumentOut):
+    """What an upload is answered with: how long the queue is, only who asks later is told."""
+
+    @staticmethod
+    def resolve_explain(document: Document) -> str:
+        return "Stored; it waits for a worker."
+
+
 class DocumentPage(Schema):
     results: list[DocumentOut]
     count: int
@@ -125,11 +133,11 @@ def list_documents(
     }
 
 
-@router.post("knowledge-bases/{slug}/documents", response={201: DocumentOut})
+@router.post("knowledge-bases/{slug}/documents", response={201: AcceptedOut})
 def upload_document(request: HttpRequest, slug: str, file: File[UploadedFile | None] = None) -> Any:
     """Store a file. It is processed soon; `status` says when it is ready."""
     knowledge_base = editable_knowledge_base(request.user, slug)
-    return _created(uploads.accept(uploads.file_from(request), knowledge_base, request.user))
+    return Reply(201, uploads.accept(uploads.file_from(request), knowledge_base, request.user))
 
 
 @router.get("documents/{document_id}", response=DocumentOut)
@@ -181,15 +189,10 @@ def restore_document(request: HttpRequest, document_id: UUID) -> Any:
     return document_for(request.user, document_id)
 
 
-@router.put("documents/{document_id}/file", response={201: DocumentOut})
+@router.put("documents/{document_id}/file", response={201: AcceptedOut})
 def replace_document(
     request: HttpRequest, document_id: UUID, file: File[UploadedFile | None] = None
 ) -> Any:
     """Put a new file in a document's place; the old one stays searchable until the new is ready."""
     old = editable_document(request.user, document_id)
-    return _created(uploads.replace(uploads.file_from(request), old, request.user))
-
-
-def _created(document: Document) -> Reply:
-    stored = Document.objects.explained().select_related("knowledge_base")
-    return Reply(201, stored.get(pk=document.pk))  # the times are the database's
+    return Reply(201, uploads.replace(uploads.file_from(request), old, request.user))

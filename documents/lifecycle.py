@@ -7,7 +7,8 @@ error. All times are the database's.
 """
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -54,8 +55,8 @@ class DuplicateFilename(Exception):
 
 def register(document: Document) -> Document:
     """Accept an uploaded file whose object is stored. Raises DuplicateFilename."""
-    with transaction.atomic():
-        _insert(document)
+    with _unique_name(document), transaction.atomic():
+        document.save(force_insert=True)
         _record(document.pk, "registered", by=document.uploaded_by_id)
         _post(document.pk, Action.PROCESS)
     return document
@@ -68,7 +69,7 @@ def replace(old: Document, new: Document) -> Document | None:
     document has the new name.
     """
     by = new.uploaded_by_id
-    with transaction.atomic():
+    with _unique_name(new), transaction.atomic():
         if not _mark_deleted(Document.objects.live().filter(pk=old.pk)):
             return None
         old.refresh_from_db(fields=["indexed_at", "replaces"])
@@ -77,7 +78,7 @@ def replace(old: Document, new: Document) -> Document | None:
         else:  # never searchable: what it was to replace still is, and waits for the new one
             new.replaces_id = old.replaces_id
             _post(old.pk, Action.PURGE, delay=settings.PURGE_AFTER)
-        _insert(new)
+        new.save(force_insert=True)
         _record(old.pk, "replaced", f"by {new.pk}", by=by)
         _record(new.pk, "registered", f"replaces {old.pk}", by=by)
         _post(new.pk, Action.PROCESS)
@@ -473,10 +474,11 @@ def _release_replaced(document_id: UUID) -> None:
         _post(old_id, Action.PURGE, delay=settings.PURGE_AFTER)
 
 
-def _insert(document: Document) -> None:
+@contextmanager
+def _unique_name(document: Document) -> Iterator[None]:
+    """Around the transaction, which is over when the violation is looked into."""
     try:
-        with transaction.atomic():  # a savepoint: the transaction outlives the violation
-            document.save(force_insert=True)
+        yield
     except IntegrityError as error:
         raise _duplicate(error, document) from error
 

@@ -130,7 +130,7 @@ def accept(file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any) -> Docume
     filename, content_type = _check(file)
     if existing := lifecycle.namesake(knowledge_base.pk, filename):  # saves the upload of bytes
         raise duplicate_filename(lifecycle.DuplicateFilename(existing), filename)
-    document = _store(file, knowledge_base.pk, filename, content_type, by)
+    document = _store(file, knowledge_base, filename, content_type, by)
     try:
         lifecycle.register(document)
     except lifecycle.DuplicateFilename as error:
@@ -148,7 +148,7 @@ def replace(file: ReceivedFile, old: Document, by: Any) -> Document:
     filename, content_type = _check(file)
     if content_type == old.content_type:
         filename = old.filename
-    document = _store(file, old.knowledge_base_id, filename, content_type, by)
+    document = _store(file, old.knowledge_base, filename, content_type, by)
     try:
         replaced = lifecycle.replace(old, document)
     except lifecycle.DuplicateFilename as error:
@@ -168,11 +168,11 @@ def _check(file: ReceivedFile) -> tuple[str, str]:
 
 
 def _store(
-    file: ReceivedFile, knowledge_base_id: int, filename: str, content_type: str, by: Any
+    file: ReceivedFile, knowledge_base: KnowledgeBase, filename: str, content_type: str, by: Any
 ) -> Document:
     """Put the object into storage; no database connection is held while it goes there."""
     document = Document(
-        knowledge_base_id=knowledge_base_id,
+        knowledge_base=knowledge_base,
         filename=filename,
         content_type=content_type,
         size=file.size,

@@ -143,8 +143,10 @@ def test_an_upload_answers_with_the_document(client: Client, editor: User) -> No
     assert answer["knowledge_base"] == "handbook"
     assert (answer["filename"], answer["content_type"]) == ("notes.md", "text/markdown")
     assert (answer["status"], answer["size"]) == ("pending", 8)
-    assert answer["explain"] == "Waiting: no worker has been seen yet."
+    assert answer["explain"] == "Stored; it waits for a worker."
     assert Document.objects.get(pk=answer["id"]).uploaded_by == editor
+    seen = client.get(f"/api/v1/documents/{answer['id']}").json()
+    assert seen == answer | {"explain": "Waiting: no worker has been seen yet."}
 
 
 def test_a_document_can_be_looked_at(client: Client, ready: Document) -> None:
