@@ -34,7 +34,12 @@ ACTIONS = [OutboxMessage.Action.PROCESS, OutboxMessage.Action.PURGE]
 
 
 def post_due() -> int:
-    """Post due messages while Redis has room for them; returns how many."""
+    """Post due messages while Redis has room for them; returns how many.
+
+    This alone keeps a transaction while it asks another service: its locks keep other relays from
+    the same messages, and a relay that dies leaves none of them marked. The transaction ends after
+    `POST_SECONDS` and one command more.
+    """
     room = settings.RELAY_WINDOW - _queue_size()
     if room <= 0:
         return 0

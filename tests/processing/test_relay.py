@@ -1,5 +1,6 @@
 """From the outbox to Redis: what is posted, in which order, and what survives which failure."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -224,6 +225,31 @@ def test_a_crash_between_sending_and_committing_posts_twice_and_processes_once(
     for _ in copies:
         process(document)
     assert (document.status, document.lease_epoch) == ("ready", 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_redis_that_falls_silent_keeps_the_transaction_for_one_deadline(
+    make_document: MakeDocument, broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first of two messages; nothing of them is lost."""
+    make_document("first.md")
+    make_document("second.md")
+    send, deadline = actors.process.send, 0.5
+    with socket.create_server(("127.0.0.1", 0)) as silent, monkeypatch.context() as patch:
+        port = silent.getsockname()[1]
+        nowhere = redis.ConnectionPool(port=port, socket_timeout=deadline)
+
+        def fall_silent(document_id: str) -> None:
+            send(document_id)
+            patch.setattr(broker.client, "connection_pool", nowhere)
+
+        patch.setattr(actors.process, "send", fall_silent)
+        began = time.monotonic()
+        with pytest.raises(redis.TimeoutError):
+            relay.post_due()
+        assert time.monotonic() - began < 3 * deadline
+    assert not connection.in_atomic_block
+    assert relay.post_due() == 2
 
 
 def test_a_message_of_a_row_that_commits_late_is_not_skipped(
