@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
-from django.core.files.storage import FileSystemStorage
 
+from lumikb.storage import FileStorage
 from processing import vectors
 
 DIMENSIONS = 384
@@ -193,14 +193,16 @@ def good_embeddings(call: Call) -> Reply:
     return embedding_reply([(n, unit(n % DIMENSIONS)) for n, _ in enumerate(call.json["input"])])
 
 
-class WatchedStorage(FileSystemStorage):
-    """Calls `watch` before every access."""
+class WatchedStorage(FileStorage):
+    """Calls `watch` before every access, and before every block that is read."""
 
     watch: Callable[[str], None] = staticmethod(lambda operation: None)
 
     def _open(self, *args: Any, **kwargs: Any) -> Any:
         self.watch("open")
-        return super()._open(*args, **kwargs)
+        file = super()._open(*args, **kwargs)
+        file.file = _WatchedFile(file.file, self.watch)
+        return file
 
     def _save(self, *args: Any, **kwargs: Any) -> Any:
         self.watch("save")
@@ -217,6 +219,24 @@ class WatchedStorage(FileSystemStorage):
     def listdir(self, *args: Any, **kwargs: Any) -> Any:
         self.watch("listdir")
         return super().listdir(*args, **kwargs)
+
+    def scan(self) -> Any:
+        for each in super().scan():
+            self.watch("scan")
+            yield each
+
+
+class _WatchedFile:
+    def __init__(self, file: Any, watch: Callable[[str], None]) -> None:
+        self._file = file
+        self._watch = watch
+
+    def read(self, *size: int) -> bytes:
+        self._watch("read")
+        return self._file.read(*size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _as_json(body: Any) -> bytes:

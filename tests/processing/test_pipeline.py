@@ -348,12 +348,12 @@ def test_no_connection_is_held_while_bytes_move_or_a_file_is_parsed(
         actors.purge.fn(str(document.pk))
     document.refresh_from_db()
     assert document.purged_at
-    watched = {"open", "parse", "save", "embedding", "qdrant", "exists", "listdir", "delete"}
-    assert held == dict.fromkeys(watched, False)
+    storage = {"open", "read", "save", "exists", "listdir", "delete"}
+    assert held == dict.fromkeys({"parse", "embedding", "qdrant", *storage}, False)
 
 
-STATEMENTS = 25  # the bar
-TRANSACTION_CONTROL = 10  # four transactions and a savepoint
+STATEMENTS = 24  # the bar
+TRANSACTION_CONTROL = 8  # four transactions
 
 
 @pytest.mark.django_db(transaction=True)
