@@ -3,7 +3,8 @@
 An action is a file in the directory that the variable FAILPOINTS names: `<failpoint>` for the first
 process that comes (it takes the file away), `<failpoint>.always` for every one; with
 `<failpoint>@<document>` for `<failpoint>` only where a worker has that document in work. It says
-`kill`, `raise`, `hang` (until the same name with `.go` is there) or `sleep SECONDS`.
+`kill`, `raise`, `hang` (until the same name with `.go` is there), `sleep SECONDS` or `note` (see
+`Directory.noted`).
 """
 
 import os
@@ -78,6 +79,12 @@ class Directory:
         last = max(files, key=lambda file: file.stat().st_ctime)  # the rename changed it
         return Taken(int(last.name.split(".")[-2]), last.stat().st_ctime)
 
+    def noted(self, name: str) -> "list[Taken]":
+        """All who came while the action was `note`, in their order."""
+        file = self.path / f"{name}.noted"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [Taken(int(pid), float(at)) for pid, at in map(str.split, lines)]
+
     def reach(self, name: str) -> None:
         for key in (_key(name, _document_in_work()), name):
             if action := self._take(key):
@@ -92,6 +99,9 @@ class Directory:
             raise Reached(key)
         elif verb == "sleep":
             time.sleep(float(argument))
+        elif verb == "note":
+            with (self.path / f"{key}.noted").open("a") as file:
+                file.write(f"{os.getpid()} {time.time()}\n")
         elif verb == "hang":
             while not (self.path / f"{key}.go").exists():
                 time.sleep(0.05)
