@@ -23,6 +23,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from django.urls import get_resolver, reverse
+from psycopg_pool import ConnectionPool
 
 from documents import lifecycle
 from documents.connections import release
@@ -297,12 +298,12 @@ def test_a_connection_that_has_just_answered_is_not_asked_whether_it_lives(
         release()
         return int(session)
 
+    asked: list[object] = []
+    monkeypatch.setattr(ConnectionPool, "check_connection", asked.append)
     session = ask()
-    with monkeypatch.context() as patch:
-        patch.setattr(base, "CHECK_SECONDS", -1)  # whoever is asked, is too late
-        assert ask() == session
-        patch.setattr(base, "FRESH_SECONDS", 0)
-        assert ask() != session
+    assert (ask(), asked) == (session, [])
+    monkeypatch.setattr(base, "FRESH_SECONDS", 0)
+    assert (ask(), len(asked)) == (session, 1)
 
 
 def answers(
