@@ -21,7 +21,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
 from . import outages
-from .models import Chunk, Document, DocumentEvent, Outage, OutboxMessage, Stage, Status
+from .models import Chunk, Document, DocumentEvent, Outage, OutboxMessage, Stage, Status, Tally
 
 Action = OutboxMessage.Action
 Priority = OutboxMessage.Priority
@@ -200,6 +200,7 @@ def postpone(claim: Claim, reason: str, service: str = "", wish: timedelta | Non
                 attempts=F("attempts") - 1,
                 postponed_since=Coalesce("postponed_since", Now()),
             )
+        Tally.add("postponements", service or "database")
         if not postponed:  # a worker that was late knows nothing of the service either
             transaction.set_rollback(True)
     return postponed
@@ -234,12 +235,18 @@ def reclaim(document: Document) -> bool:
     ):
         return True
     deaths = document.deaths + 1
-    if deaths >= settings.MAX_DEATHS or lost.attempt >= settings.MAX_ATTEMPTS:
-        times = "once" if deaths == 1 else f"{deaths} times"
-        sentence = f"Processing it killed its worker {times}, the last time at: {document.doing}."
-        return _fail(abandoned, lost, "worker_died", sentence, deaths=deaths)
-    detail = f"its worker vanished at: {document.doing}."
-    return _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY, deaths=deaths)
+    with transaction.atomic():
+        if deaths >= settings.MAX_DEATHS or lost.attempt >= settings.MAX_ATTEMPTS:
+            times = "once" if deaths == 1 else f"{deaths} times"
+            where = f"the last time at: {document.doing}."
+            sentence = f"Processing it killed its worker {times}, {where}"
+            taken = _fail(abandoned, lost, "worker_died", sentence, deaths=deaths)
+        else:
+            detail = f"its worker vanished at: {document.doing}."
+            taken = _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY, deaths=deaths)
+        if taken:
+            Tally.add("worker_deaths")
+    return taken
 
 
 def give_up(document: Document) -> bool:

@@ -26,7 +26,7 @@ from .connections import release
 from .deadlines import within
 from .failpoints import failpoint
 from .filetypes import clean_filename, detect_type
-from .models import Document, KnowledgeBase
+from .models import Document, KnowledgeBase, Tally
 from .refusals import (
     Refused,
     duplicate_filename,
@@ -129,13 +129,13 @@ def accept(file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any) -> Docume
     """Store the file and register it. Raises Refused."""
     filename, content_type = _check(file)
     if existing := lifecycle.namesake(knowledge_base.pk, filename):  # saves the upload of bytes
-        raise duplicate_filename(lifecycle.DuplicateFilename(existing), filename)
+        raise _duplicate(lifecycle.DuplicateFilename(existing), filename)
     document = _store(file, knowledge_base, filename, content_type, by)
     try:
         lifecycle.register(document)
     except lifecycle.DuplicateFilename as error:
         _discard(document)
-        raise duplicate_filename(error, filename) from error
+        raise _duplicate(error, filename) from error
     failpoint("upload.registered")
     return document
 
@@ -153,11 +153,16 @@ def replace(file: ReceivedFile, old: Document, by: Any) -> Document:
         replaced = lifecycle.replace(old, document)
     except lifecycle.DuplicateFilename as error:
         _discard(document)
-        raise duplicate_filename(error, filename) from error
+        raise _duplicate(error, filename) from error
     if replaced is None:
         _discard(document)
         raise Refused("not_found", "The document to replace was deleted or replaced.", 404)
     return replaced
+
+
+def _duplicate(error: lifecycle.DuplicateFilename, filename: str) -> Refused:
+    Tally.add("duplicates_refused")
+    return duplicate_filename(error, filename)
 
 
 def _check(file: ReceivedFile) -> tuple[str, str]:

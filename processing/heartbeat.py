@@ -21,9 +21,10 @@ from django.db import DatabaseError, connection, connections
 from documents import lifecycle
 from documents.connections import release, unpooled
 from documents.lifecycle import Claim
-from documents.models import Heartbeat
+from documents.models import Heartbeat, Stage
 from documents.models.document import BEATS, WORKER_LOCK
 
+from . import durations
 from .errors import TOO_SLOW, LeaseLost, RetryableError, WorkerStopping
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Lease:
         self.claim = claim
         self.began = self.renewed = claimed_at
         self.lost = False
+        self._stage, self._stage_began = str(Stage.FETCH), claimed_at
 
     @property
     def is_over(self) -> bool:
@@ -64,9 +66,18 @@ class Lease:
     def progress(self, stage: str, count: int = 0, total: int = 0) -> None:
         """Check, and say how far the work is; holds no connection afterwards. Raises as check()."""
         self.check()
+        if stage != self._stage:
+            self.end_stage()
+            self._stage = stage
         if not lifecycle.progress(self.claim, stage, count, total):
             raise LeaseLost
         release()
+
+    def end_stage(self) -> None:
+        """Remember how long the stage took that ends now, in whatever way."""
+        now = time.monotonic()
+        durations.observe(self._stage, now - self._stage_began)
+        self._stage_began = now
 
 
 @contextmanager
@@ -81,6 +92,7 @@ def hold(claim: Claim, claimed_at: float) -> Iterator[Lease]:
         yield lease
     finally:
         del _leases[claim]
+        lease.end_stage()
 
 
 def beat() -> None:
@@ -98,6 +110,7 @@ def beat() -> None:
         else:
             lease.lost = True
     Heartbeat.beat(Heartbeat.Kind.WORKER)
+    durations.save()
 
 
 def run(stop: threading.Event) -> None:
@@ -117,6 +130,8 @@ def run(stop: threading.Event) -> None:
             log.critical("a thread is beyond its time limit; ending this process")
             os._exit(70)
         if stop.wait(settings.LEASE.total_seconds() / BEATS):
+            with suppress(Exception):
+                durations.save()
             connection.close()
             return
 

@@ -19,7 +19,7 @@ from django.db.models.functions import Now, RowNumber
 from documents import lifecycle
 from documents.connections import release, unpooled
 from documents.failpoints import failpoint
-from documents.models import Document, Outage, OutboxMessage
+from documents.models import Document, Heartbeat, Outage, OutboxMessage
 
 from . import actors
 
@@ -79,6 +79,7 @@ def run(stop: threading.Event) -> None:
             posted = post_due()
             if time.monotonic() >= heal_at:  # after posting: a row that somebody locked stops it
                 heal()
+                Heartbeat.beat(Heartbeat.Kind.RELAY)
                 heal_at = time.monotonic() + POLL_SECONDS
             release()
             failures = 0

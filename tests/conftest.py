@@ -25,7 +25,7 @@ from deploy.local.home import secrets_of
 from documents import lifecycle
 from documents.models import ApiToken, Document, KnowledgeBase, Membership, Outage
 from documents.models.document import PostgresStartedAt
-from processing import actors, embeddings, heartbeat, vectors
+from processing import actors, durations, embeddings, heartbeat, vectors
 from tests import embedded
 
 Role = Membership.Role
@@ -118,6 +118,12 @@ def _postgres_started_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_worker_is_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a test stops in this process, the next one begins anew."""
     monkeypatch.setattr(heartbeat, "_stop_at", math.inf)
+
+
+@pytest.fixture(autouse=True)
+def _no_stage_has_ended() -> None:
+    """What other tests' stages took is not this one's to save."""
+    durations._observed.clear()
 
 
 @pytest.fixture

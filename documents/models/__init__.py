@@ -6,7 +6,7 @@ attempts, lease or deletion, an outbox message or an event.
 
 from .access import ApiToken, KnowledgeBase, Membership
 from .document import Chunk, Document, Stage, Status
-from .records import DocumentEvent, Heartbeat, Outage, OutboxMessage, ReconcileRun
+from .records import DocumentEvent, Heartbeat, Outage, OutboxMessage, ReconcileRun, Tally
 
 __all__ = [
     "ApiToken",
@@ -21,4 +21,5 @@ __all__ = [
     "ReconcileRun",
     "Stage",
     "Status",
+    "Tally",
 ]

@@ -249,6 +249,8 @@ class Document(models.Model):
                 condition=Q(deleted_at=None, status__in=[Status.PENDING, Status.PROCESSING]),
                 name="document_unfinished",
             ),
+            # /metrics counts the live ones by status.
+            models.Index(fields=["status"], condition=Q(deleted_at=None), name="document_status"),
         ]
 
     def __str__(self) -> str:

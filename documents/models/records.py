@@ -1,5 +1,7 @@
 """The rows around a document: work to post, what happened, who is alive, what was repaired."""
 
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Self
 
 from django.conf import settings
@@ -67,10 +69,12 @@ class DocumentEvent(models.Model):
 
 
 class Heartbeat(models.Model):
-    """When a kind of process was last seen alive; explain() reads the worker's."""
+    """When a kind of process last did its work: explain(), /health/ready and /metrics read it."""
 
     class Kind(models.TextChoices):
         WORKER = "worker"
+        RELAY = "relay"  # a tick: it has posted what was due and healed
+        RECONCILE = "reconcile"  # a run whose every check could tell
 
     kind = models.CharField(max_length=10, choices=Kind, primary_key=True)
     seen_at = models.DateTimeField()
@@ -87,6 +91,42 @@ class Heartbeat(models.Model):
             unique_fields=["kind"],
             update_fields=["seen_at"],
         )
+
+    @classmethod
+    def ages(cls, using: str) -> dict[str, timedelta]:
+        """How long ago each kind was last seen; those that never were are not in it."""
+        seen = Heartbeat.objects.using(using).annotate(age=Now() - F("seen_at"))
+        return dict(seen.values_list("kind", "age"))
+
+
+class Tally(models.Model):
+    """What is counted for /metrics. It is kept here, so that no process takes its count with it."""
+
+    pk = models.CompositePrimaryKey("name", "label")
+    name = models.CharField(max_length=40)
+    label = models.CharField(max_length=40, blank=True)
+    value = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.label}".strip()
+
+    @classmethod
+    def add(cls, name: str, label: str = "") -> None:
+        """Count one."""
+        cls.add_all({(name, label): 1})
+
+    @classmethod
+    def add_all(cls, amounts: Mapping[tuple[str, str], float]) -> None:
+        """Add to many, by name and label: one statement, in one order so that none deadlocks."""
+        rows = [(name, label, float(amounts[name, label])) for name, label in sorted(amounts)]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO documents_tally (name, label, value)"
+                " SELECT * FROM unnest(%s::text[], %s::text[], %s::float8[])"
+                " ON CONFLICT (name, label)"
+                " DO UPDATE SET value = documents_tally.value + excluded.value",
+                [list(column) for column in zip(*rows, strict=True)],
+            )
 
 
 class OutageQuerySet(models.QuerySet["Outage"]):
