@@ -1,7 +1,51 @@
-"""Is this process alive, and can it serve?"""
+"""Is this process alive, can it serve, and is ingestion going on?
 
-from django.db import connection
-from django.http import HttpRequest, HttpResponse
+    /health/live     This process answers; asks nobody. For whoever restarts it.
+    /health/serving  It can serve people: database, migrations, storage. For a load balancer, which
+                     must not take the pages away because the relay stands still; and for whoever
+                     starts the relay, the workers and the reconciler after the web.
+    /health/ready    All of LumiKB does its work. For monitors and for people.
+
+The last two answer 200 or 503 with every check by name, whether it is well, and a sentence. They
+ask on the ops role, so that they answer when all connections of the web's are taken, and within
+DEADLINE seconds, whatever a service does. Who has never been seen is not late: a fresh start is
+ready before the others have run.
+"""
+
+import pkgutil
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+from django.apps import apps
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+
+from documents.models import Document, DocumentEvent, Heartbeat, Outage, Status
+from processing import vectors
+
+from .probes import Probe, ask
+
+DEADLINE = 2.0  # seconds for all the checks together
+OPS = "ops"  # the database alias
+SERVING = ("database", "migrations", "storage")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`ok` is None when the check cannot tell, which is not well either."""
+
+    ok: bool | None
+    says: str
 
 
 def live(request: HttpRequest) -> HttpResponse:
@@ -9,8 +53,142 @@ def live(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
+@never_cache
+def serving(request: HttpRequest) -> HttpResponse:
+    """200 when people can be served here, else 503."""
+    verdicts = judged(ask(PROBES, DEADLINE))
+    return _answer({name: verdicts[name] for name in SERVING})
+
+
+@never_cache
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when the database answers too; 503 (handler500) when it does not."""
-    with connection.cursor() as cursor:
+    """200 when people can be served and ingestion goes on, else 503."""
+    return _answer(judged(ask(PROBES, DEADLINE)))
+
+
+def judged(answers: dict[str, Any]) -> dict[str, Verdict]:
+    """Every check by name, from the answers of the PROBES."""
+    verdicts: dict[str, Verdict] = {}
+    for name in PROBES:
+        answer = answers[name]
+        if isinstance(answer, BaseException):
+            first, *others = CHECKS_OF[name]
+            cannot_tell = Verdict(None, f"Cannot tell without {NAMES[name]}.")
+            verdicts |= {first: _no_answer(name, answer)} | dict.fromkeys(others, cannot_tell)
+        else:
+            verdicts |= answer
+    return verdicts
+
+
+def _answer(verdicts: dict[str, Verdict]) -> HttpResponse:
+    ok = all(verdict.ok for verdict in verdicts.values())
+    named = {name: {"ok": each.ok, "says": each.says} for name, each in verdicts.items()}
+    return JsonResponse({"ok": ok, "checks": named}, status=200 if ok else 503)
+
+
+def _no_answer(name: str, error: BaseException) -> Verdict:
+    if isinstance(error, TimeoutError):
+        return Verdict(False, f"{NAMES[name]} has not answered within {DEADLINE:g} seconds.")
+    # Not the error's own text: it may name hosts, and anybody may read this.
+    return Verdict(False, f"{NAMES[name]} cannot be used ({type(error).__name__}).")
+
+
+def _redis() -> dict[str, Verdict]:
+    dramatiq.get_broker().client.ping()  # type: ignore[attr-defined]
+    return {"redis": Verdict(True, "Redis answers.")}
+
+
+def _storage() -> dict[str, Verdict]:
+    default_storage.check()  # type: ignore[attr-defined] # lumikb/storage.py
+    return {"storage": Verdict(True, "Files can be stored.")}
+
+
+def _vectors() -> dict[str, Verdict]:
+    vectors.ping()
+    return {"vectors": Verdict(True, "Qdrant answers.")}
+
+
+def _postgres() -> dict[str, Verdict]:
+    """The database, and what it tells of the others."""
+    with connections[OPS].cursor() as cursor:
         cursor.execute("SELECT 1")
-    return HttpResponse("ok\n", content_type="text/plain")
+    verdicts = {"database": Verdict(True, "PostgreSQL answers."), "migrations": _migrations()}
+    if not verdicts["migrations"].ok:  # its tables may not be those that we read
+        cannot_tell = Verdict(None, "Cannot tell before the migrations are applied.")
+        return dict.fromkeys(CHECKS_OF["postgres"], cannot_tell) | verdicts
+    ages = Heartbeat.ages(OPS)
+    late = {
+        "relay": settings.RELAY_LATE,
+        "worker": 2 * settings.LEASE,
+        "reconcile": settings.RECONCILE_LATE,
+    }
+    verdicts |= {kind: _seen(kind, ages.get(kind), limit) for kind, limit in late.items()}
+    return verdicts | {"ingestion": _ingestion()}
+
+
+def _migrations() -> Verdict:
+    applied = MigrationRecorder(connections[OPS]).applied_migrations()
+    missing = len(_known_migrations() - applied.keys())
+    if missing:
+        return Verdict(False, f"Migrations that are not applied: {missing}; run manage.py migrate.")
+    return Verdict(True, "All migrations are applied.")
+
+
+@cache
+def _known_migrations() -> frozenset[tuple[str, str]]:
+    """By their files' names: Django's loader imports them all, which takes half a second."""
+    return frozenset(
+        (app.label, module.name)
+        for app in apps.get_app_configs()
+        if app.label not in settings.MIGRATION_MODULES
+        for module in pkgutil.iter_modules([str(Path(app.path, "migrations"))])
+    )
+
+
+def _seen(kind: str, age: timedelta | None, limit: timedelta) -> Verdict:
+    if age is None:
+        return Verdict(True, f"{NAMES[kind]} has not been seen yet.")
+    seconds = max(0, round(age.total_seconds()))
+    return Verdict(age <= limit, f"{NAMES[kind]} did its work {seconds} seconds ago.")
+
+
+def _ingestion() -> Verdict:
+    """Is what is due worked on? A long queue is no fault, a service that stays away is one."""
+    long_ago = Now() - settings.STUCK_AFTER
+    documents = Document.objects.using(OPS)
+    outage = Outage.objects.using(OPS).filter(since__lt=long_ago).first()
+    if outage:
+        return Verdict(False, f"Documents wait: {outage.reason}")
+    if not documents.due().filter(due_at__lt=long_ago).exists():
+        return Verdict(True, "No document has waited for long.")
+    at_work = documents.live().filter(status=Status.PROCESSING, progressed_at__gt=long_ago)
+    last = (
+        DocumentEvent.objects.using(OPS)
+        .filter(Q(kind="succeeded") | Q(kind="failed"))
+        .order_by("-pk")[:1]
+    )
+    finished = DocumentEvent.objects.using(OPS).filter(pk__in=last.values("pk"))
+    if at_work.exists() or finished.filter(created_at__gt=long_ago).exists():
+        return Verdict(True, "Documents wait in a long queue, which moves.")
+    minutes = settings.STUCK_AFTER // timedelta(minutes=1)
+    return Verdict(False, f"Documents wait, and none has moved for {minutes} minutes.")
+
+
+PROBES: dict[str, Probe] = {
+    "postgres": Probe(_postgres),
+    "redis": Probe(_redis),
+    "storage": Probe(_storage),
+    "vectors": Probe(_vectors),
+}
+CHECKS_OF = {name: (name,) for name in PROBES} | {
+    "postgres": ("database", "migrations", "relay", "worker", "reconcile", "ingestion")
+}  # the first is about the service itself
+NAMES = {
+    "postgres": "PostgreSQL",
+    "redis": "Redis",
+    "storage": "The file storage",
+    "vectors": "Qdrant",
+    "relay": "The relay",
+    "worker": "A worker",
+    "reconcile": "The reconciler",
+}

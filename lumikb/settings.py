@@ -318,6 +318,13 @@ QDRANT_API_KEY = env.str("QDRANT_API_KEY", None)
 QDRANT_COLLECTION_PREFIX = env.str("QDRANT_COLLECTION_PREFIX", "lumikb")
 QDRANT_TIMEOUT = env.float("QDRANT_TIMEOUT", 60)  # seconds for a call
 
+# --- Health and metrics -----------------------------------------------------------------------
+
+METRICS_TOKEN = env.str("METRICS_TOKEN", None)  # Prometheus sends it; without one, no /metrics
+# From when on /health/ready is red; the alerts have these numbers too (deploy/prometheus).
+RELAY_LATE = timedelta(seconds=env.int("RELAY_LATE_SECONDS", 30))  # it ticks each second
+RECONCILE_LATE = timedelta(minutes=env.int("RECONCILE_LATE_MINUTES", 60))  # it runs each 5
+
 # --- Logging ----------------------------------------------------------------------------------
 
 SECRETS = [
@@ -328,6 +335,7 @@ SECRETS = [
     env.str("S3_SECRET_KEY", None),
     QDRANT_API_KEY,
     EMBEDDING_API_KEY,
+    METRICS_TOKEN,
 ]
 LOGGING = {
     "version": 1,

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from tempfile import TemporaryFile
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -60,6 +61,12 @@ class FileStorage(FileSystemStorage):
         if name.count("/") == 2:  # higher up, somebody may be making the folder of a new document
             with suppress(OSError):
                 os.rmdir(os.path.dirname(self.path(name)))
+
+    def check(self) -> None:
+        """Raise OSError unless a file can be written now."""
+        os.makedirs(self.location, exist_ok=True)
+        with TemporaryFile(dir=self.location, buffering=0) as file:  # it has no name
+            file.write(b"is there room?")
 
     def scan(self) -> Iterator[Stored]:
         """All objects in the order of their keys' bytes.
@@ -158,6 +165,11 @@ class S3Storage(StockS3Storage):
         """Deleting what is not there is no error."""
         with self._call(name):
             self._client.delete_object(**self._at(name))
+
+    def check(self) -> None:
+        """Raise OSError unless S3 has the bucket and lets us in."""
+        with self._call(self.bucket_name):
+            self._client.head_bucket(Bucket=self.bucket_name)
 
     def scan(self) -> Iterator[Stored]:
         """All objects in the order of their keys' bytes; 1,000 a call."""

@@ -3,7 +3,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from . import health
+from . import health, metrics
 from .api import api
 
 urlpatterns = [
@@ -14,7 +14,9 @@ urlpatterns = [
     path(settings.ADMIN_PATH, admin.site.urls),
     path("api/v1/", api.urls),
     path("health/live", health.live),
+    path("health/serving", health.serving),
     path("health/ready", health.ready),
+    path("metrics", metrics.metrics),
 ]
 handler400 = "lumikb.errors.bad_request"
 handler403 = "lumikb.errors.permission_denied"

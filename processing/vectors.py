@@ -174,6 +174,12 @@ def documents(name: str | None = None) -> Iterator[set[UUID]]:
             return
 
 
+def ping() -> None:
+    """Raise ServiceUnavailable unless Qdrant answers and knows our key."""
+    with _translated():
+        _client().collection_exists(collection())
+
+
 def earlier_collections() -> list[str]:
     """Collections with our prefix that are not the one in use: of an earlier model, most likely.
 

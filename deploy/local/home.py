@@ -10,7 +10,7 @@ from pathlib import Path
 
 SECRETS = (
     *("postgres_superuser", "lumikb", "lumikb_web", "lumikb_worker", "lumikb_ops"),
-    *("redis", "qdrant", "embedding", "django"),
+    *("redis", "qdrant", "embedding", "django", "metrics"),
 )
 
 

@@ -58,6 +58,7 @@ def start_servers(supervisor: Supervisor, home: Path) -> dict[str, str]:
         "EMBEDDING_DIMENSIONS": "384",
         "STORAGE_ROOT": str(objects),
         "SECRET_KEY": secrets["django"],
+        "METRICS_TOKEN": secrets["metrics"],
         "ALLOWED_HOSTS": os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]"),
         "DEBUG": "false",
         "NO_PROXY": _no_proxy(),  # the machine may reach the network by a proxy

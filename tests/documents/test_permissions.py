@@ -71,7 +71,9 @@ OPEN_TO_ALL = {
     "login/",
     "logout/",
     "health/live",
+    "health/serving",
     "health/ready",
+    "metrics",  # it asks for a token of its own
     "api/v1/",
     "api/v1/openapi.json",
     "api/v1/docs",

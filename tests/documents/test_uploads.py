@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.storage import FileSystemStorage, default_storage
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client
 
 from deploy.local.servers import free_ports, http_answers
@@ -557,12 +557,14 @@ def test_when_the_database_goes_away_during_the_upload_nobody_is_told_that_it_wo
     assert response.headers["Retry-After"] == "5"
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", "ops"])
 def test_when_the_database_is_away_a_process_is_alive_but_not_ready(
     database_away: Callable[[], None],
 ) -> None:
     client = Client(raise_request_exception=False)
     assert client.get("/health/ready").status_code == 200
     connection.close()
+    connections["ops"].close_pool()  # type: ignore[attr-defined] # only the web's are ended
     database_away()
     assert client.get("/health/ready").status_code == 503
     assert client.get("/health/live").status_code == 200

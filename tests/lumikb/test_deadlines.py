@@ -41,6 +41,7 @@ PLACES = {
     ("lumikb/broker.py", "redis.ConnectionPool.from_url"),
     ("lumikb/postgresql/base.py", "Connection.connect"),
     ("lumikb/postgresql/base.py", "psycopg_pool.ConnectionPool.check_connection"),  # a statement
+    ("lumikb/probes.py", "answer.result"),  # which is there
     ("lumikb/storage.py", "botocore.config.Config"),
     ("processing/embeddings.py", "litellm.embedding"),
     ("processing/vectors.py", "qdrant_client.QdrantClient"),
