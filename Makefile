@@ -6,7 +6,7 @@ SETUP := .venv/.ready
 LITELLM := .venv/litellm/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos mutants litellm setup check lint types contracts check-deploy audit \
+.PHONY: help run test chaos mutants litellm setup check lint types contracts check-deploy check-alerts audit \
   format requirements clean
 
 help: ## List the commands
@@ -60,6 +60,11 @@ check-deploy: $(SETUP) ## Django's checks of a deployment, and the files of depl
 	$(BIN)/hadolint deploy/Dockerfile
 	deploy/nginx/check
 	deploy/systemd/check
+
+check-alerts: ## Prometheus's own opinion of the alert rules and of what they say over time; needs promtool
+	promtool check rules deploy/prometheus/alerts.yml
+	promtool check config --syntax-only deploy/prometheus/prometheus.yml
+	promtool test rules deploy/prometheus/alerts.test.yml
 
 audit: $(SETUP) ## Known vulnerabilities of the pinned packages; fails, too, where none can be asked for
 	@$(BIN)/python requirements/audit.py

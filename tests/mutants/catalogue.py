@@ -22,6 +22,8 @@ VECTORS = "processing/vectors.py"
 
 OF_DEADLINES = "tests/lumikb/test_deadlines.py::"
 OF_GUARDS = "tests/documents/test_guards.py::"
+OF_ALERTS = "tests/lumikb/test_alerts.py::"
+OF_HEALTH = "tests/lumikb/test_health.py::"
 OF_ISOLATION = "tests/processing/test_isolation.py::"
 OF_LIFECYCLE = "tests/documents/test_lifecycle.py::"
 OF_OUTAGES = "tests/documents/test_outages.py::"
@@ -133,8 +135,8 @@ MUTANTS = [
     Mutant(
         "a death is not counted",
         LIFECYCLE,
-        'return _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY, deaths=deaths)',
-        'return _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY)',
+        'taken = _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY, deaths=deaths)',
+        'taken = _give_back(abandoned, lost, "reclaimed", detail, IMMEDIATELY)',
         (OF_LIFECYCLE + "test_a_document_that_kills_three_workers_fails_and_says_so",),
     ),
     Mutant(
@@ -629,6 +631,28 @@ MUTANTS = [
         "if time.monotonic() > give_up_at:",
         "if False:",
         (OF_DEADLINES + "test_a_slow_redis_keeps_no_transaction_open",),
+    ),
+    # --- What the monitoring sees ----------------------------------------------------------------
+    Mutant(
+        "a run that could not tell counts as a success",
+        "processing/reconcile/__init__.py",
+        'if not dry_run and not any(row["skipped"] for row in report.findings):',
+        "if not dry_run:",
+        (OF_ALERTS + "test_reconcile_cannot_tell",),
+    ),
+    Mutant(
+        "a relay that cannot post ticks all the same",
+        RELAY,
+        "            posted = post_due()\n",
+        "            Heartbeat.beat(Heartbeat.Kind.RELAY)\n            posted = post_due()\n",
+        (OF_ALERTS + "test_a_relay_that_cannot_post_does_not_tick",),
+    ),
+    Mutant(
+        "a disk that is silent holds up who asks for health",
+        "lumikb/probes.py",
+        "wait(answers.values(), timeout=seconds)",
+        "wait(answers.values())",
+        (OF_HEALTH + "test_a_disk_that_is_silent_costs_one_thread_and_holds_nobody_up",),
     ),
     # --- The product and its tests ---------------------------------------------------------------
     Mutant(
