@@ -45,7 +45,7 @@ class Claim:
 class DuplicateFilename(Exception):
     """The knowledge base has a live document of that name: `existing`, unless it is gone again."""
 
-    def __init__(self, existing: Document | None):
+    def __init__(self, existing: UUID | None):
         super().__init__("a live document has this filename")
         self.existing = existing
 
@@ -498,13 +498,10 @@ def _duplicate(error: IntegrityError, document: Document) -> Exception:
     return DuplicateFilename(namesake(document.knowledge_base_id, document.filename))
 
 
-def namesake(knowledge_base_id: int, filename: str) -> Document | None:
+def namesake(knowledge_base_id: int, filename: str) -> UUID | None:
     """The live document of that name, if there is one."""
-    return (
-        Document.objects.live()
-        .filter(knowledge_base_id=knowledge_base_id, filename=filename)
-        .first()
-    )
+    named = Document.objects.live().filter(knowledge_base_id=knowledge_base_id, filename=filename)
+    return named.values_list("pk", flat=True).first()
 
 
 def _jitter(delay: timedelta) -> timedelta:

@@ -43,7 +43,7 @@ def invalid_filename(why: str) -> Refused:
 def duplicate_filename(error: lifecycle.DuplicateFilename, filename: str) -> Refused:
     details = {"filename": filename}
     if error.existing:
-        details["document_id"] = str(error.existing.pk)
+        details["document_id"] = str(error.existing)
     return Refused(
         "duplicate_filename",
         f"“{filename}” is already in this knowledge base. Open it, or replace it with this file.",

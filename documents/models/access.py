@@ -5,6 +5,7 @@ import secrets
 from typing import Any, Self
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models.functions import Now
 from django.urls import reverse
@@ -99,12 +100,8 @@ class ApiToken(models.Model):
         """
         if not secret.startswith(cls.PREFIX):
             return None
-        token = (
-            cls.objects.select_related("user")
-            .filter(digest=cls._digest(secret), user__is_active=True)
-            .first()
-        )
-        return token and token.user
+        users = get_user_model().objects.filter(is_active=True)
+        return users.filter(apitoken__digest=cls._digest(secret)).first()
 
     @staticmethod
     def _digest(secret: str) -> str:

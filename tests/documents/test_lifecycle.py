@@ -69,7 +69,7 @@ def test_the_same_name_again_is_a_duplicate_and_leaves_no_message(
 ) -> None:
     with pytest.raises(lifecycle.DuplicateFilename) as caught:
         make_document()
-    assert caught.value.existing == pending
+    assert caught.value.existing == pending.pk
     assert OutboxMessage.objects.count() == 1
 
 
@@ -421,7 +421,7 @@ def test_a_document_whose_name_was_taken_meanwhile_cannot_be_restored(
     newer = make_document()
     with pytest.raises(lifecycle.DuplicateFilename) as caught:
         lifecycle.restore(pending.pk, editor)
-    assert caught.value.existing == newer
+    assert caught.value.existing == newer.pk
 
 
 def test_a_purge_that_has_begun_cannot_be_undone(
