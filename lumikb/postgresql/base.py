@@ -117,6 +117,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
             else:
                 return connection
 
+    def _rollback(self) -> None:
+        """What a lost connection had begun is undone by PostgreSQL.
+
+        Django would fetch another one to say so (`Atomic.__exit__` sets autocommit): who waited for
+        the one would wait for the other too.
+        """
+        if self.connection is not None and self.connection.closed:
+            self._close()  # type: ignore[attr-defined] # to the pool, which replaces it
+            self.closed_in_transaction = True  # connect() ends that
+        else:
+            super()._rollback()  # type: ignore[misc] # the stubs lack it
+
     def _configure_connection(self, connection: Connection) -> bool:
         """Called for each new connection, by the pool too."""
         super()._configure_connection(connection)  # type: ignore[misc] # the stubs lack it

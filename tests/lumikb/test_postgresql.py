@@ -17,10 +17,12 @@ from django.db import (
     ProgrammingError,
     connection,
     connections,
+    transaction,
 )
 
 from documents.connections import unpooled
 from lumikb.postgresql import base
+from tests.local.conftest import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "ops"])
 
@@ -136,6 +138,30 @@ def full_pool() -> Any:
     connection.close()
     assert pool.get_stats()["pool_size"] == pool.max_size == 10
     return pool
+
+
+def test_a_transaction_that_loses_its_connection_waits_for_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection.ensure_connection()
+    taken: list[None] = []
+    take = base.ConnectionPool.getconn
+
+    def counted(pool: Any, *args: Any, **kwargs: Any) -> Any:
+        taken.append(None)
+        return take(pool, *args, **kwargs)
+
+    monkeypatch.setattr(base.ConnectionPool, "getconn", counted)
+    with pytest.raises(OperationalError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert not taken
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert len(taken) == 1
+    connection.close()
+    stats = connection.pool.get_stats  # type: ignore[attr-defined]
+    # The lost one went back, too.
+    eventually(lambda: stats()["pool_size"] == stats()["pool_available"])
 
 
 def test_who_finds_the_pool_empty_for_too_long_is_told_so() -> None:
