@@ -179,6 +179,7 @@ def test_a_lease_over_the_hard_limit_is_not_renewed(
 def test_a_worker_that_could_not_renew_for_a_lease_stops_by_its_own_clock(
     hold: Callable[..., Lease],
     later: Callable[[float], None],
+    settings: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lease = hold()
@@ -187,11 +188,11 @@ def test_a_worker_that_could_not_renew_for_a_lease_stops_by_its_own_clock(
         raise OperationalError("server closed the connection")
 
     monkeypatch.setattr(lifecycle, "renew", away)
-    later(19)
+    later(0.95 * settings.LEASE.total_seconds())
     with pytest.raises(OperationalError):
         heartbeat.beat()
     lease.check()
-    later(2)
+    later(0.1 * settings.LEASE.total_seconds())
     with pytest.raises(LeaseLost):
         lease.check()
 
