@@ -266,7 +266,7 @@ class Model:
             if waited >= POSTPONE_GIVE_UP:
                 self._fail(doc, "service_unavailable")
             else:
-                doc.give_back(max(delay, min(waited, RETRY_BACKOFF_MAX)))
+                doc.give_back(max(delay, min(waited, 2 * OUTAGE_BACKOFF_MAX)))
                 doc.attempts -= 1
                 doc.postponed = waited
                 self._note(doc, "postponed")
