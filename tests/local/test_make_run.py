@@ -10,6 +10,7 @@ import pytest
 
 from deploy.local.process import MARK, REPOSITORY
 from deploy.local.servers import free_ports
+from deploy.local.supervisor import kill_strays
 from tests.local.conftest import eventually, pids, running
 
 SERVICES = {"qdrant", "embeddings", "redis", "postgres", "web", "worker", "relay", "reconcile"}
@@ -51,6 +52,7 @@ def start(home):
     for product in started:
         product.kill()
         product.communicate()
+    kill_strays(home)  # the worker's child, whose parent alone would have ended it
 
 
 def family(home) -> set[int]:
