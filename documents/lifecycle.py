@@ -43,7 +43,9 @@ class Claim:
 
 
 class DuplicateFilename(Exception):
-    """The knowledge base has a live document of that name: `existing`, unless it is gone again."""
+    """The knowledge base has a live document of that name: `existing` is its id, None when it is
+    gone again.
+    """
 
     def __init__(self, existing: UUID | None):
         super().__init__("a live document has this filename")
@@ -499,7 +501,7 @@ def _duplicate(error: IntegrityError, document: Document) -> Exception:
 
 
 def namesake(knowledge_base_id: int, filename: str) -> UUID | None:
-    """The live document of that name, if there is one."""
+    """The id of the live document of that name, if there is one."""
     named = Document.objects.live().filter(knowledge_base_id=knowledge_base_id, filename=filename)
     return named.values_list("pk", flat=True).first()
 
