@@ -279,6 +279,7 @@ class Lives(RuleBasedStateMachine):
     def time_passes(self, hours: int) -> None:
         self.model.age(hours)
         _move(Document.objects.all(), DOCUMENT_TIMES, hours)
+        _move(DocumentEvent.objects.all(), ["created_at"], hours)
         _move(OutboxMessage.objects.all(), ["due_at"], hours)
         _move(Outage.objects.all(), OUTAGE_TIMES, hours)
         self._postgres_started(STARTED, hours)
