@@ -88,15 +88,15 @@ class Lab:
         return f"{next(self._numbers)}.md"
 
     @contextmanager
-    def no_relay(self) -> Iterator[None]:
-        """What is uploaded meanwhile reaches no worker before the block ends."""
-        relays = [name for name in self.processes() if name.startswith("relay")]
-        for name in relays:
+    def without(self, kind: str) -> Iterator[None]:
+        """Processes of that kind stand still: without the relay, no worker hears of an upload."""
+        names = [name for name in self.processes() if name.startswith(kind)]
+        for name in names:
             self.product.signal(name, signal.SIGSTOP)
         try:
             yield
         finally:
-            for name in relays:
+            for name in names:
                 self.product.signal(name, signal.SIGCONT)
 
     def ready_at(self, documents: Iterable[str]) -> dict[str, float]:

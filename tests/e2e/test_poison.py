@@ -44,7 +44,7 @@ def upload_with_poison(ward: Lab, *beside: bytes) -> list[str]:
 
     Returns their ids, the killer's first, when it is FAILED.
     """
-    with ward.no_relay():
+    with ward.without("relay"):
         others = [ward.upload(content) for content in beside]
         poison = ward.upload(b"Herons.\n")
         ward.failpoints.set("worker.parsed", "kill", document=poison, always=True)

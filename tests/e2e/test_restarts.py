@@ -115,7 +115,7 @@ def begin_long_document(ward: Lab, client: Client, full: bool) -> None:
 
     It has 300 passages and more. A small run saves time: the document's first worker hangs.
     """
-    with ward.no_relay():
+    with ward.without("relay"):
         name = client.upload(text(330 if full else 10))
         [row] = ward.stores.sql("SELECT id::text FROM documents_document WHERE filename = %s", name)
         if not full:

@@ -78,7 +78,7 @@ def test_a_worker_that_was_stopped_too_long_writes_nothing_more(
 
 def stop_at(failpoint: str, ward: Lab, content: bytes) -> Zombie:
     """Let the next worker stop there; the document is due to be taken from it."""
-    with ward.no_relay():
+    with ward.without("relay"):
         document = ward.upload(content)
         ward.failpoints.set(failpoint, "hang", document=document)
     wait_for(lambda: not ward.failpoints.pending(failpoint, document=document), PATIENCE, failpoint)
