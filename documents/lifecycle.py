@@ -140,12 +140,16 @@ def progress(claim: Claim, stage: str, count: int = 0, total: int = 0) -> bool:
     return bool(updated)
 
 
-def succeed(claim: Claim, chunks: Sequence[Chunk]) -> bool:
-    """READY: from this commit on search reads these chunks, and no longer what they replace."""
+def succeed(claim: Claim, chunks: Sequence[Chunk], unread: Sequence[dict[str, Any]] = ()) -> bool:
+    """READY: from this commit on search reads these chunks, and no longer what they replace.
+
+    `unread`: the reading report, as `Document.unread` keeps it.
+    """
     with transaction.atomic():
         done = _leased(claim).update(
             status=Status.READY,
             chunk_count=len(chunks),
+            unread=list(unread),
             indexed_epoch=claim.epoch,
             indexed_at=Now(),
             **_NO_LEASE,

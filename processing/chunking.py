@@ -28,7 +28,9 @@ _BOUNDARIES = [
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The passage `document.text[start:end]`, and where it stands. `position` counts from 0."""
+    """The passage `document.text[start:end]`, and where it stands. `position` counts from 0;
+    `context` is what its sections say of it and it does not say itself (`Section.context`).
+    """
 
     position: int
     start: int
@@ -36,6 +38,7 @@ class Piece:
     text: str
     page: int | None
     heading: str
+    context: str
 
 
 def split(document: ParsedDocument, max_chars: int = 1000) -> list[Piece]:
@@ -49,7 +52,8 @@ def split(document: ParsedDocument, max_chars: int = 1000) -> list[Piece]:
         for start, end in _ranges(document.text, sections, max_chars):
             heading = _heading(sections, start, end)
             text = document.text[start:end]
-            pieces.append(Piece(len(pieces), start, end, text, sections[0].page, heading))
+            context = _context(sections, start, end, text)
+            pieces.append(Piece(len(pieces), start, end, text, sections[0].page, heading, context))
     return pieces
 
 
@@ -128,3 +132,10 @@ def _heading(sections: list[Section], start: int, end: int) -> str:
     paths = [section.heading.split(" > ") for section in inside]
     same = takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False))
     return " > ".join(names[0] for names in same) or inside[0].heading
+
+
+def _context(sections: list[Section], start: int, end: int, text: str) -> str:
+    """What the sections of `[start, end)` say of it, each thing once and not what stands there."""
+    inside = (section for section in sections if section.start < end and section.end > start)
+    said = dict.fromkeys(section.context for section in inside)
+    return "\n".join(context for context in said if context and context not in text)

@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -71,7 +72,8 @@ def run(lease: Lease) -> None:
         )
     failpoint("worker.counted")
     lease.check()
-    if not lifecycle.succeed(claim, chunks):
+    unread = [asdict(entry) for entry in parsed.unread]
+    if not lifecycle.succeed(claim, chunks, unread):
         raise LeaseLost
     release()
     failpoint("worker.succeeded")
@@ -141,6 +143,7 @@ def _chunks(document: Document, parsed: parsing.ParsedDocument) -> list[Chunk]:
             text=piece.text,
             page=piece.page,
             heading=piece.heading,
+            context=piece.context,
             start=piece.start,
             end=piece.end,
         )
@@ -156,8 +159,8 @@ def _embedding_batches(chunks: Sequence[Chunk]) -> Iterator[tuple[int, Sequence[
 
 
 def _index(document: Document, chunks: Sequence[Chunk]) -> None:
-    """Embed the chunks and write their points; the heading counts as part of the passage."""
-    texts = [f"{chunk.heading}\n{chunk.text}" if chunk.heading else chunk.text for chunk in chunks]
+    """Embed the chunks in their context and write their points."""
+    texts = [chunk.in_context() for chunk in chunks]
     points = [
         vectors.Point(chunk.pk, chunk.position, dense, terms.passage_weights(text))
         for chunk, text, dense in zip(chunks, texts, embeddings.embed(texts), strict=True)

@@ -195,6 +195,11 @@ class Document(models.Model):
 
     # What search reads: the index written by the worker of `indexed_epoch`.
     chunk_count = models.PositiveIntegerField(default=0)
+    unread = models.JSONField(
+        default=list,
+        db_default=[],
+        help_text="what the parser passed over: kind, place, count of each",
+    )
     indexed_epoch = models.PositiveIntegerField(null=True)
     indexed_at = models.DateTimeField(null=True)
 
@@ -338,7 +343,8 @@ class Chunk(models.Model):
     """A passage of a document: what search finds and cites.
 
     Its id is made from the document and the position, and is also the point's id in Qdrant.
-    `extracted text[start:end] == text`; `page` counts from 1 (a slide in a presentation).
+    `extracted text[start:end] == text`; `page` counts from 1 (a slide in a presentation). `context`
+    is what it needs to be understood and does not say itself.
     """
 
     id = models.UUIDField(primary_key=True)
@@ -347,6 +353,9 @@ class Chunk(models.Model):
     text = models.TextField()
     page = models.PositiveIntegerField(null=True)
     heading = models.TextField(blank=True)
+    context = models.TextField(
+        blank=True, db_default="", help_text="column names, the row that goes on"
+    )
     start = models.PositiveIntegerField()
     end = models.PositiveIntegerField()
 
@@ -361,6 +370,10 @@ class Chunk(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("passage", args=[self.pk])
+
+    def in_context(self) -> str:
+        """What is embedded and indexed: the passage below its heading and its context."""
+        return "\n".join(filter(None, (self.heading, self.context, self.text)))
 
     @staticmethod
     def id_for(document_id: uuid.UUID, position: int) -> uuid.UUID:

@@ -8,9 +8,9 @@ ends of what starts it; one module per format; `draft` collects their sections.
 from collections.abc import Callable
 from pathlib import Path
 
-from processing.parsing.model import ParsedDocument, Section
+from processing.parsing.model import ParsedDocument, Section, Unread
 
-__all__ = ["ParsedDocument", "Section", "parse"]
+__all__ = ["ParsedDocument", "Section", "Unread", "parse"]
 
 
 def parse(

@@ -2,8 +2,8 @@
 one JSON object, and ends.
 
 Its files are open when it begins: 0 the document, 1 and 2 for what libraries print, 3 for the
-answer: `{"text", "sections"}`, or `{"error": [code, sentence]}` for what no other try would change.
-Anything else (a signal, exit status 1 with a traceback) is not the document's fault.
+answer: `{"text", "sections", "unread"}`, or `{"error": [code, sentence]}` for what no other try
+would change. Anything else (a signal, exit status 1 with a traceback) is not the document's fault.
 """
 
 import ctypes
@@ -16,6 +16,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -121,8 +122,11 @@ def answer(file: IO[bytes], content_type: str) -> dict[str, object]:
         if _is_mistake(error):
             return {"error": ["parser_died", BROKE_OFF]}
         return {"error": ["corrupt", DAMAGED]}
-    sections = [[s.start, s.end, s.page, s.heading, s.apart] for s in document.sections]
-    return {"text": document.text, "sections": sections}
+    return {
+        "text": document.text,
+        "sections": [astuple(section) for section in document.sections],
+        "unread": [astuple(entry) for entry in document.unread],
+    }
 
 
 def _is_mistake(error: Exception) -> bool:

@@ -3,7 +3,8 @@
 import re
 
 from processing.errors import PermanentError
-from processing.parsing.model import ParsedDocument, Section
+from processing.parsing.model import ParsedDocument, Section, Unread
+from processing.parsing.unread import merged
 
 # More than the largest upload (50 MiB) can hold as plain text; an inflated archive can hold more.
 MAX_CHARS = 60_000_000
@@ -65,10 +66,17 @@ class Draft:
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._sections: list[Section] = []
+        self._unread: list[Unread] = []
         self._length = 0
 
     def add(
-        self, text: str, *, page: int | None = None, heading: str = "", apart: bool = False
+        self,
+        text: str,
+        *,
+        page: int | None = None,
+        heading: str = "",
+        apart: bool = False,
+        context: str = "",
     ) -> None:
         """Append a section; one without any visible character is left out.
 
@@ -90,7 +98,11 @@ class Draft:
                 f"This document has over {MAX_SECTIONS:,} headings; split it and upload the parts.",
             )
         self._parts.append(text)
-        self._sections.append(Section(start, end, page, heading, apart))
+        self._sections.append(Section(start, end, page, heading, apart, context))
+
+    def unread(self, kind: str, place: str = "", count: int = 1) -> None:
+        """Say what was passed over; see `Unread`."""
+        self._unread.append(Unread(kind, place, count))
 
     def finish(self, no_text: str) -> ParsedDocument:
         """The document. Raises PermanentError("no_text", `no_text`) when there is no letter and no
@@ -99,4 +111,4 @@ class Draft:
         text = SEPARATOR.join(self._parts)
         if not any(map(str.isalnum, text)):
             raise PermanentError("no_text", no_text)
-        return ParsedDocument(text, tuple(self._sections))
+        return ParsedDocument(text, tuple(self._sections), merged(self._unread))

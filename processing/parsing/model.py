@@ -13,7 +13,8 @@ class Section:
     Offsets count characters and are half-open. `page` is the 1-based PDF page or slide number;
     `heading` the heading path "A > B", the sheet's name or the slide's title ("" where there is
     none). `apart` marks a section that shares no passage with its neighbours although no page
-    divides them: a sheet.
+    divides them: a sheet. `context` is what a part of it needs to be understood and does not say
+    itself: a table's line of column names, the name of a row that goes on.
     """
 
     start: int
@@ -21,13 +22,26 @@ class Section:
     page: int | None
     heading: str
     apart: bool = False
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Something in the file that was not read: `count` of a kind (see `unread.KINDS`), at a place
+    that a person finds ("pages 2 to 6", "sheet Prices"; "" for the whole document).
+    """
+
+    kind: str
+    place: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedDocument:
     """A document's text and its sections: ordered, not empty, not overlapping, with only white
-    space between them.
+    space between them; and what was not read.
     """
 
     text: str
     sections: tuple[Section, ...]
+    unread: tuple[Unread, ...] = ()

@@ -15,7 +15,7 @@ from typing import IO, Any
 from processing.errors import PermanentError, RetryableError
 from processing.parsing.client import ForkServer, OutOfTime, ServerLost
 from processing.parsing.formats import READERS
-from processing.parsing.model import ParsedDocument, Section
+from processing.parsing.model import ParsedDocument, Section, Unread
 from processing.parsing.sentences import BROKE_OFF, TOO_MUCH_MEMORY, TOO_SLOW
 
 logger = logging.getLogger(__name__)
@@ -119,6 +119,7 @@ def _document(status: int, answer: bytes) -> ParsedDocument:
         if "error" in content:
             raise PermanentError(*content["error"])
         sections = tuple(Section(*section) for section in content["sections"])
-        return ParsedDocument(content["text"], sections)
+        unread = tuple(Unread(*entry) for entry in content["unread"])
+        return ParsedDocument(content["text"], sections, unread)
     except (ValueError, KeyError, TypeError) as error:
         raise RetryableError("parser_died", BROKE_OFF, tries=2) from error
