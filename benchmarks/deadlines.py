@@ -240,7 +240,8 @@ def prepare(service: str) -> None:
     from django.core.files.storage import default_storage
 
     from documents.models import KnowledgeBase, Membership
-    from processing import embeddings, heartbeat
+    from processing import heartbeat
+    from processing.index import embeddings
 
     if service == "postgresql":  # the deadline of its role, scaled as the others
         seconds = float(os.environ["DB_POOL_TIMEOUT"])

@@ -120,7 +120,7 @@ def make_documents(count: int) -> None:
     from django.db import connection
 
     from documents.models import Chunk, Document, KnowledgeBase
-    from processing import vectors
+    from processing.index import vectors
 
     # Ten knowledge bases, whose keys sort as text: 10 before 2.
     number = random.randrange(1, 11)
@@ -168,7 +168,7 @@ def whole_document(knowledge_base_id: int) -> Any:
 
 def collection() -> str:
     """The collection in use, made as the product makes it."""
-    from processing import vectors
+    from processing.index import vectors
 
     if not vectors._client().collection_exists(vectors.collection()):
         vectors._create()
@@ -178,7 +178,7 @@ def collection() -> str:
 def points(chunk_ids: dict[UUID, UUID], knowledge_base_id: int) -> Iterator[Any]:
     from qdrant_client.models import PointStruct, SparseVector
 
-    from processing.vectors import DENSE, SPARSE
+    from processing.index.vectors import DENSE, SPARSE
 
     for document_id, pk in chunk_ids.items():
         dense = [random.uniform(-1, 1) for _ in range(DIMENSIONS)]
@@ -192,7 +192,7 @@ def points(chunk_ids: dict[UUID, UUID], knowledge_base_id: int) -> Iterator[Any]
 
 
 def count_points() -> int:
-    from processing import vectors
+    from processing.index import vectors
 
     return vectors._client().count(collection(), exact=True).count
 

@@ -159,7 +159,8 @@ def safe() -> Iterator[None]:
 @contextmanager
 def unsafe() -> Iterator[None]:
     """The same without the sandbox, the heartbeat and the verification."""
-    from processing import heartbeat, parsing, pipeline, vectors
+    from processing import heartbeat, parsing, pipeline
+    from processing.index import vectors
 
     passages: dict[UUID, int] = {}
     with ExitStack() as patches:

@@ -19,6 +19,6 @@ accesslog = None
 
 def post_worker_init(worker: object) -> None:
     """Import LiteLLM (2 s) before the first search needs it; after the fork, beside the serving."""
-    from processing import embeddings
+    from processing.index import embeddings
 
     threading.Thread(target=embeddings.warm_up, daemon=True).start()

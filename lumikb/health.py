@@ -31,7 +31,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from documents.models import Document, DocumentEvent, Heartbeat, Outage, Status
-from processing import vectors
+from processing.index import vectors
 
 from .probes import Probe, ask
 

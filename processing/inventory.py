@@ -22,7 +22,7 @@ from django.db.models import Count, Q
 from documents.connections import release
 from documents.models import Document, KnowledgeBase
 
-from . import vectors
+from .index import vectors
 from .reconcile import index, objects
 from .reconcile.finding import pages
 

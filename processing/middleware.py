@@ -38,7 +38,8 @@ class Heartbeat(dramatiq.Middleware):
         self._stop = threading.Event()
 
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:
-        from . import embeddings, heartbeat
+        from . import heartbeat
+        from .index import embeddings
 
         threading.Thread(
             target=heartbeat.run, args=[self._stop], name="heartbeat", daemon=True

@@ -22,9 +22,10 @@ from documents.deadlines import within
 from documents.failpoints import failpoint
 from documents.models import Chunk, Document, Stage
 
-from . import chunking, embeddings, parsing, terms, vectors
+from . import chunking, parsing
 from .errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailable
 from .heartbeat import Lease
+from .index import embeddings, terms, vectors
 
 log = logging.getLogger(__name__)
 

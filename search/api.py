@@ -9,7 +9,7 @@ from ninja import Field, Router, Schema
 
 from documents.models import KnowledgeBase
 from documents.refusals import Refused
-from processing.errors import ProcessingError
+from processing.index import ProcessingError
 
 from .query import MAX_LIMIT, search
 

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString, mark_safe
 from documents.connections import release
 from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
-from processing import embeddings, terms, vectors
+from processing.index import embeddings, terms, vectors
 
 MAX_LIMIT = 100
 SPARE = 2  # asks the index for this many times the limit: what PostgreSQL refuses leaves no gap

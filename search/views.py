@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from documents.connections import release
 from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
-from processing.errors import ProcessingError
+from processing.index import ProcessingError
 
 from .query import highlight, search
 

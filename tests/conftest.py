@@ -25,7 +25,8 @@ from deploy.local.home import secrets_of
 from documents import lifecycle
 from documents.models import ApiToken, Document, KnowledgeBase, Membership, Outage
 from documents.models.document import PostgresStartedAt
-from processing import actors, durations, embeddings, heartbeat, vectors
+from processing import actors, durations, heartbeat
+from processing.index import embeddings, vectors
 from tests import embedded
 
 Role = Membership.Role

@@ -9,7 +9,7 @@ from django.db.models import Count
 from documents import lifecycle
 from documents.connections import release
 from documents.models import Chunk, Document
-from processing import vectors
+from processing.index import vectors
 
 from .finding import Finding, owned, pages, ready
 

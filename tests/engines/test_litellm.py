@@ -19,8 +19,8 @@ from django.contrib.auth.models import User
 from deploy.local.process import REPOSITORY
 from deploy.local.servers import free_ports
 from documents.models import Document
-from processing import embeddings
 from processing.errors import RetryableError, ServiceUnavailable
+from processing.index import embeddings
 from search.query import search
 from tests.conftest import let_outages_pass, process
 from tests.processing.stubs import (

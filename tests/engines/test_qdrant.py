@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from documents.models import Document
-from processing import actors, reconcile, vectors
+from processing import actors, reconcile
+from processing.index import vectors
 from tests.conftest import let_outages_pass, process
 
 pytestmark = pytest.mark.django_db

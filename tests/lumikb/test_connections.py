@@ -30,7 +30,8 @@ from documents.connections import release
 from documents.models import Document, ReconcileRun
 from lumikb.api import api as json_api
 from lumikb.postgresql import base
-from processing import actors, embeddings, parsing, reconcile, relay
+from processing import actors, parsing, reconcile, relay
+from processing.index import embeddings
 from tests.conftest import LONG_AGO
 from tests.processing import stubs
 from tests.processing.stubs import embedding_stub, forwarding, qdrant_stub

@@ -26,8 +26,9 @@ from documents.models import Document
 from lumikb.broker import Client as RedisClient
 from lumikb.postgresql.base import GRACE, DatabaseWrapper
 from lumikb.storage import S3Storage
-from processing import embeddings, relay, vectors
+from processing import relay
 from processing.errors import ServiceUnavailable
+from processing.index import embeddings, vectors
 from processing.reconcile import flight
 from tests.chaos.proxy import Proxies, Proxy
 from tests.conftest import process
@@ -43,8 +44,8 @@ PLACES = {
     ("lumikb/postgresql/base.py", "psycopg_pool.ConnectionPool.check_connection"),  # a statement
     ("lumikb/probes.py", "answer.result"),  # which is there
     ("lumikb/storage.py", "botocore.config.Config"),
-    ("processing/embeddings.py", "litellm.embedding"),
-    ("processing/vectors.py", "qdrant_client.QdrantClient"),
+    ("processing/index/embeddings.py", "litellm.embedding"),
+    ("processing/index/vectors.py", "qdrant_client.QdrantClient"),
     # The server of the parsers: its answers have a limit, its thread waits for its whole life.
     ("processing/parsing/client.py", "subprocess.Popen"),
     ("processing/parsing/client.py", "process.wait"),

@@ -32,8 +32,9 @@ from deploy.local.servers import free_ports
 from documents.models import Document, OutboxMessage, Status
 from lumikb import checks
 from lumikb.storage import FileStorage, S3Storage
-from processing import actors, embeddings, pipeline, reconcile, relay, vectors
+from processing import actors, pipeline, reconcile, relay
 from processing.errors import ServiceUnavailable
+from processing.index import embeddings, vectors
 from search.query import search
 from tests.conftest import let_outages_pass, process
 

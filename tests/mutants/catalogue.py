@@ -18,7 +18,7 @@ HEARTBEAT = "processing/heartbeat.py"
 MIDDLEWARE = "processing/middleware.py"
 PIPELINE = "processing/pipeline.py"
 RELAY = "processing/relay.py"
-VECTORS = "processing/vectors.py"
+VECTORS = "processing/index/vectors.py"
 
 OF_DEADLINES = "tests/lumikb/test_deadlines.py::"
 OF_GUARDS = "tests/documents/test_guards.py::"
@@ -543,7 +543,7 @@ MUTANTS = [
     # --- Deadlines -------------------------------------------------------------------------------
     Mutant(
         "no deadline for a call to the embedding service",
-        "processing/embeddings.py",
+        "processing/index/embeddings.py",
         "with within(settings.EMBEDDING_TIMEOUT):",
         "with within(3600):",
         (OF_DEADLINES + "test_the_embedding_service_has_its_time_in_all",),

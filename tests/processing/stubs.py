@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from lumikb.storage import FileStorage
-from processing import vectors
+from processing.index import vectors
 
 DIMENSIONS = 384
 

@@ -20,7 +20,7 @@ from dramatiq.middleware import SkipMessage, TimeLimit, TimeLimitExceeded
 from documents import lifecycle
 from documents.models import Document, Outage, OutboxMessage
 from documents.models import Heartbeat as Seen
-from processing import actors, heartbeat, middleware, pipeline, vectors
+from processing import actors, heartbeat, middleware, pipeline
 from processing.errors import (
     TOO_SLOW,
     LeaseLost,
@@ -29,6 +29,7 @@ from processing.errors import (
     ServiceUnavailable,
     WorkerStopping,
 )
+from processing.index import vectors
 from tests.conftest import let_outages_pass, process
 
 from .stubs import failing, qdrant_at, qdrant_stub, refused_url

@@ -16,7 +16,7 @@ from qdrant_client import models
 
 from documents import lifecycle
 from documents.models import Document
-from processing import vectors
+from processing.index import vectors
 from search.query import search
 from tests.conftest import let_outages_pass, process
 

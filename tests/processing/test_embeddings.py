@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from processing import embeddings
 from processing.errors import PermanentError, RetryableError, ServiceUnavailable
+from processing.index import embeddings
 
 from .stubs import (
     Answer,

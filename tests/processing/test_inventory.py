@@ -18,7 +18,8 @@ from django.db.models.functions import Now
 from documents import lifecycle
 from documents.models import Chunk, Document
 from lumikb.storage import FileStorage
-from processing import inventory, vectors
+from processing import inventory
+from processing.index import vectors
 from tests.conftest import process
 
 from .stubs import refused_url

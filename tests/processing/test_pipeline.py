@@ -20,7 +20,8 @@ from qdrant_client import models
 
 from documents import lifecycle
 from documents.models import Chunk, Document, KnowledgeBase, Outage, Status
-from processing import actors, parsing, pipeline, relay, vectors
+from processing import actors, parsing, pipeline, relay
+from processing.index import vectors
 from tests.conftest import let_lease_expire, let_outages_pass, process
 
 from . import stubs

@@ -32,7 +32,8 @@ from django.test import Client
 from documents import lifecycle
 from documents.models import Chunk, Document, KnowledgeBase, OutboxMessage, ReconcileRun
 from lumikb.storage import FileStorage
-from processing import reconcile, vectors
+from processing import reconcile
+from processing.index import vectors
 from processing.reconcile import finding, flight, index, objects
 from processing.reconcile.finding import Finding, Scan
 from tests.conftest import LONG_AGO, let_lease_expire, process

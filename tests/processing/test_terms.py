@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from processing import terms
+from processing.index import terms
 
 
 def stems(text: str) -> list[str]:
@@ -58,7 +58,7 @@ def test_a_word_in_a_long_passage_weighs_less_than_in_a_short_one() -> None:
 
 def test_the_numbers_are_the_same_in_every_process() -> None:
     """`hash()` would change with PYTHONHASHSEED, and an index would not be found again."""
-    script = "from processing import terms; print(terms.query_weights('the heron nests'))"
+    script = "from processing.index import terms; print(terms.query_weights('the heron nests'))"
     printed = {
         subprocess.run(
             [sys.executable, "-c", script],

@@ -10,9 +10,9 @@ import pytest
 from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, VectorParams
 
-from processing import vectors
 from processing.errors import RetryableError, ServiceUnavailable, http_reason
-from processing.vectors import Point
+from processing.index import vectors
+from processing.index.vectors import Point
 
 from .stubs import Reply, failing, forwarding, hanging, qdrant_at, qdrant_stub, refused_url, unit
 

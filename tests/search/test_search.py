@@ -13,8 +13,8 @@ from django.test import Client
 
 from documents import lifecycle
 from documents.models import Chunk, Document, KnowledgeBase, Membership
-from processing import embeddings, terms, vectors
 from processing.errors import ServiceUnavailable
+from processing.index import embeddings, terms, vectors
 from search.query import Passage, highlight, search
 from tests.conftest import process
 from tests.processing.stubs import (

@@ -9,8 +9,7 @@ import httpx
 from django.conf import settings
 
 from documents.deadlines import within
-
-from .errors import PermanentError, RetryableError, ServiceUnavailable, http_reason
+from processing.errors import PermanentError, RetryableError, ServiceUnavailable, http_reason
 
 RETRY_LATER = {401, 403, 404, 408, 409, 429}  # and 5xx; refused keys and models are ours to mend
 SHORTEST, LONGEST = 1e-9, 1e9  # of a vector: what the index squares must fit into single precision

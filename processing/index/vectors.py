@@ -21,8 +21,7 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from documents.deadlines import within
-
-from .errors import RetryableError, ServiceUnavailable, http_reason
+from processing.errors import RetryableError, ServiceUnavailable, http_reason
 
 T = TypeVar("T")
 
