@@ -49,7 +49,7 @@ lint: $(SETUP) ## Style and likely mistakes
 	$(BIN)/ruff format --check .
 
 types: $(SETUP) ## Types
-	env $(ANY_SETTINGS) $(BIN)/mypy documents processing search lumikb deploy
+	env $(ANY_SETTINGS) $(BIN)/mypy formats documents processing search lumikb deploy
 
 contracts: $(SETUP) ## Who may import whom
 	$(BIN)/lint-imports

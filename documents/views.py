@@ -14,7 +14,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from . import filetypes, lifecycle, refusals, uploads
+from formats import BY_EXTENSION
+
+from . import lifecycle, refusals, uploads
 from .downloads import original
 from .forms import KnowledgeBaseForm
 from .models import Document, KnowledgeBase, Status
@@ -61,7 +63,7 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
         "statuses": Status.choices,
         "in_progress": any(not document.is_finished for document in page),
         "may_edit": may_edit(request.user, knowledge_base),
-        "accepted": ",".join(filetypes.TYPES),
+        "accepted": ",".join(BY_EXTENSION),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
     }
     template = "documents/_table.html" if request.htmx else "documents/documents.html"  # type: ignore[attr-defined]

@@ -20,10 +20,10 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import IO, NoReturn
 
+from formats import BY_MEDIA_TYPE
 from processing.errors import PermanentError
 from processing.parsing import archive, seccomp
 from processing.parsing.draft import Draft
-from processing.parsing.formats import READERS
 from processing.parsing.model import MAX_ANSWER_BYTES
 from processing.parsing.sentences import BROKE_OFF, DAMAGED, TOO_MUCH_MEMORY, TOO_MUCH_TEXT
 
@@ -98,9 +98,9 @@ def _encoded(file: IO[bytes], content_type: str) -> bytes:
 
 def reader(content_type: str) -> tuple[Callable[[IO[bytes], Draft], None], str]:
     """(the function that reads this type, its sentence for a document without text)."""
-    module_name, function = READERS[content_type]
-    module = importlib.import_module(f"processing.parsing.{module_name}")
-    return getattr(module, function), module.NO_TEXT
+    name = BY_MEDIA_TYPE[content_type].reader
+    module = importlib.import_module(f"processing.parsing.{name}")
+    return module.read, module.NO_TEXT
 
 
 def answer(file: IO[bytes], content_type: str) -> dict[str, object]:

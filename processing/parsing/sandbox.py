@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from formats import BY_MEDIA_TYPE
 from processing.errors import PermanentError, RetryableError
 from processing.parsing.client import ForkServer, OutOfTime, ServerLost
-from processing.parsing.formats import READERS
 from processing.parsing.model import ParsedDocument, Section, Unread
 from processing.parsing.sentences import BROKE_OFF, TOO_MUCH_MEMORY, TOO_SLOW
 
@@ -56,7 +56,7 @@ def parse(
     `no_text`, `too_large`; `parser_timeout`, `parser_died` when the next try would end alike) and
     RetryableError (`parser_timeout`, `parser_died`) when it might not.
     """
-    if content_type not in READERS:
+    if content_type not in BY_MEDIA_TYPE:
         raise PermanentError(
             "unsupported_type",
             "We cannot read files of this type; convert it to PDF and upload the result.",

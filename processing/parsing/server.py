@@ -23,8 +23,8 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
+from formats import FORMATS
 from processing.parsing import child
-from processing.parsing.formats import READERS
 
 MAX_REQUEST_BYTES = 4096
 REQUEST_FILES = 4
@@ -55,8 +55,8 @@ def preload() -> None:
     sys.modules["numpy"] = sys.modules["pandas"] = None  # type: ignore[assignment]
     import encodings
 
-    for module in {module for module, _ in READERS.values()}:
-        importlib.import_module(f"processing.parsing.{module}")
+    for format in FORMATS:
+        importlib.import_module(f"processing.parsing.{format.reader}")
     importlib.import_module("charset_normalizer")
     for codec in pkgutil.iter_modules(encodings.__path__):
         with suppress(ImportError):  # those of other systems

@@ -8,22 +8,17 @@ import io
 import random
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 
+from formats import BY_EXTENSION
 from processing import chunking
 from processing.errors import PermanentError
+from processing.parsing.child import reader
 from processing.parsing.draft import Draft
-from processing.parsing.formats import READERS
 from tests.processing import files
 
 SUFFIXES = {  # how often
     ".md": 28, ".txt": 28, ".html": 10, ".csv": 8, ".pdf": 12, ".docx": 4, ".xlsx": 4, ".epub": 4,
     ".pptx": 2,
-}  # fmt: skip
-TYPES = {
-    ".md": files.MARKDOWN, ".txt": files.TEXT, ".html": files.HTML, ".csv": files.CSV,
-    ".pdf": files.PDF, ".docx": files.DOCX, ".xlsx": files.XLSX, ".epub": files.EPUB,
-    ".pptx": files.PPTX,
 }  # fmt: skip
 LONG, MIDDLE, UNREADABLE = 0.02, 0.10, 0.015  # shares of all documents
 LONG_PASSAGES = range(100, 131)
@@ -69,12 +64,11 @@ def make(choice: random.Random, suffix: str = "") -> Content:
 @lru_cache(maxsize=4096)
 def expected(content: Content) -> Expected:
     """By the product's own reader and splitter, in this process, with nothing in their way."""
-    module_name, function = READERS[TYPES[content.suffix]]
-    module = import_module(f"processing.parsing.{module_name}")
+    read, no_text = reader(BY_EXTENSION[content.suffix].media_type)
     draft = Draft()
     try:
-        getattr(module, function)(io.BytesIO(content.data), draft)
-        document = draft.finish(module.NO_TEXT)
+        read(io.BytesIO(content.data), draft)
+        document = draft.finish(no_text)
     except PermanentError as error:
         return Expected(failure=error.code)
     return Expected(document.text, tuple(chunking.split(document)))

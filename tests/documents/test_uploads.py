@@ -28,6 +28,7 @@ from django.test import Client
 from deploy.local.servers import free_ports, http_answers
 from documents import filetypes, refusals, uploads
 from documents.models import ApiToken, Document, DocumentEvent, KnowledgeBase, OutboxMessage
+from formats import BY_EXTENSION
 from tests.processing import files
 
 DOCUMENTS = "/api/v1/knowledge-bases/handbook/documents"
@@ -225,10 +226,10 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("content_type", files.samples())
-@pytest.mark.parametrize("extension", filetypes.TYPES)
+@pytest.mark.parametrize("extension", BY_EXTENSION)
 def test_name_and_content_must_agree(extension: str, content_type: str) -> None:
     _, content = files.samples()[content_type]
-    named = filetypes.TYPES[extension]
+    named = BY_EXTENSION[extension].media_type
     agree = named == content_type or named[:5] == content_type[:5] == "text/"
     if agree:
         assert filetypes.detect_type(f"a{extension}", io.BytesIO(content)) == named
@@ -239,7 +240,7 @@ def test_name_and_content_must_agree(extension: str, content_type: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-@pytest.mark.parametrize("extension", filetypes.TYPES)
+@pytest.mark.parametrize("extension", BY_EXTENSION)
 def test_no_name_makes_us_take_what_we_cannot_read(extension: str, kind: str) -> None:
     with pytest.raises(refusals.Refused, match="not what the name says"):
         filetypes.detect_type(f"a{extension}", io.BytesIO(OTHERS[kind]))
