@@ -59,10 +59,10 @@ def split(document: ParsedDocument, max_chars: int = 1000) -> list[Piece]:
 
 def _groups(sections: Iterable[Section], max_chars: int) -> Iterator[list[Section]]:
     """Neighbours that may share passages."""
-    for (_, apart), block in groupby(sections, lambda section: (section.page, section.apart)):
+    for _, block in groupby(sections, lambda section: section.page):
         group: list[Section] = []
         for section in block:
-            if group and (apart or not _belongs(section, group, max_chars)):
+            if group and (section.apart or not _belongs(section, group, max_chars)):
                 yield group
                 group = []
             group.append(section)
@@ -135,7 +135,7 @@ def _heading(sections: list[Section], start: int, end: int) -> str:
 
 
 def _context(sections: list[Section], start: int, end: int, text: str) -> str:
-    """What the sections of `[start, end)` say of it, each thing once and not what stands there."""
+    """What the sections of `[start, end)` say of it, each line once and not what stands there."""
     inside = (section for section in sections if section.start < end and section.end > start)
-    said = dict.fromkeys(section.context for section in inside)
-    return "\n".join(context for context in said if context and context not in text)
+    said = dict.fromkeys(line for section in inside for line in section.context.split("\n"))
+    return "\n".join(line for line in said if line and line not in text)

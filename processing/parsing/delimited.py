@@ -6,7 +6,7 @@ from typing import IO
 
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, clean
-from processing.parsing.rows import row_lines
+from processing.parsing.tables import add_table
 
 NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
 _DIALECT_CHARS = 8_192  # the sniffer's regular expressions are slow on long samples
@@ -14,7 +14,7 @@ _DELIMITERS = ",;\t|"
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
-    """One section of one line per row. A file that is no proper CSV is taken as plain text. Raises
+    """One table. A file that is no proper CSV is taken as plain text. Raises
     as `decode`.
     """
     text = clean(decode(file.read()))
@@ -29,4 +29,4 @@ def read(file: IO[bytes], draft: Draft) -> None:
     except csv.Error:
         draft.add(text)
         return
-    draft.add("\n".join(row_lines(rows)))
+    add_table(draft, rows)

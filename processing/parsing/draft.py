@@ -77,15 +77,18 @@ class Draft:
         heading: str = "",
         apart: bool = False,
         context: str = "",
+        separator: str | None = None,
     ) -> None:
-        """Append a section; one without any visible character is left out.
+        """Append a section; one without any visible character is left out. `separator` is the white
+        space before it, an empty line if None.
 
         Raises PermanentError("too_large") past MAX_CHARS of text or MAX_SECTIONS.
         """
         text = clean(text)
         if not text:
             return
-        start = self._length + len(SEPARATOR) if self._parts else 0
+        between = (SEPARATOR if separator is None else separator) if self._parts else ""
+        start = self._length + len(between)
         end = self._length = start + len(text)
         if end > MAX_CHARS:
             raise PermanentError(
@@ -97,8 +100,8 @@ class Draft:
                 "too_large",
                 f"This document has over {MAX_SECTIONS:,} headings; split it and upload the parts.",
             )
-        self._parts.append(text)
-        self._sections.append(Section(start, end, page, heading, apart, context))
+        self._parts.append(between + text)
+        self._sections.append(Section(start, end, page, heading, apart, clean(context)))
 
     def unread(self, kind: str, place: str = "", count: int = 1) -> None:
         """Say what was passed over; see `Unread`."""
@@ -108,7 +111,7 @@ class Draft:
         """The document. Raises PermanentError("no_text", `no_text`) when there is no letter and no
         digit in it.
         """
-        text = SEPARATOR.join(self._parts)
+        text = "".join(self._parts)
         if not any(map(str.isalnum, text)):
             raise PermanentError("no_text", no_text)
         return ParsedDocument(text, tuple(self._sections), merged(self._unread))

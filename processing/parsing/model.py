@@ -12,9 +12,9 @@ class Section:
 
     Offsets count characters and are half-open. `page` is the 1-based PDF page or slide number;
     `heading` the heading path "A > B", the sheet's name or the slide's title ("" where there is
-    none). `apart` marks a section that shares no passage with its neighbours although no page
+    none). `apart` marks a section that shares no passage with those before it although no page
     divides them: a sheet. `context` is what a part of it needs to be understood and does not say
-    itself: a table's line of column names, the name of a row that goes on.
+    itself, line by line: a table's column names, the name of a row that goes on.
     """
 
     start: int

@@ -11,7 +11,7 @@ from openpyxl import load_workbook
 from processing.errors import PermanentError
 from processing.parsing.archive import open_archive
 from processing.parsing.draft import Draft, one_line
-from processing.parsing.rows import row_lines
+from processing.parsing.tables import add_table
 
 NO_TEXT = "This workbook contains no values; fill it in, save it in Excel and upload it again."
 MAX_CELLS = 2_000_000  # openpyxl reads about 200,000 a second here
@@ -25,7 +25,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
     for sheet in workbook.worksheets:
         sheet.reset_dimensions()  # the declared size may be 16,384 x 1,048,576
         name = one_line(sheet.title)
-        draft.add("\n".join(row_lines(_rows(sheet, budget))), heading=name, apart=True)
+        add_table(draft, _rows(sheet, budget), heading=name, apart=True)
 
 
 def _rows(sheet: Any, budget: Iterator[int]) -> Iterator[list[str]]:

@@ -157,7 +157,7 @@ def test_each_slide_is_a_page_with_its_title_grouped_text_and_notes():
     ]
 
 
-def test_each_sheet_is_a_section_apart_whose_rows_name_their_columns():
+def test_each_sheet_is_a_section_apart_whose_rows_know_their_columns():
     sheets = {
         "Stock": [["Stock list"], [], ["Part", "Count"], ["Screw", 4.0], ["Nut", None]],
         "Empty": [],
@@ -165,10 +165,11 @@ def test_each_sheet_is_a_section_apart_whose_rows_name_their_columns():
     }
     document = read(files.xlsx(sheets), files.XLSX)
     assert parts(document) == [
-        (None, "Stock", "Stock list\nPart | Count\nPart: Screw | Count: 4\nPart: Nut"),
+        (None, "Stock", "Stock list\nPart | Count\nScrew | 4\nNut |"),
         (None, "Notes", "just text"),
     ]
     assert all(section.apart for section in document.sections)
+    assert [section.context for section in document.sections] == ["Part | Count", ""]
 
 
 def test_a_sheet_that_declares_to_be_huge_is_read_by_its_real_cells():
@@ -182,16 +183,17 @@ def test_a_sheet_that_declares_to_be_huge_is_read_by_its_real_cells():
     assert read(data, files.XLSX).text.endswith("199\n200")
 
 
-def test_csv_rows_name_their_columns_only_when_the_first_row_is_a_header():
-    with_header = "name;born\nAda;1815\n\nGrace;1906\n"
-    assert read(with_header.encode(), files.CSV).text == (
-        "name | born\nname: Ada | born: 1815\nname: Grace | born: 1906"
-    )
-    assert read(b"Ada,London\nGrace,New York\n", files.CSV).text == "Ada | London\nGrace | New York"
+def test_csv_rows_know_their_columns_only_when_the_first_row_is_a_header():
+    document = read(b"name;born\nAda;1815\n\nGrace;1906\n", files.CSV)
+    assert document.text == "name | born\nAda | 1815\nGrace | 1906"
+    assert document.sections[0].context == "name | born"
+    document = read(b"Ada,London\nGrace,New York\n", files.CSV)
+    assert document.text == "Ada | London\nGrace | New York"
+    assert document.sections[0].context == ""
 
 
 def test_csv_keeps_line_breaks_and_delimiters_inside_quotes_in_their_row():
-    assert read(b'a,b\n"x\ny, z",2\n', files.CSV).text == "a | b\na: x y, z | b: 2"
+    assert read(b'a,b\n"x\ny, z",2\n', files.CSV).text == "a | b\nx y, z | 2"
 
 
 def test_a_csv_with_an_open_quote_is_read_as_text():
