@@ -21,7 +21,17 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
 from . import outages
-from .models import Chunk, Document, DocumentEvent, Outage, OutboxMessage, Stage, Status, Tally
+from .models import (
+    Chunk,
+    Document,
+    DocumentEvent,
+    Outage,
+    OutboxMessage,
+    Stage,
+    Status,
+    Tally,
+    TextPart,
+)
 
 Action = OutboxMessage.Action
 Priority = OutboxMessage.Priority
@@ -140,10 +150,15 @@ def progress(claim: Claim, stage: str, count: int = 0, total: int = 0) -> bool:
     return bool(updated)
 
 
-def succeed(claim: Claim, chunks: Sequence[Chunk], unread: Sequence[dict[str, Any]] = ()) -> bool:
+def succeed(
+    claim: Claim,
+    chunks: Sequence[Chunk],
+    unread: Sequence[dict[str, Any]] = (),
+    parts: Sequence[TextPart] = (),
+) -> bool:
     """READY: from this commit on search reads these chunks, and no longer what they replace.
 
-    `unread`: the reading report, as `Document.unread` keeps it.
+    `unread`: the reading report, as `Document.unread` keeps it. `parts`: of a long text.
     """
     with transaction.atomic():
         done = _leased(claim).update(
@@ -159,6 +174,7 @@ def succeed(claim: Claim, chunks: Sequence[Chunk], unread: Sequence[dict[str, An
             return False
         Chunk.objects.filter(document_id=claim.document_id).delete()
         Chunk.objects.bulk_create(chunks, batch_size=1000)
+        TextPart.objects.bulk_create(parts, batch_size=1000)
         _record(claim.document_id, "succeeded", f"passages: {len(chunks)}", epoch=claim.epoch)
         _release_replaced(claim.document_id)
     return True
@@ -389,6 +405,7 @@ def finish_purge(document_id: UUID) -> bool:
         if not purging.update(purged_at=Now(), chunk_count=0, indexed_at=None, indexed_epoch=None):
             return False
         Chunk.objects.filter(document_id=document_id).delete()
+        TextPart.objects.filter(document_id=document_id).delete()
         _record(document_id, "purged")
     return True
 

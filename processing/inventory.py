@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 from django.contrib.auth import get_user_model
@@ -19,6 +20,7 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.db.models import Count, Q
 
+from documents import texts
 from documents.connections import release
 from documents.models import Document, KnowledgeBase
 
@@ -157,8 +159,11 @@ def _count_objects(inventory: Inventory, checksums: bool) -> None:
             whole = _sha256(document) == document.sha256
         inventory.files.count(document, int(whole), 1)
         if document.indexed_epoch is not None:
-            text = document.text_key(document.indexed_epoch).rpartition("/")[2]
-            inventory.texts.count(document, int(text in sizes), 1)
+            wanted = {Path(document.text_key(document.indexed_epoch)).name}
+            if not wanted <= sizes.keys():
+                wanted = {part.name for part in texts.indexed_parts(document)} or wanted
+                release()
+            inventory.texts.count(document, int(wanted <= sizes.keys()), 1)
 
 
 def _counted(inventory: Inventory) -> Iterator[objects.Object]:

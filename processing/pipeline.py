@@ -13,14 +13,13 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from django.conf import settings
-from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from documents import lifecycle, outages
+from documents import lifecycle, outages, texts
 from documents.connections import release
 from documents.deadlines import within
 from documents.failpoints import failpoint
-from documents.models import Chunk, Document, Stage
+from documents.models import Chunk, Document, Stage, TextPart
 
 from . import chunking, parsing
 from .errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailable
@@ -54,7 +53,8 @@ def run(lease: Lease) -> None:
         )
     failpoint("worker.parsed")
     lease.check()
-    _store_text(document.text_key(claim.epoch), parsed.text)
+    with _storage():
+        parts = texts.store(document, claim.epoch, parsed.text)
     failpoint("worker.text_stored")
     chunks = _chunks(document, parsed)
     for done, batch in _embedding_batches(chunks):
@@ -74,7 +74,7 @@ def run(lease: Lease) -> None:
     failpoint("worker.counted")
     lease.check()
     unread = [asdict(entry) for entry in parsed.unread]
-    if not lifecycle.succeed(claim, chunks, unread):
+    if not lifecycle.succeed(claim, chunks, unread, parts):
         raise LeaseLost
     release()
     failpoint("worker.succeeded")
@@ -121,20 +121,6 @@ def _fetch(document: Document, copy: IO[bytes]) -> None:
         )
 
 
-def _store_text(key: str, text: str) -> None:
-    """The extracted text, so that previews and citations need no parser.
-
-    What has this key already was stored by an earlier request of this call whose reply was lost,
-    or by this epoch of the time before the database was restored from a backup.
-    """
-    with _storage():
-        try:
-            default_storage.save(key, ContentFile(text.encode()))
-        except FileExistsError:
-            default_storage.delete(key)
-            default_storage.save(key, ContentFile(text.encode()))
-
-
 def _chunks(document: Document, parsed: parsing.ParsedDocument) -> list[Chunk]:
     return [
         Chunk(
@@ -172,11 +158,14 @@ def _index(document: Document, chunks: Sequence[Chunk]) -> None:
 
 def _delete_earlier_texts(document: Document, epoch: int) -> None:
     """Nobody reads the texts of the tries before this one; what is missed goes with the purge."""
-    earlier = {Path(document.text_key(number)).name for number in range(1, epoch)}
+    TextPart.objects.filter(document=document.pk, reading__lt=epoch).delete()
+    release()
     try:
         _, names = default_storage.listdir(document.storage_prefix)
-        for name in earlier.intersection(names):
-            default_storage.delete(f"{document.storage_prefix}/{name}")
+        for name in names:
+            match = texts.NAME.fullmatch(name)
+            if match and int(match[1]) < epoch:
+                default_storage.delete(f"{document.storage_prefix}/{name}")
     except OSError as error:
         log.warning("left texts of earlier tries behind: %s", error)
 

@@ -4,12 +4,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from documents.connections import release
+from documents import texts
 from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
 from processing.index import ProcessingError
@@ -51,26 +50,19 @@ def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
     )
     query = request.GET.get("q", "")
     context = {"chunk": chunk, "document": chunk.document, "query": query}
+    first = max(chunk.start - CONTEXT_CHARS, 0)
+    last = chunk.end + CONTEXT_CHARS
     try:
-        text = _extracted_text(chunk.document)
+        with within(settings.REQUEST_TIMEOUT):
+            text = texts.excerpt(chunk.document, first, last + 1)
     except OSError:
         context |= {"passage": highlight(chunk.text, query), "text_missing": True}
     else:
         context |= {
-            "before": text[max(chunk.start - CONTEXT_CHARS, 0) : chunk.start],
-            "passage": highlight(text[chunk.start : chunk.end], query),
-            "after": text[chunk.end : chunk.end + CONTEXT_CHARS],
-            "cut_before": chunk.start > CONTEXT_CHARS,
-            "cut_after": chunk.end + CONTEXT_CHARS < len(text),
+            "before": text[: chunk.start - first],
+            "passage": highlight(text[chunk.start - first : chunk.end - first], query),
+            "after": text[chunk.end - first : last - first],
+            "cut_before": first > 0,
+            "cut_after": len(text) > last - first,
         }
     return render(request, "search/passage.html", context)
-
-
-def _extracted_text(document: Document) -> str:
-    release()
-    assert document.indexed_epoch is not None  # noqa: S101 (searchable() says so)
-    with (
-        within(settings.REQUEST_TIMEOUT),
-        default_storage.open(document.text_key(document.indexed_epoch)) as file,
-    ):
-        return file.read().decode()

@@ -7,6 +7,7 @@ attempts, lease or deletion, an outbox message or an event.
 from .access import ApiToken, KnowledgeBase, Membership
 from .document import Chunk, Document, Stage, Status
 from .records import DocumentEvent, Heartbeat, Outage, OutboxMessage, ReconcileRun, Tally
+from .text import TextPart
 
 __all__ = [
     "ApiToken",
@@ -22,4 +23,5 @@ __all__ = [
     "Stage",
     "Status",
     "Tally",
+    "TextPart",
 ]

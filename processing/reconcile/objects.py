@@ -16,9 +16,9 @@ from uuid import UUID
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from documents import lifecycle
+from documents import lifecycle, texts
 from documents.connections import release
-from documents.models import Document, KnowledgeBase, Status
+from documents.models import Document, KnowledgeBase, Status, TextPart
 
 from .finding import Finding, owned, pages, ready
 
@@ -28,7 +28,6 @@ UNREAD = "texts that nobody reads"
 
 ORPHAN_AGE = timedelta(days=1)  # an upload may be under way for hours before its row is there
 KEY = re.compile(r"([^/]+)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([^/]+)")
-TEXT = re.compile(r"text-(\d+)")
 
 
 class Object(NamedTuple):
@@ -139,12 +138,20 @@ def _of_nobody(objects: Iterable[Object]) -> Iterator[Finding]:
 
 
 def _is_unread(stored: Object, document: Document) -> bool:
-    """A text that is not the index's, of a try that is over: its epoch can never succeed."""
-    match = TEXT.fullmatch(stored.name)
-    if not match or (epoch := int(match[1])) == document.indexed_epoch:
+    """A text that is not the index's, of a try that is over: its epoch can never succeed; or a
+    part of one that no list has.
+    """
+    match = texts.NAME.fullmatch(stored.name)
+    if not match or (epoch := int(match[1])) > document.lease_epoch:
         return False
-    under_way = document.status == Status.PROCESSING and epoch == document.lease_epoch
-    return epoch <= document.lease_epoch and not under_way
+    if document.status == Status.PROCESSING and epoch == document.lease_epoch:
+        return False
+    if match[2] is None:
+        return epoch != document.indexed_epoch
+    part = TextPart.objects.filter(document=document.pk, epoch=epoch, number=int(match[2]))
+    is_listed = part.exists()
+    release()
+    return not is_listed
 
 
 def _is_still_unread(stored: Object) -> bool:

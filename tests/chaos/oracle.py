@@ -81,9 +81,11 @@ def _live(row: Row, content: Content, snapshot: Snapshot) -> Iterator[Violation]
 
 
 def _text(row: Row, wanted: Expected, snapshot: Snapshot) -> Iterator[Violation]:
-    key = f"{row['knowledge_base_id']}/{row['id']}/text-{row['indexed_epoch']}"
-    if snapshot.objects.get(key) != hashlib.sha256(wanted.text.encode()).hexdigest():
-        yield Violation("object", f"{key} is {snapshot.objects.get(key)}")
+    prefix = f"{row['knowledge_base_id']}/{row['id']}"
+    for name, start, end in _texts(row, snapshot):
+        found = snapshot.objects.get(f"{prefix}/{name}")
+        if found != hashlib.sha256(wanted.text[start:end].encode()).hexdigest():
+            yield Violation("object", f"{prefix}/{name} is {found}")
 
 
 def _passages(row: Row, wanted: Expected, snapshot: Snapshot) -> Iterator[Violation]:
@@ -136,7 +138,7 @@ def _leftovers(snapshot: Snapshot) -> Iterator[Violation]:
         _, folder, name = key.split("/")
         if UUID(folder) not in owners:
             yield Violation("orphan objects", f"{key}: its document is gone")
-        elif name not in _names(snapshot.documents[UUID(folder)]):
+        elif name not in _names(snapshot.documents[UUID(folder)], snapshot):
             yield Violation("orphan objects", f"{key}: nobody reads it")
     for message in snapshot.outbox:
         yield Violation("stuck", f"a message was never posted: {message}")
@@ -154,8 +156,16 @@ def _awaiting_replacement(snapshot: Snapshot) -> set[UUID]:
     }
 
 
-def _names(row: Row) -> set[str]:
-    return {"original", f"text-{row['indexed_epoch']}"}
+def _names(row: Row, snapshot: Snapshot) -> set[str]:
+    return {"original", *(name for name, _, _ in _texts(row, snapshot))}
+
+
+def _texts(row: Row, snapshot: Snapshot) -> list[tuple[str, int, int | None]]:
+    """(name, start, end) of the objects that hold the text of the index."""
+    parts = [part for part in snapshot.parts[row["id"]] if part["reading"] == row["indexed_epoch"]]
+    if not parts:
+        return [(f"text-{row['indexed_epoch']}", 0, None)]
+    return [(f"text-{p['epoch']}-{p['number']}", p["start"], p["end"]) for p in parts]
 
 
 def _id(row: Row, position: int) -> uuid.UUID:

@@ -17,7 +17,8 @@ from tests.chaos.watch import connect
 Row = dict[str, Any]
 PAGE = 500
 TABLES = (
-    "documents_knowledgebase", "documents_document", "documents_chunk", "documents_documentevent",
+    "documents_knowledgebase", "documents_document", "documents_chunk", "documents_textpart",
+    "documents_documentevent",
     "documents_outboxmessage", "documents_reconcilerun", "documents_outage", "chaos_audit",
 )  # fmt: skip
 
@@ -29,6 +30,7 @@ class Snapshot:
     slugs: dict[int, str] = field(default_factory=dict)  # of knowledge bases
     documents: dict[UUID, Row] = field(default_factory=dict)
     chunks: dict[UUID, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    parts: dict[UUID, list[Row]] = field(default_factory=lambda: defaultdict(list))
     points: dict[UUID, dict[UUID, Row]] = field(default_factory=lambda: defaultdict(dict))
     objects: dict[str, str] = field(default_factory=dict)
     outbox: list[Row] = field(default_factory=list)
@@ -43,6 +45,8 @@ def take(database_url: str, qdrant_url: str, qdrant_key: str, storage: Path) -> 
             snapshot.documents[row["id"]] = row
         for row in _rows(connection, "SELECT * FROM documents_chunk ORDER BY position"):
             snapshot.chunks[row["document_id"]].append(row)
+        for row in _rows(connection, "SELECT * FROM documents_textpart ORDER BY number"):
+            snapshot.parts[row["document_id"]].append(row)
         snapshot.outbox = _rows(connection, "SELECT * FROM documents_outboxmessage")
     for point in _points(qdrant_url, qdrant_key):
         of_document = snapshot.points[UUID(point["payload"]["document"])]

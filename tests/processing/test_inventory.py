@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
 
-from documents import lifecycle
+from documents import lifecycle, texts
 from documents.models import Chunk, Document
 from lumikb.storage import FileStorage
 from processing import inventory
@@ -176,6 +176,17 @@ def test_what_is_missing_is_said(
     assert says in complained
     if says.endswith(": 1"):
         assert str(document.pk) in complained
+
+
+def test_a_part_of_a_text_that_is_missing_is_said(
+    make_ready: MakeDocument, manifest: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "PART_CHARS", 10)
+    document = make_ready()
+    before = manifest()
+    assert "All is there." in said("--compare", str(before))
+    default_storage.delete(f"{document.storage_prefix}/text-1-2")
+    assert "texts: 1" in complaint(before)
 
 
 def test_what_was_missing_before_the_backup_is_not_the_restores_fault(

@@ -18,7 +18,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from qdrant_client import models
 
-from documents import lifecycle
+from documents import lifecycle, texts
 from documents.models import Chunk, Document, KnowledgeBase, Outage, Status
 from processing import actors, parsing, pipeline, relay
 from processing.index import vectors
@@ -39,8 +39,7 @@ LONG = "\n\n".join(
 
 def extracted_text(document: Document) -> str:
     assert document.indexed_epoch
-    with default_storage.open(document.text_key(document.indexed_epoch)) as file:
-        return file.read().decode()
+    return texts.excerpt(document, 0, 10**9)
 
 
 def objects(document: Document) -> set[str]:
@@ -174,6 +173,19 @@ def test_the_texts_of_tries_that_did_not_succeed_are_removed_too(
     assert objects(document) == {"original", "text-1", "text-2", "text-3"}
     assert_exact(process(document))
     assert objects(document) == {"original", "text-4"}
+
+
+def test_the_parts_of_an_earlier_text_go_when_there_is_a_new_one(
+    make_ready: MakeDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "PART_CHARS", 2000)
+    document = make_ready(content=LONG)
+    assert objects(document) == {"original", "text-1-0", "text-1-1"}
+    lifecycle.requeue(document.pk)
+    process(document)
+    assert objects(document) == {"original", "text-2-0", "text-2-1"}
+    assert list(document.text_parts.values_list("reading", "number")) == [(2, 0), (2, 1)]
+    assert_exact(document)
 
 
 def test_a_storage_that_fails_after_the_success_does_not_undo_it(

@@ -30,7 +30,14 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from documents import lifecycle
-from documents.models import Chunk, Document, KnowledgeBase, OutboxMessage, ReconcileRun
+from documents.models import (
+    Chunk,
+    Document,
+    KnowledgeBase,
+    OutboxMessage,
+    ReconcileRun,
+    TextPart,
+)
 from lumikb.storage import FileStorage
 from processing import reconcile
 from processing.index import vectors
@@ -331,6 +338,19 @@ def test_a_text_is_kept_that_the_index_has_or_that_a_worker_at_work_has_stored(
     assert lifecycle.retry_later(claim, "again", "Once more.")
     assert findings() == {"texts that nobody reads": (1, 1)}
     assert texts(document) == {"text-1"}
+
+
+def test_the_parts_of_the_text_that_search_reads_are_kept_and_no_others(
+    ready: Callable[..., Document],
+) -> None:
+    document = ready()
+    default_storage.delete(document.text_key(1))
+    fields = {"document": document, "reading": 1, "start": 0, "end": 1}
+    TextPart.objects.bulk_create([TextPart(**fields, epoch=1, number=n) for n in (0, 1)])
+    for name in ("text-1-0", "text-1-1", "text-1-2", "text-2-0"):
+        put_object(f"{document.storage_prefix}/{name}", days_old=2)
+    assert findings() == {"texts that nobody reads": (1, 1)}
+    assert texts(document) == {"text-1-0", "text-1-1", "text-2-0"}  # the last: of a time to come
 
 
 def test_a_young_text_that_nobody_reads_is_left_for_a_day(ready: Callable[..., Document]) -> None:

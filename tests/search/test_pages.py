@@ -10,7 +10,7 @@ from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import reverse
 
-from documents import lifecycle
+from documents import lifecycle, texts
 from documents.models import Document, KnowledgeBase
 from search.views import CONTEXT_CHARS
 from tests.processing.files import PDF, pdf
@@ -146,6 +146,24 @@ def test_a_passage_of_a_pdf_leads_to_its_page(make_ready: MakeDocument, page: Cl
     chunk = document.chunk_set.get(page=2)
     html = get(page, "passage", chunk.pk).content.decode()
     assert reverse("content", args=[document.pk]) + "#page=2" in html
+
+
+def test_a_passage_on_the_border_of_two_parts_has_its_context_from_both(
+    make_ready: MakeDocument, page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "PART_CHARS", 700)
+    document = make_ready("birds.md", LONG.encode())
+    text = "".join(
+        texts.excerpt(document, part.start, part.end) for part in texts.indexed_parts(document)
+    )
+    assert document.text_parts.count() > 5
+    for chunk in document.chunk_set.all():
+        shown = get(page, "passage", chunk.pk).context
+        assert text[chunk.start : chunk.end] == chunk.text == shown["passage"]
+        assert shown["before"] == text[max(chunk.start - 2000, 0) : chunk.start]
+        assert shown["after"] == text[chunk.end : chunk.end + 2000]
+        assert shown["cut_before"] == (chunk.start > 2000)
+        assert shown["cut_after"] == (chunk.end + 2000 < len(text))
 
 
 def test_a_text_object_that_is_missing_still_leaves_the_passage(

@@ -1,0 +1,96 @@
+"""The extracted text of a document, beside its original, for whoever shows a part of it.
+
+A short text is one object, `text-<epoch>`; so was every text before 0.3. A long one is stored in
+parts, `text-<epoch>-<number>`, of which PostgreSQL keeps a list. Either way nobody needs memory for
+more than a part.
+"""
+
+import codecs
+import re
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db.models import QuerySet
+
+from .connections import release
+from .models import Document, TextPart
+
+PART_CHARS = 100_000  # at most 400 KB, read for a passage's page; the longest text has 600 parts
+NAME = re.compile(r"text-(\d+)(?:-(\d+))?")
+
+
+def store(document: Document, epoch: int, text: str) -> list[TextPart]:
+    """Store a whole text; returns its parts, not saved yet, or none when it is short.
+
+    Raises OSError.
+    """
+    if len(text) <= PART_CHARS:
+        put(document.text_key(epoch), text)
+        return []
+    parts = [
+        TextPart(document=document, reading=epoch, epoch=epoch, number=number, start=start,
+                 end=min(start + PART_CHARS, len(text)))
+        for number, start in enumerate(range(0, len(text), PART_CHARS))
+    ]  # fmt: skip
+    for part in parts:
+        put(_key(document, part), text[part.start : part.end])
+    return parts
+
+
+def put(key: str, text: str) -> None:
+    """Store one object of a text. Raises OSError.
+
+    What has this key already was stored by an earlier request of this call whose reply was lost,
+    by a worker of this epoch that was killed while it wrote, or by this epoch of the time before
+    the database was restored from a backup.
+    """
+    content = text.encode()
+    try:
+        default_storage.save(key, ContentFile(content))
+    except FileExistsError:
+        default_storage.delete(key)
+        default_storage.save(key, ContentFile(content))
+
+
+def excerpt(document: Document, start: int, end: int) -> str:
+    """Characters `[start, end)` of the text that search reads; fewer where it ends before.
+
+    Holds no connection while it reads. Raises OSError.
+    """
+    overlapping = indexed_parts(document).filter(start__lt=end, end__gt=start)
+    parts = list(overlapping)
+    release()
+    if not parts:
+        return _from_the_start(document.text_key(document.indexed_epoch or 0), start, end)
+    return "".join(
+        _read(_key(document, part))[max(start - part.start, 0) : end - part.start] for part in parts
+    )
+
+
+def indexed_parts(document: Document) -> QuerySet[TextPart]:
+    """The parts of the text that search reads, in order."""
+    return TextPart.objects.filter(document=document.pk, reading=document.indexed_epoch or 0)
+
+
+def _key(document: Document, part: TextPart) -> str:
+    return f"{document.storage_prefix}/{part.name}"
+
+
+def _read(key: str) -> str:
+    with default_storage.open(key) as file:
+        return file.read().decode()
+
+
+def _from_the_start(key: str, start: int, end: int) -> str:
+    """An object of any length, of which no more than a block is in memory."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    wanted: list[str] = []
+    count = 0
+    with default_storage.open(key) as file:
+        for block in file.chunks():
+            text = decoder.decode(block)
+            wanted.append(text[max(start - count, 0) : max(end - count, 0)])
+            count += len(text)
+            if count >= end:
+                break
+    return "".join(wanted)
