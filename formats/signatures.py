@@ -26,7 +26,15 @@ def is_text(head: bytes, file: IO[bytes]) -> bool:
     # A stray NUL is a flaw of a text; one control character in 20 is no text. Random bytes have
     # one in 10.
     control = sum(head.count(byte) for byte in _CONTROL_BYTES)
-    return control * 20 <= len(head)
+    return control * 20 <= len(head) or _is_utf16(head)
+
+
+def _is_utf16(head: bytes) -> bool:
+    """Without its mark: random bytes hold half of a surrogate pair, or a control character."""
+    return any(
+        not re.search(r"[\0-\x08\x0e-\x1f\ufdd0-\ufdef\ufffd-\uffff]", text[:-1])
+        for text in (head.decode(encoding, "replace") for encoding in ("utf-16-le", "utf-16-be"))
+    )
 
 
 def contains(folder: str) -> Callable[[bytes, IO[bytes]], bool]:

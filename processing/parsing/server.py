@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from formats import FORMATS
-from processing.parsing import child
+from processing.parsing import child, decoding
 
 MAX_REQUEST_BYTES = 4096
 REQUEST_FILES = 4
@@ -57,7 +57,7 @@ def preload() -> None:
 
     for format in FORMATS:
         importlib.import_module(f"processing.parsing.{format.reader}")
-    importlib.import_module("charset_normalizer")
+    decoding.warm_up()
     for codec in pkgutil.iter_modules(encodings.__path__):
         with suppress(ImportError):  # those of other systems
             importlib.import_module(f"encodings.{codec.name}")
