@@ -2,9 +2,10 @@
 
 import re
 
+from formats.unread import nothing_read, pages
 from processing.errors import PermanentError
-from processing.parsing.model import ParsedDocument, Section, Unread
-from processing.parsing.unread import merged
+from processing.parsing.model import ParsedDocument, Section
+from processing.parsing.unread import Passed, merged
 
 # More than the largest upload (50 MiB) can hold as plain text; an inflated archive can hold more.
 MAX_CHARS = 60_000_000
@@ -61,12 +62,14 @@ class Outline:
 
 
 class Draft:
-    """A document under construction."""
+    """A document under construction; one inside of another has a `depth` of 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int = 0) -> None:
+        self.depth = depth
+        self.embedded_count = 0
         self._parts: list[str] = []
         self._sections: list[Section] = []
-        self._unread: list[Unread] = []
+        self._passed: list[Passed] = []
         self._length = 0
 
     def add(
@@ -103,15 +106,53 @@ class Draft:
         self._parts.append(between + text)
         self._sections.append(Section(start, end, page, heading, apart, clean(context)))
 
-    def unread(self, kind: str, place: str = "", count: int = 1) -> None:
-        """Say what was passed over; see `Unread`."""
-        self._unread.append(Unread(kind, place, count))
+    def unread(self, kind: str, place: str = "", count: int = 1, page: int | None = None) -> None:
+        """Say what was passed over (`formats.unread`): things at a place, or a page as a whole,
+        although there may be some words on it.
+        """
+        self._passed.append(Passed(kind, place, count, page))
+
+    def append(self, inner: "Draft", heading: str) -> None:
+        """Append another document's sections, below this heading and without their pages. Raises
+        as `add`.
+        """
+        for number, (part, section) in enumerate(zip(inner._parts, inner._sections, strict=True)):
+            text = part.lstrip()
+            self.add(
+                text,
+                heading=" > ".join(filter(None, (heading, section.heading))),
+                apart=section.apart or not number,
+                context=section.context,
+                separator=part[: len(part) - len(text)] if number else None,
+            )
+        for entry in inner._passed:
+            place = f"{heading}, {pages([entry.page])}" if entry.page is not None else heading
+            self.unread(entry.kind, place, entry.count)
+
+    @property
+    def count(self) -> int:
+        """The sections until now."""
+        return len(self._sections)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no letter and no digit in it yet."""
+        return not any(any(map(str.isalnum, part)) for part in self._parts)
 
     def finish(self, no_text: str) -> ParsedDocument:
-        """The document. Raises PermanentError("no_text", `no_text`) when there is no letter and no
-        digit in it.
+        """The document. Raises PermanentError("no_text") when hardly anything was read: there is no
+        letter and no digit but on pages that were passed over. `no_text` is the sentence when
+        nothing was passed over.
         """
-        text = "".join(self._parts)
-        if not any(map(str.isalnum, text)):
-            raise PermanentError("no_text", no_text)
-        return ParsedDocument(text, tuple(self._sections), merged(self._unread))
+        passed = {entry.page for entry in self._passed if entry.page is not None}
+        read = (
+            any(map(str.isalnum, part))
+            for part, section in zip(self._parts, self._sections, strict=True)
+            if section.page not in passed
+        )
+        if not any(read):
+            found = [(entry.kind, entry.count) for entry in self._passed]
+            raise PermanentError(
+                "no_text", nothing_read(found, self.is_empty) if found else no_text
+            )
+        return ParsedDocument("".join(self._parts), tuple(self._sections), merged(self._passed))

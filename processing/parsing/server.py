@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from formats import FORMATS
-from processing.parsing import child, decoding
+from processing.parsing import child, decoding, pdf
 
 MAX_REQUEST_BYTES = 4096
 REQUEST_FILES = 4
@@ -58,6 +58,7 @@ def preload() -> None:
     for format in FORMATS:
         importlib.import_module(f"processing.parsing.{format.reader}")
     decoding.warm_up()
+    pdf.warm_up()
     for codec in pkgutil.iter_modules(encodings.__path__):
         with suppress(ImportError):  # those of other systems
             importlib.import_module(f"encodings.{codec.name}")

@@ -448,7 +448,7 @@ def test_a_fork_server_that_was_killed_is_replaced(servers, document):
 
 
 def test_a_fork_server_that_is_stuck_is_replaced(servers, document, monkeypatch):
-    monkeypatch.setattr(client, "ANSWER_SECONDS", 2)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 5)
     server = servers()
     parse(document, files.MARKDOWN)
     os.kill(server._process.pid, signal.SIGSTOP)

@@ -1,0 +1,104 @@
+"""The reading report: what a reader may pass over in a document, and how it is said to people."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+# Each kind after "page 3" or "1 page", and after "pages 2 to 6" or "5 pages".
+PAGES = {
+    "image_page": (
+        "is an image in which no text was read",
+        "are images in which no text was read",
+    ),
+    "drawn_page": (
+        "is a drawing in which no text was read",
+        "are drawings in which no text was read",
+    ),
+    "unmapped_page": (
+        "has fonts that do not say which letters they show",
+        "have fonts that do not say which letters they show",
+    ),
+    "damaged_page": ("is damaged", "are damaged"),
+}
+# Each kind after its number: "1 embedded file", "2 formulas without a saved value".
+THINGS = {
+    "embedded_file": ("embedded file was not read", "embedded files were not read"),
+    "formula": ("formula has no saved value", "formulas have no saved value"),
+}
+KINDS = tuple(PAGES) + tuple(THINGS)
+# A short name of each, for a list of them.
+LABELS = {
+    "image_page": "Images without text",
+    "drawn_page": "Drawings without text",
+    "unmapped_page": "Fonts without letters",
+    "damaged_page": "Damaged pages",
+    "embedded_file": "Embedded files",
+    "formula": "Formulas without a value",
+}
+# Text recognition reads these.
+RECOGNISABLE = {"image_page", "drawn_page", "unmapped_page"}
+
+
+def sentence(kind: str, place: str, count: int) -> str:
+    """One entry of the report, for a person: "Pages 2 to 6 are images in which no text was read."
+
+    `place` is what `pages` makes of page numbers, or names a part ("sheet Prices"), or is empty.
+    """
+    said = f"{place} {_verb(kind, count)}" if kind in PAGES and place else _counted(kind, count)
+    if kind not in PAGES and place:
+        said = f"{place}: {said}"
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def nothing_read(found: Iterable[tuple[str, int]], is_empty: bool) -> str:
+    """Why a document failed of which nothing was read, or hardly anything: (kind, count) of each
+    part of it.
+    """
+    counts: Counter[str] = Counter()
+    for kind, count in found:
+        counts[kind] += count
+    said = ", ".join(_counted(kind, count) for kind, count in counts.most_common())
+    advice = (
+        "run text recognition (OCR) on it and upload the result"
+        if RECOGNISABLE.intersection(counts)
+        else "save what is missing as a document of its own and upload that"
+    )
+    return (
+        f"{'Nothing' if is_empty else 'Hardly anything'} in this file was read: {said}; {advice}."
+    )
+
+
+def pages(numbers: Iterable[int]) -> str:
+    """ "page 3", "pages 2 to 6, 9": 1-based numbers as people say them; of many the first few."""
+    ranges: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    said = [_range(first, last) for first, last in ranges[:_MOST_RANGES]]
+    if len(ranges) > _MOST_RANGES:
+        said.append("and others")
+    only_one = len(ranges) == 1 and ranges[0][0] == ranges[0][1]
+    return f"{'page' if only_one else 'pages'} {re.sub(', and', ' and', ', '.join(said))}"
+
+
+_MOST_RANGES = 12
+
+
+def _range(first: int, last: int) -> str:
+    if first == last:
+        return str(first)
+    return f"{first} to {last}" if last > first + 1 else f"{first}, {last}"
+
+
+def _verb(kind: str, count: int) -> str:
+    one, several = PAGES[kind]
+    return one if count == 1 else several
+
+
+def _counted(kind: str, count: int) -> str:
+    if kind in PAGES:
+        return f"{count:,} {'page' if count == 1 else 'pages'} {_verb(kind, count)}"
+    one, several = THINGS.get(kind, ("thing was not read", "things were not read"))
+    return f"{count:,} {one if count == 1 else several}"

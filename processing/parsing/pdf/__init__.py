@@ -1,0 +1,213 @@
+"""PDF through PDFium: one section per page, divided where the outline (the bookmarks) names a
+heading on it; its tables are sections of their own.
+"""
+
+import itertools
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import IO
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as raw
+
+from processing.errors import PermanentError
+from processing.parsing.draft import Draft, Outline
+from processing.parsing.embedded import read_embedded
+from processing.parsing.pdf import dictionary, fonts, objects, text, xfa
+from processing.parsing.pdf.annotations import Annotations, annotations_of, attachments_of, place
+from processing.parsing.pdf.layout import Rows, blocks
+from processing.parsing.pdf.repair import salvage
+from processing.parsing.pdf.words import words_of
+from processing.parsing.sentences import DAMAGED, ENCRYPTED
+from processing.parsing.tables import add_table
+
+NO_TEXT = "The pages of this PDF are blank; check that it is the right file and upload it again."
+UNREAD_FORM = (
+    "This PDF is an XFA form that only Adobe Acrobat can show; "
+    "print it to a PDF there and upload the result."
+)
+UNREAD_PORTFOLIO = (
+    "This PDF is a portfolio: a cover and files that we cannot read; "
+    "save them from it and upload them by themselves."
+)
+MAX_PAGES = 5_000
+MAX_BOOKMARKS = 10_000
+# A page under images of this share with fewer letters than MIN_PAGE_CHARS is a scan with a stamp.
+SCAN_SHARE = 0.5
+MIN_PAGE_CHARS = 200
+
+fonts.install()
+logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # of XFA forms it says how to compile it
+
+
+def warm_up() -> None:
+    """Read what is on the disk: later no file opens."""
+    dictionary.warm_up()
+
+
+def read(file: IO[bytes], draft: Draft) -> None:
+    """Raises PermanentError: `encrypted`, `corrupt`, `too_large`, `no_text`."""
+    data = file.read()
+    document = _open(data)
+    if len(document) > MAX_PAGES:
+        raise PermanentError(
+            "too_large",
+            f"This PDF has more than {MAX_PAGES:,} pages; split it and upload the parts.",
+        )
+    if xfa.is_dynamic(document):
+        _read_form(document, draft)
+        return
+    document.init_forms()
+    outline = Outline()
+    bookmarks = _bookmarks(document)
+    attached = []
+    for number in range(1, len(document) + 1):
+        found, annotations = _read_page(document, number, draft)
+        attached += annotations.files
+        for heading, part in _divide(found, bookmarks[number], outline):
+            if isinstance(part, str):
+                draft.add(part, page=number, heading=heading)
+            else:
+                add_table(draft, part, page=number, heading=heading)
+        for note in annotations.notes:
+            draft.add(f"Note: {note}", page=number, heading=outline.path)
+    _read_attachments(document, data, attached, draft)
+
+
+def _open(data: bytes) -> pdfium.PdfDocument:
+    try:
+        return pdfium.PdfDocument(data)
+    except pdfium.PdfiumError as error:
+        # PDFium keeps the last error, perhaps of a document before; every locked one says /Encrypt.
+        if b"/Encrypt" in data and error.err_code in (
+            raw.FPDF_ERR_PASSWORD,
+            raw.FPDF_ERR_SECURITY,
+        ):
+            raise PermanentError("encrypted", ENCRYPTED) from error
+        if rebuilt := salvage(data):
+            return pdfium.PdfDocument(rebuilt)
+        raise PermanentError("corrupt", DAMAGED) from error
+
+
+def _read_form(document: pdfium.PdfDocument, draft: Draft) -> None:
+    lines = xfa.lines_of(document)
+    if not lines:
+        raise PermanentError("no_text", UNREAD_FORM)
+    draft.add("\n".join(lines))
+
+
+def _read_page(
+    document: pdfium.PdfDocument, number: int, draft: Draft
+) -> tuple[list[str | Rows], Annotations]:
+    """The page's texts and tables in their order, and what was put on it; reports what of it
+    cannot be read.
+    """
+    try:
+        page = document[number - 1]
+    except pdfium.PdfiumError:
+        draft.unread("damaged_page", page=number)
+        return [], Annotations()  # in a readable document: the other pages are worth having
+    annotations = annotations_of(document, page)
+    if annotations.is_drawn and raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY) == (
+        raw.FLATTEN_SUCCESS
+    ):
+        page.close()
+        page = document[number - 1]
+    try:
+        words = words_of(page)
+        lines = text.stacked(place(words.lines, annotations.fields))
+        letters = " ".join(word.text for line in lines for word in line)
+        if text.is_garbled(letters, words.unmapped):
+            draft.unread("unmapped_page", page=number)
+            return [], annotations
+        if len(letters) < MIN_PAGE_CHARS:
+            _report_scan(page, number, letters, draft)
+    finally:
+        page.close()
+    found: list[str | Rows] = []
+    for block in blocks(lines):
+        is_table = isinstance(block[0][0], str)
+        found.append(block if is_table else text.running(block))  # type: ignore[arg-type]
+    folded = " ".join(letters.split())
+    notes = [note for note in annotations.notes if " ".join(note.split()) not in folded]
+    annotations.notes = notes
+    return found, annotations
+
+
+def _report_scan(page: pdfium.PdfPage, number: int, letters: str, draft: Draft) -> None:
+    """A page with few letters may show others, as an image or as shapes."""
+    share = objects.image_share(page)
+    if share >= SCAN_SHARE or (not letters and objects.has_images(page)):
+        draft.unread("image_page", page=number)
+    elif not letters and objects.is_drawing(page):
+        draft.unread("drawn_page", page=number)
+
+
+def _read_attachments(
+    document: pdfium.PdfDocument,
+    data: bytes,
+    attached: list[tuple[str, bytes | None]],
+    draft: Draft,
+) -> None:
+    before = draft.count
+    files = [*attachments_of(document), *attached]
+    for name, content in files:
+        read_embedded(name, content, draft)
+    is_portfolio = b"/Collection" in data and len(document) == 1
+    if files and is_portfolio and draft.count == before:
+        raise PermanentError("no_text", UNREAD_PORTFOLIO)
+
+
+def _bookmarks(document: pdfium.PdfDocument) -> dict[int, list[tuple[int, str]]]:
+    """1-based page number -> (level, title) of the outline's entries that point to it, in order."""
+    found: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for bookmark in itertools.islice(document.get_toc(), MAX_BOOKMARKS):
+        destination = bookmark.get_dest()
+        index = destination.get_index() if destination else None
+        if index is not None:
+            found[index + 1].append((bookmark.level, bookmark.get_title()))
+    return found
+
+
+def _divide(
+    found: list[str | Rows], bookmarks: list[tuple[int, str]], outline: Outline
+) -> Iterator[tuple[str, str | Rows]]:
+    """(heading path, text or table) of the parts of a page; a bookmark whose title is not found on
+    a line counts from the page's top.
+    """
+    block, done = 0, 0
+    for level, title in bookmarks:
+        if at := _find(title, found, block, done):
+            for part in _between(found, (block, done), at):
+                yield outline.path, part
+            block, done = at
+        outline.enter(level, title)
+    for part in _between(found, (block, done), (len(found), 0)):
+        yield outline.path, part
+
+
+def _find(title: str, found: list[str | Rows], block: int, done: int) -> tuple[int, int] | None:
+    """(number of the text, offset in it) of the line that is this title."""
+    words = r"\s+".join(map(re.escape, title.split()))
+    if not words:
+        return None
+    line = re.compile(rf"^(?:[\dA-Z.]{{1,12}}\s+)?{words}\s*$", re.MULTILINE)
+    for number in range(block, len(found)):
+        text = found[number]
+        if isinstance(text, str) and (match := line.search(text, done if number == block else 0)):
+            return number, match.start()
+    return None
+
+
+def _between(
+    found: list[str | Rows], start: tuple[int, int], end: tuple[int, int]
+) -> Iterator[str | Rows]:
+    for number in range(start[0], min(end[0] + 1, len(found))):
+        part = found[number]
+        if isinstance(part, str):
+            first = start[1] if number == start[0] else 0
+            yield part[first : end[1] if number == end[0] else len(part)]
+        elif number < end[0]:
+            yield part

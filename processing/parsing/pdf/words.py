@@ -1,0 +1,153 @@
+"""The words of a PDF page as PDFium finds them, and where each of them stands."""
+
+import ctypes
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as raw
+
+# PDFium's marks for a hyphen at a line's end; it leaves out the line's end itself.
+HYPHEN = "\x02"
+_HYPHENS = "\x02\ufffe"
+_TOKEN = re.compile(rf"\r\n|[\r\n]|[^\s{_HYPHENS}]+[{_HYPHENS}]?|[{_HYPHENS}]")
+# A word that is drawn again within this share of its height shows as one (bold, or a shadow).
+AGAIN = 0.25
+
+
+@dataclass(slots=True)
+class Word:
+    """Some letters on the page, in points from its lower left corner as it is shown upright."""
+
+    text: str
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    @property
+    def height(self) -> float:
+        return self.top - self.bottom
+
+    @property
+    def middle(self) -> float:
+        return (self.bottom + self.top) / 2
+
+
+Line = list[Word]
+
+
+@dataclass(slots=True)
+class Words:
+    """`lines` in the order of the file, `unmapped` the share of letters without a map."""
+
+    lines: list[Line]
+    unmapped: float
+
+
+def words_of(page: pdfium.PdfPage) -> Words:
+    """What stands on the page's own area, each thing once."""
+    textpage = page.get_textpage()
+    try:
+        text = _text(textpage)
+        lines = _lines(textpage, text, page.get_bbox())
+        return Words(_once(lines), _unmapped(textpage, text))
+    finally:
+        textpage.close()
+
+
+def _text(textpage: pdfium.PdfTextPage) -> str:
+    """One character for each of PDFium's."""
+    count = textpage.count_chars()
+    text: str = textpage.get_text_range() if count else ""
+    if len(text) == count:
+        return text
+    get = raw.FPDFText_GetUnicode
+    return "".join(chr(code) if code < 0x110000 else "\ufffd" for code in _codes(get, textpage))
+
+
+def _codes(get: object, textpage: pdfium.PdfTextPage) -> Iterator[int]:
+    for index in range(textpage.count_chars()):
+        yield get(textpage, index)  # type: ignore[operator]
+
+
+def _lines(
+    textpage: pdfium.PdfTextPage, text: str, area: tuple[float, float, float, float]
+) -> list[Line]:
+    turn = _turn(textpage, text)
+    box = raw.FS_RECTF()
+    place = ctypes.byref(box)
+    lines: list[Line] = [[]]
+    for token in _TOKEN.finditer(text):
+        if token[0] in "\r\n":
+            lines.append([])
+            continue
+        first, last = token.start(), token.end() - 1
+        raw.FPDFText_GetLooseCharBox(textpage, first, place)
+        left, bottom, right, top = box.left, box.bottom, box.right, box.top
+        if last > first:
+            raw.FPDFText_GetLooseCharBox(textpage, last, place)
+            left, bottom = min(left, box.left), min(bottom, box.bottom)
+            right, top = max(right, box.right), max(top, box.top)
+        if not (left < area[2] and right > area[0] and bottom < area[3] and top > area[1]):
+            continue  # never seen: some programs label images so
+        ends = token[0][-1] in _HYPHENS
+        word = token[0][:-1] + HYPHEN if ends else token[0]
+        lines[-1].append(Word(word, *_turned(turn, left, bottom, right, top)))
+        if ends:
+            lines.append([])
+    return [line for line in lines if line]
+
+
+def _turn(textpage: pdfium.PdfTextPage, text: str) -> int:
+    """The quarter turns, clockwise, that make most of the text upright."""
+    turns = [0, 0, 0, 0]
+    for index in range(len(text) // 20, len(text), len(text) // 10 + 1):
+        if text[index].isspace():
+            continue
+        angle = raw.FPDFText_GetCharAngle(textpage, index)
+        turns[round(angle / 1.5707963) % 4] += 1
+    return turns.index(max(turns))
+
+
+def _turned(
+    turn: int, left: float, bottom: float, right: float, top: float
+) -> tuple[float, float, float, float]:
+    if turn == 0:
+        return left, bottom, right, top
+    if turn == 1:
+        return bottom, -right, top, -left
+    if turn == 2:
+        return -right, -top, -left, -bottom
+    return -top, left, -bottom, right
+
+
+def _once(lines: list[Line]) -> list[Line]:
+    """Without the words that are drawn again where they stand already."""
+    seen: dict[str, list[Word]] = {}
+    kept = []
+    for line in lines:
+        new = []
+        for word in line:
+            places = seen.setdefault(word.text, [])
+            near = AGAIN * word.height
+            if not any(
+                abs(word.left - place.left) <= near and abs(word.bottom - place.bottom) <= near
+                for place in places[-50:]
+            ):
+                places.append(word)
+                new.append(word)
+        if new:
+            kept.append(new)
+    return kept
+
+
+def _unmapped(textpage: pdfium.PdfTextPage, text: str) -> float:
+    """The share of letters of which PDFium says that their font does not say what they are."""
+    sample = [index for index in range(len(text)) if not text[index].isspace()]
+    sample = sample[:: len(sample) // 200 + 1]
+    if not sample:
+        return 0.0
+    bad = sum(raw.FPDFText_HasUnicodeMapError(textpage, index) == 1 for index in sample)
+    return bad / len(sample)

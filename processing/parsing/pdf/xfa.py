@@ -1,0 +1,86 @@
+"""XFA forms, which Adobe's own programs draw from XML; the PDF's page only says "Please wait"."""
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as raw
+from defusedxml import DefusedXmlException, ElementTree
+
+MAX_PACKET = 20 * 1024**2  # bytes
+
+
+def is_dynamic(document: pdfium.PdfDocument) -> bool:
+    """Whether its pages are made by Adobe's programs alone: those that it has hold no fields."""
+    if raw.FPDF_GetFormType(document) != raw.FORMTYPE_XFA_FULL:
+        return False
+    return not any(raw.FPDFPage_GetAnnotCount(page) for page in document)
+
+
+def lines_of(document: pdfium.PdfDocument) -> list[str]:
+    """What the form says: its texts and "caption: value" of its fields, in its order; then the
+    values that no field shows.
+    """
+    template, values = [], []
+    for root in _packets(document):
+        for node in root.iter():
+            if _name(node) == "template":
+                template.append(node)
+            elif _name(node) == "data" and "xfa-data" in node.tag:
+                values += [(_name(leaf), leaf.text.strip()) for leaf in _leaves(node)]
+    lines = []
+    for node in (node for root in template for node in root.iter()):
+        if _name(node) == "draw":
+            lines.append(_text(node))
+        elif _name(node) == "field":
+            caption = next((_text(child) for child in node if _name(child) == "caption"), "")
+            value = _taken(values, node.get("name", ""))
+            lines.append(
+                f"{caption.rstrip(':')}: {value}" if caption and value else caption or value
+            )
+    lines += [f"{name}: {value}" for name, value in values]
+    return [line for line in lines if line]
+
+
+def _packets(document: pdfium.PdfDocument) -> Iterator[Any]:
+    for index in range(raw.FPDF_GetXFAPacketCount(document)):
+        size = ctypes.c_ulong()
+        raw.FPDF_GetXFAPacketContent(document, index, None, 0, size)
+        if not 0 < size.value <= MAX_PACKET:
+            continue
+        data = ctypes.create_string_buffer(size.value)
+        raw.FPDF_GetXFAPacketContent(document, index, data, size.value, size)
+        try:
+            yield ElementTree.fromstring(data.raw)
+        except (ParseError, DefusedXmlException, ValueError):
+            continue  # the parts before and after the XML's own: "<xdp:xdp>", "</xdp:xdp>"
+
+
+def _leaves(node: Any) -> list[Any]:
+    return [leaf for leaf in node.iter() if not len(leaf) and (leaf.text or "").strip()]
+
+
+def _taken(values: list[tuple[str, str]], name: str) -> str:
+    """The next value of this name, which no other field gets."""
+    for n, (key, value) in enumerate(values):
+        if key == name:
+            del values[n]
+            return value
+    return ""
+
+
+def _text(node: Any) -> str:
+    found = (part.strip() for each in node.iter() for part in _strings(each))
+    return " ".join(filter(None, found))
+
+
+def _strings(node: Any) -> Iterator[str]:
+    if _name(node) in ("text", "exData", "p", "span", "b", "i"):
+        yield node.text or ""
+        yield from (child.tail or "" for child in node)
+
+
+def _name(node: Any) -> str:
+    return str(node.tag).rpartition("}")[2]
