@@ -1,38 +1,36 @@
-"""HTML through selectolax: the text of the page without its machinery, one section per heading."""
+"""HTML through selectolax: the text of the page without its machinery, one section per heading;
+its tables are sections of their own.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from selectolax.lexbor import LexborHTMLParser
 
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
+from processing.parsing.tables import ABOVE, LEFT, add_table
 
 NO_TEXT = "This page contains no text; save it after it has loaded and upload the result."
 
-_DROPPED = {"head", "script", "style", "noscript", "template", "nav", "svg", "iframe", "object"}
-_DROPPED |= {"canvas", "audio", "video", "button", "input", "select", "textarea", "-comment"}
+_DROPPED = {"head", "script", "style", "template", "nav", "object", "canvas", "audio", "video"}
+_DROPPED |= {"datalist", "-comment"}
+# The reading of a ruby, the source of a formula, the name and the machinery of a drawing.
+_DROPPED |= {"rt", "rp", "rtc", "annotation", "annotation-xml", "desc", "defs", "metadata", "title"}
 _DROPPED_ROLES = {"navigation", "search"}
-_BLOCKS = {
-    "address",
-    "article",
-    "aside",
-    "blockquote",
-    "body",
-    "caption",
-    "center",
-    "dd",
-    "details",
-}
-_BLOCKS |= {"dialog", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1"}
-_BLOCKS |= {"h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre", "section"}
-_BLOCKS |= {"summary", "table", "tbody", "tfoot", "thead", "ul"}
+_BLOCKS = {"address", "article", "aside", "blockquote", "body", "button", "caption", "center", "dd"}
+_BLOCKS |= {"details", "dialog", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer"}
+_BLOCKS |= {"form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "iframe", "li", "main"}
+_BLOCKS |= {"ol", "p", "pre", "section", "summary", "table", "tbody", "td", "text", "textarea"}
+_BLOCKS |= {"tfoot", "th", "thead", "tr", "ul"}
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_CELLS = {"td", "th"}
-_CELL_END = " | "
+_APART = ("p", "table", "pre", *_HEADINGS)  # an empty line stands before and after
+_SENDS = {"submit", "reset"}
+_INPUTS = {None, "", "text", "email", "number", "tel", "url", "date", "month", "time", "week"}
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)
+_SHADOW = re.compile(r"\sshadowroot(?:mode)?\s*=", re.IGNORECASE)
 # HTML's rules walk up the open elements at each new one: 100,000 deep takes lexbor 15 s, so deeper
 # elements are left out, not their text. Chromium's own limit.
 MAX_DEPTH = 512
@@ -43,6 +41,8 @@ _FLAT = {"area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input",
 _FLAT |= {"meta", "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr"}
 _FLAT |= {"track", "wbr"}
 MIN_MAIN_CHARS = 200
+MAX_FRAMES = 100  # documents inside of the page, by srcdoc
+MAX_COLUMNS = 1_000  # HTML's own limit for a cell
 _CHARSET_BYTES = 4_096  # HTML demands it within the first 1,024; many pages are late
 
 
@@ -57,43 +57,151 @@ def decode_markup(data: bytes) -> str:
     return decode(data, declared[1].decode("ascii") if declared else None)
 
 
-def read_markup(markup: str, draft: Draft, outline: Outline) -> None:
+def read_markup(markup: str, draft: Draft, outline: Outline, *, titled: bool = True) -> None:
     """Add the page's sections; `outline` goes on from where it stands (the chapters of a book).
 
-    The title stands in for the heading on a page that has none.
+    If `titled`, the page's title comes first unless a heading repeats it, and stands in for a main
+    heading that is missing.
     """
     tree = LexborHTMLParser(_flattened(markup))
     root = _main(tree)
     if root is None:
         return
-    lines = _Lines()
-    headings = 0
-    for node, entering in _walk(root):
+    page = _Page(tree, draft, outline)
+    if page.has_text(root):
+        if titled:
+            page.enter_title()
+        page.read(root)
+
+
+class _Page:
+    """One page while it is read."""
+
+    def __init__(self, tree: LexborHTMLParser, draft: Draft, outline: Outline) -> None:
+        self._tree = tree
+        self._draft = draft
+        self._outline = outline
+        self._lines = _Lines()
+        # What scripts show: a page's tabs and the answers below its questions.
+        self._opened = {
+            name
+            for node in tree.css("[aria-controls]")
+            for name in (node.attributes.get("aria-controls") or "").split()
+        }
+        self._frames = 0
+
+    def has_text(self, root: Any) -> bool:
+        return any(
+            node.tag in ("iframe", "input", "img") or node.tag == "-text" and node.text_content.strip()
+            for node, _ in _walk(root, self._is_dropped)
+        )
+
+    def enter_title(self) -> None:
+        title = self._tree.css_first("head > title")
+        name = " ".join(title.text().split()) if title is not None else ""
+        headings = self._tree.css(", ".join(_HEADINGS))
+        said = {" ".join(node.text().split()).casefold() for node in headings}
+        if not name or name.casefold() in said:
+            return
+        if self._tree.css_first("h1") is None:
+            self._outline.enter(0, name)
+        self._lines.line(name)
+
+    def read(self, root: Any) -> None:
+        for node, entering in _walk(root, self._is_leaf):
+            if entering and node.tag == "table" and _is_data(node):
+                self._end()
+                self._read_table(node)
+            elif entering and node.tag == "iframe":
+                self._read_frame(node)
+            else:
+                self._feed(node, entering)
+        self._end()
+
+    def _feed(self, node: Any, entering: bool) -> None:
         if node.tag in _HEADINGS and entering:
-            draft.add(lines.take(), heading=outline.path)
-        lines.feed(node, entering)
+            self._end()
+        self._lines.feed(node, entering)
         if node.tag in _HEADINGS and not entering:
-            outline.enter(_HEADINGS[node.tag], lines.so_far())
-            headings += 1
-    text = lines.take()
-    title = tree.css_first("head > title")
-    if title is not None and text.strip() and not headings:
-        outline.enter(1, title.text())
-        text = f"{title.text()}\n\n{text}"
-    draft.add(text, heading=outline.path)
+            self._outline.enter(_HEADINGS[node.tag], self._lines.so_far())
+
+    def _end(self) -> None:
+        self._draft.add(self._lines.take(), heading=self._outline.path)
+
+    def _is_leaf(self, node: Any) -> bool:
+        """Whether its children are not walked through."""
+        return node.tag == "table" and _is_data(node) or self._is_dropped(node)
+
+    def _is_dropped(self, node: Any) -> bool:
+        if node.tag in _DROPPED:
+            return True
+        if node.tag.startswith("-"):
+            return False
+        attributes = node.attributes
+        if node.tag == "noscript":  # what it replaces is there, or it asks for a browser's script
+            return "javascript" in node.text().casefold()
+        if node.tag == "button" and attributes.get("type") in _SENDS:
+            return True
+        if node.tag == "option" and "selected" not in attributes:
+            return True
+        if attributes.get("role") in _DROPPED_ROLES:
+            return True
+        return (
+            "hidden" in attributes
+            and attributes["hidden"] != "until-found"
+            and attributes.get("id") not in self._opened
+            and attributes.get("role") != "tabpanel"
+        )
+
+    def _read_frame(self, node: Any) -> None:
+        source = node.attributes.get("srcdoc")
+        self._frames += 1
+        if not source or self._frames > MAX_FRAMES:
+            return
+        body = LexborHTMLParser(_flattened(source)).body
+        if body is not None:
+            self._lines.end()
+            for inner, entering in _walk(body, self._is_leaf):
+                self._feed(inner, entering)
+            self._lines.end()
+
+    def _read_table(self, table: Any) -> None:
+        caption = next((node for node in _children(table) if node.tag == "caption"), None)
+        if caption is not None:
+            self._draft.add(self._text(caption), heading=self._outline.path)
+        rows = [
+            [(node, self._text(node)) for node in _children(row) if node.tag in ("td", "th")]
+            for row in _rows(table)
+        ]
+        grid = _grid(rows)
+        add_table(self._draft, grid, header=_header(table, rows), heading=self._outline.path)
+
+    def _text(self, root: Any) -> str:
+        lines = _Lines()
+        for node, entering in _walk(root, self._is_dropped):
+            lines.feed(node, entering)
+        return lines.take()
 
 
 def _flattened(markup: str) -> str:
     """The markup without the tags that would lie deeper than MAX_DEPTH, and without the attributes
-    of the longest; in linear time.
+    of the longest; shadow roots as if they stood in the page. In linear time.
     """
     depth = 0
+    templates: list[bool] = []  # of the open ones, whether each is a shadow root
 
     def keep(tag: re.Match[str]) -> str:
         nonlocal depth
         kept = tag[0] if len(tag[0]) <= MAX_TAG_CHARS else f"<{tag[1]}{tag[2]}>"
-        if tag[2].lower() in _FLAT:
+        name = tag[2].lower()
+        if name in _FLAT:
             return kept
+        if name == "template":
+            if tag[1] and templates and templates.pop():
+                kept = "</div>"
+            elif not tag[1]:
+                templates.append(bool(_SHADOW.search(kept)))
+                kept = "<div>" if templates[-1] else kept
         depth = max(0, depth + (-1 if tag[1] else 1))
         return kept if depth + bool(tag[1]) <= MAX_DEPTH else ""
 
@@ -105,20 +213,23 @@ def _main(tree: LexborHTMLParser) -> Any:
     the body.
     """
     main = tree.css_first("main") or tree.css_first("[role=main]")
-    return main if main is not None and len(main.text(strip=True)) >= MIN_MAIN_CHARS else tree.body
+    if main is not None and len(main.text(strip=True)) >= MIN_MAIN_CHARS:
+        return main
+    return tree.body if tree.body is not None else tree.root
 
 
-def _walk(root: Any) -> Iterator[tuple[Any, bool]]:
+def _walk(root: Any, is_leaf: Callable[[Any], bool]) -> Iterator[tuple[Any, bool]]:
     """Each node when it is entered and when it is left; without recursion, for pages nested 100,000
-    deep.
+    deep. A leaf's children are left out, and so is a leaf that is dropped.
     """
     node, entering = root, True
     while True:
-        if entering and _is_dropped(node):
+        leaf = entering and is_leaf(node)
+        if leaf and node.tag != "table":
             entering = False
         else:
             yield node, entering
-        if entering and node.child is not None:
+        if entering and not leaf and node.child is not None:
             node = node.child
         elif entering:
             entering = False
@@ -130,13 +241,73 @@ def _walk(root: Any) -> Iterator[tuple[Any, bool]]:
             node = node.parent
 
 
-def _is_dropped(node: Any) -> bool:
-    if node.tag in _DROPPED:
-        return True
-    if node.tag.startswith("-"):
+def _children(node: Any) -> Iterator[Any]:
+    child = node.child
+    while child is not None:
+        yield child
+        child = child.next
+
+
+def _is_data(table: Any) -> bool:
+    """Whether it is a table, and not a page that is laid out by one."""
+    if table.attributes.get("role") in ("presentation", "none"):
         return False
-    attributes = node.attributes
-    return "hidden" in attributes or attributes.get("role") in _DROPPED_ROLES
+    if table.css_first(f"table table, {', '.join(_HEADINGS)}, ul, ol, iframe, form") is not None:
+        return False
+    return any(sum(cell.tag in ("td", "th") for cell in _children(row)) > 1 for row in _rows(table))
+
+
+def _rows(table: Any) -> list[Any]:
+    """Its rows as they are shown: the head first, the foot last."""
+    parts: dict[str, list[Any]] = {"thead": [], "tbody": [], "tfoot": []}
+    for child in _children(table):
+        if child.tag == "tr":
+            parts["tbody"].append(child)
+        elif child.tag in parts:
+            parts[child.tag] += [row for row in _children(child) if row.tag == "tr"]
+    return [row for part in parts.values() for row in part]
+
+
+def _header(table: Any, rows: list[list[tuple[Any, str]]]) -> int | None:
+    """How many rows name the columns: those of the head, or those at the top whose cells are all
+    header cells; None where the page does not say.
+    """
+    head = next((part for part in _children(table) if part.tag == "thead"), None)
+    if head is not None and head.css_first("tr") is not None:
+        return sum(row.tag == "tr" for row in _children(head))
+    count = 0
+    for row in rows:
+        if not row or any(cell.tag != "th" for cell, _ in row):
+            break
+        count += 1
+    return count if 0 < count < len(rows) else None
+
+
+def _grid(rows: list[list[tuple[Any, str]]]) -> list[list[str]]:
+    """A text for each place: cells over several rows or columns cover theirs."""
+    grid: list[list[str]] = []
+    below: dict[int, int] = {}  # column -> the rows that its cell still covers
+    for cells in rows:
+        line: list[str] = []
+        for cell, text in cells:
+            while below.get(len(line), 0) > 0:
+                below[len(line)] -= 1
+                line.append(ABOVE)
+            width, height = (_span(cell, name) for name in ("colspan", "rowspan"))
+            width = min(width, MAX_COLUMNS - len(line))
+            for column in range(len(line), len(line) + width):
+                below[column] = height - 1
+            line += [text, *[LEFT] * (width - 1)] if width > 0 else []
+        while below.get(len(line), 0) > 0:
+            below[len(line)] -= 1
+            line.append(ABOVE)
+        grid.append(line)
+    return grid
+
+
+def _span(cell: Any, name: str) -> int:
+    said = (cell.attributes.get(name) or "").strip()
+    return min(max(int(said), 1), MAX_COLUMNS) if said.isascii() and said.isdigit() else 1
 
 
 class _Lines:
@@ -147,7 +318,6 @@ class _Lines:
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._pre = 0
-        self._cells: list[int] = []  # where the open cells began
 
     def feed(self, node: Any, entering: bool) -> None:
         tag = node.tag
@@ -155,18 +325,17 @@ class _Lines:
             self.text(node.text_content or "")
         elif tag == "br" and entering:
             self._parts.append("\n")
-        elif tag in _CELLS and entering:
-            self._cells.append(len(self._parts))
-        elif tag in _CELLS:
-            self._end_cell()
-        elif tag == "tr":
-            self._end_row()
+        elif tag == "img" and entering:
+            self.text(f" {node.attributes.get('alt') or ''} ")
+        elif tag == "input" and entering:
+            if node.attributes.get("type") in _INPUTS:
+                self.text(f" {node.attributes.get('value') or ''} ")
         elif tag in _BLOCKS:
-            self._pre += (1 if entering else -1) if tag == "pre" else 0
+            self._pre += (1 if entering else -1) if tag in ("pre", "textarea") else 0
             self.end()
             if tag == "li" and entering:
                 self._parts.append("- ")
-            if tag in ("p", "table", "pre", *_HEADINGS) and not self._in_cell():
+            if tag in _APART and not self._in_item():
                 self._parts.append("\n")
 
     def text(self, text: str) -> None:
@@ -177,13 +346,13 @@ class _Lines:
         if text:
             self._parts.append(text)
 
+    def line(self, text: str) -> None:
+        """A line apart."""
+        self._parts += [text, "\n", "\n"]
+
     def end(self) -> None:
-        """End the line, unless it is a list item or a cell that has just begun."""
-        if (
-            self._parts
-            and not self._parts[-1].endswith("\n")
-            and self._parts[-1] not in ("- ", _CELL_END)
-        ):
+        """End the line, unless it is a list item that has just begun."""
+        if self._parts and not self._parts[-1].endswith("\n") and not self._in_item():
             self._parts.append("\n")
 
     def so_far(self) -> str:
@@ -192,20 +361,7 @@ class _Lines:
     def take(self) -> str:
         text = self.so_far().removesuffix("- ")
         self._parts.clear()
-        self._cells = [0 for _ in self._cells]
         return text
 
-    def _end_cell(self) -> None:
-        start = self._cells.pop() if self._cells else 0
-        while len(self._parts) > start and not self._parts[-1].strip():
-            self._parts.pop()
-        if len(self._parts) > start:
-            self._parts.append(_CELL_END)
-
-    def _end_row(self) -> None:
-        if self._parts and self._parts[-1] == _CELL_END:
-            self._parts[-1] = "\n"
-        self.end()
-
-    def _in_cell(self) -> bool:
-        return bool(self._parts) and self._parts[-1] in ("- ", _CELL_END)
+    def _in_item(self) -> bool:
+        return bool(self._parts) and self._parts[-1] == "- "

@@ -2,6 +2,7 @@
 
 import pytest
 
+from processing.errors import PermanentError
 from processing.parsing import Section
 from tests.processing import files
 from tests.processing.test_parsing import parts_of, read
@@ -57,6 +58,7 @@ def test_html_leaves_out_the_machinery_and_follows_the_headings():
         "<ul><li>a<li>b</ul><pre>  x\n  y</pre>"
     )
     assert parts_of(page, files.HTML) == [
+        (None, "", "Site"),
         (None, "Top story", "Top story\n\nOne two three."),
         (None, "Top story > Deep", "Deep\n\n- a\n- b\n\n  x\n  y"),
     ]
@@ -64,13 +66,24 @@ def test_html_leaves_out_the_machinery_and_follows_the_headings():
 
 def test_html_table_rows_are_lines():
     page = "<table><tr><th>Part<th>Count<tr><td><div>Screw</div><td>4<tr><td><td>5</table>"
-    assert parts_of(page, files.HTML) == [(None, "", "Part | Count\nScrew | 4\n5")]
+    assert parts_of(page, files.HTML) == [(None, "", "Part | Count\nScrew | 4\n | 5")]
 
 
-def test_the_title_of_an_html_page_stands_in_for_missing_headings():
+def test_the_title_of_an_html_page_stands_in_for_its_main_heading():
     page = "<title>News</title><p>It rains."
     assert parts_of(page, files.HTML) == [(None, "News", "News\n\nIt rains.")]
-    assert parts_of(page + "<h2>Later</h2>Sun", files.HTML)[0] == (None, "", "It rains.")
+    assert parts_of(page + "<h2>Later</h2>Sun", files.HTML) == [
+        (None, "News", "News\n\nIt rains."),
+        (None, "News > Later", "Later\n\nSun"),
+    ]
+    assert parts_of("<title>News</title><h1>News</h1>Sun", files.HTML) == [
+        (None, "News", "News\n\nSun")
+    ]
+
+
+def test_a_page_of_nothing_but_a_title_has_no_text():
+    with pytest.raises(PermanentError):
+        read(b"<title>Loading</title><div id=app></div><script>x</script>", files.HTML)
 
 
 def test_html_reads_the_main_element_unless_it_is_an_empty_shell():
