@@ -308,10 +308,24 @@ EMBEDDING_MODEL = env.str(
     "EMBEDDING_MODEL"
 )  # as LiteLLM names it, e.g. openai/text-embedding-3-small
 EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS")
+# Some models want to be told what they read; multilingual-e5: "query: " and "passage: ".
+EMBEDDING_QUERY_PREFIX = env.str("EMBEDDING_QUERY_PREFIX", "")
+EMBEDDING_PASSAGE_PREFIX = env.str("EMBEDDING_PASSAGE_PREFIX", "")
 EMBEDDING_API_BASE = env.str("EMBEDDING_API_BASE", None)
 EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY", None)
 EMBEDDING_TIMEOUT = env.float("EMBEDDING_TIMEOUT", 120)  # seconds for a batch
 EMBEDDING_BATCH_SIZE = env.int("EMBEDDING_BATCH_SIZE", 32)
+
+# The vectors of queries, 3 KB each and in each process: most people ask for a second page.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "queries": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "queries",
+        "TIMEOUT": 600,  # seconds; another model may hide behind the same name
+        "OPTIONS": {"MAX_ENTRIES": 1000},
+    },
+}
 
 QDRANT_URL = env.str("QDRANT_URL")
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", None)

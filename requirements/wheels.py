@@ -42,6 +42,7 @@ def missing(file: Path, machine: str, python: str) -> str:
         # A folder of its own: what is installed here counts for nothing.
         *("--target", ROOT / ".venv/nothing", "--python", sys.executable),
         *("--python-platform", machine, "--python-version", python),
+        *(["--no-deps"] if file.stem in OWN_MACHINES else []),
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     return f"{file.name} on {machine}, Python {python}:\n{done.stderr}" if done.returncode else ""

@@ -62,7 +62,7 @@ def highlight(text: str, query: str) -> SafeString:
 
 def _ranked(text: str, knowledge_base_ids: list[int], limit: int) -> list[Passage]:
     release()
-    [dense] = embeddings.embed([text])
+    dense = embeddings.embed_query(text)
     words = terms.query_weights(text)
     asked = limit * SPARE
     while True:

@@ -59,6 +59,8 @@ def start_servers(supervisor: Supervisor, home: Path) -> dict[str, str]:
         "EMBEDDING_API_BASE": f"http://127.0.0.1:{embedding_port}/v1",
         "EMBEDDING_API_KEY": secrets["embedding"],
         "EMBEDDING_DIMENSIONS": str(model.dimensions),
+        "EMBEDDING_QUERY_PREFIX": model.query_prefix,
+        "EMBEDDING_PASSAGE_PREFIX": model.passage_prefix,
         "STORAGE_ROOT": str(objects),
         "SECRET_KEY": secrets["django"],
         "METRICS_TOKEN": secrets["metrics"],

@@ -1,12 +1,16 @@
 """Texts to vectors, through LiteLLM: the only module that speaks to an embedding service."""
 
+import hashlib
 import math
+from array import array
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from functools import cache
 from typing import Any
 
 import httpx
 from django.conf import settings
+from django.core.cache import caches
 
 from documents.deadlines import within
 from processing.errors import PermanentError, RetryableError, ServiceUnavailable, http_reason
@@ -16,18 +20,49 @@ SHORTEST, LONGEST = 1e-9, 1e9  # of a vector: what the index squares must fit in
 NOT_UNDERSTOOD = "The answer of the embedding service could not be understood."
 
 
-def embed(texts: Sequence[str]) -> list[list[float]]:
-    """One vector per text, in their order, of `EMBEDDING_DIMENSIONS` finite numbers.
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What makes the vectors: as LiteLLM names it, and what it wants before a text."""
+
+    name: str
+    dimensions: int
+    query_prefix: str = ""
+    passage_prefix: str = ""
+
+
+def configured() -> Model:
+    """The model of the settings."""
+    return Model(
+        settings.EMBEDDING_MODEL,
+        settings.EMBEDDING_DIMENSIONS,
+        settings.EMBEDDING_QUERY_PREFIX,
+        settings.EMBEDDING_PASSAGE_PREFIX,
+    )
+
+
+def embed(passages: Sequence[str], model: Model | None = None) -> list[list[float]]:
+    """One vector per passage, in their order, of `EMBEDDING_DIMENSIONS` finite numbers; of another
+    model, its own.
 
     One attempt of at most `EMBEDDING_TIMEOUT` seconds; when the texts are refused, one more with a
     harmless text. Raises ServiceUnavailable, RetryableError when the service refuses these texts or
     answers nonsense, PermanentError on other dimensions.
     """
-    try:
-        data = _ask(texts)
-    except Exception as error:  # LiteLLM's many classes have one thing in common: a status code
-        raise _translated(error) from error
-    return _checked(data, len(texts))
+    model = model or configured()
+    return _vectors([model.passage_prefix + text for text in passages], model)
+
+
+def embed_query(text: str, model: Model | None = None) -> list[float]:
+    """The vector of a query, remembered for ten minutes. Raises as `embed` does."""
+    model = model or configured()
+    asked = repr((settings.EMBEDDING_API_BASE, astuple(model), text))
+    key = hashlib.sha256(asked.encode(errors="replace")).hexdigest()
+    cache = caches["queries"]
+    if (known := cache.get(key)) is not None:
+        return list(known)
+    [vector] = _vectors([model.query_prefix + text], model)
+    cache.set(key, array("d", vector))
+    return vector
 
 
 def warm_up() -> None:
@@ -45,11 +80,19 @@ def _litellm() -> Any:
     return litellm
 
 
-def _ask(texts: Sequence[str]) -> Sequence[Any]:
+def _vectors(texts: Sequence[str], model: Model) -> list[list[float]]:
+    try:
+        data = _ask(texts, model)
+    except Exception as error:  # LiteLLM's many classes have one thing in common: a status code
+        raise _translated(error, model) from error
+    return _checked(data, len(texts), model.dimensions)
+
+
+def _ask(texts: Sequence[str], model: Model) -> Sequence[Any]:
     litellm = _litellm()
     with within(settings.EMBEDDING_TIMEOUT):
         answer = litellm.embedding(
-            model=settings.EMBEDDING_MODEL,
+            model=model.name,
             input=list(texts),
             api_base=settings.EMBEDDING_API_BASE,
             api_key=settings.EMBEDDING_API_KEY,
@@ -59,7 +102,7 @@ def _ask(texts: Sequence[str]) -> Sequence[Any]:
     return data
 
 
-def _translated(error: Exception) -> Exception:
+def _translated(error: Exception, model: Model) -> Exception:
     status = getattr(error, "status_code", None)
     if status is None:
         return error  # not the service's answer: a defect of ours
@@ -68,7 +111,7 @@ def _translated(error: Exception) -> Exception:
     if status in RETRY_LATER or status >= 500:
         headers = getattr(error, "litellm_response_headers", None) or {}
         return ServiceUnavailable("embedding", reason, _seconds(headers.get("retry-after")))
-    if not _accepts_harmless_text():
+    if not _accepts_harmless_text(model):
         return ServiceUnavailable(
             "embedding", f"{reason} for any text: its key or its model may be wrong"
         )
@@ -77,12 +120,12 @@ def _translated(error: Exception) -> Exception:
     )
 
 
-def _accepts_harmless_text() -> bool:
+def _accepts_harmless_text(model: Model) -> bool:
     """Is it this text that was refused? LiteLLM's proxy answers 400 to a wrong key, too, and to a
     model that it does not have: nothing that a document can mend.
     """
     try:
-        _ask(["text"])
+        _ask(["text"], model)
     except Exception:
         return False
     return True
@@ -102,7 +145,7 @@ def _seconds(header: str | None) -> float | None:
     return seconds if 0 <= seconds < math.inf else None
 
 
-def _checked(data: Sequence[Any], expected: int) -> list[list[float]]:
+def _checked(data: Sequence[Any], expected: int, dimensions: int) -> list[list[float]]:
     try:
         items = [item if isinstance(item, dict) else item.model_dump() for item in data]
         items.sort(key=lambda item: item["index"])
@@ -118,11 +161,11 @@ def _checked(data: Sequence[Any], expected: int) -> list[list[float]]:
     if indexes != list(range(expected)):  # whose vector is whose?
         raise RetryableError("bad_embeddings", NOT_UNDERSTOOD)
     for vector in vectors:
-        if len(vector) != settings.EMBEDDING_DIMENSIONS:
+        if len(vector) != dimensions:
             raise PermanentError(
                 "wrong_dimensions",
                 f"The embedding model answers {len(vector)} dimensions where "
-                f"{settings.EMBEDDING_DIMENSIONS} are configured; ask your operator.",
+                f"{dimensions} are configured; ask your operator.",
             )
         if not SHORTEST < math.hypot(*vector) < LONGEST:  # false for NaN, too
             raise RetryableError(

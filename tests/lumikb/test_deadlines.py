@@ -103,7 +103,10 @@ def test_what_people_wait_for_has_the_deadline_of_their_request() -> None:
         for call in outside(tree, inside=False)
     }
     # search.query._ranked is called in one.
-    assert bare == {("search/query.py", "embeddings.embed"), ("search/query.py", "vectors.query")}
+    assert bare == {
+        ("search/query.py", "embeddings.embed_query"),
+        ("search/query.py", "vectors.query"),
+    }
 
 
 def sources(*packages: str) -> Iterator[tuple[str, ast.Module]]:

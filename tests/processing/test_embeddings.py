@@ -56,6 +56,33 @@ def test_a_good_answer_takes_one_request_with_all_the_texts(settings: Any) -> No
     assert [call.json["input"] for call in stub.calls] == [["a", "b"]]
 
 
+def test_the_model_is_told_what_it_reads(settings: Any) -> None:
+    settings.EMBEDDING_QUERY_PREFIX = "query: "
+    settings.EMBEDDING_PASSAGE_PREFIX = "passage: "
+    with embedding_stub(settings, good_embeddings) as stub:
+        embeddings.embed(["a", "b"])
+        embeddings.embed_query("c")
+    asked = [call.json["input"] for call in stub.calls]
+    assert asked == [["passage: a", "passage: b"], ["query: c"]]
+
+
+def test_the_same_query_is_embedded_once_and_another_one_anew(settings: Any) -> None:
+    with embedding_stub(settings, good_embeddings) as stub:
+        assert embeddings.embed_query("heron") == embeddings.embed_query("heron") == unit(0)
+        embeddings.embed_query("Heron")
+        settings.EMBEDDING_QUERY_PREFIX = "query: "
+        embeddings.embed_query("heron")
+    assert [call.json["input"] for call in stub.calls] == [["heron"], ["Heron"], ["query: heron"]]
+
+
+def test_a_query_that_failed_is_asked_again(settings: Any) -> None:
+    with embedding_stub(settings, failing(500)) as stub:
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailable):
+                embeddings.embed_query("heron")
+        assert len(stub.calls) == 2
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 408, 409, 429, 500, 502, 503, 504, 529])
 def test_a_status_that_is_not_the_texts_fault_is_an_outage(settings: Any, status: int) -> None:
     error = failure(settings, failing(status))
