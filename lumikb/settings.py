@@ -299,7 +299,9 @@ TIME_LIMIT = timedelta(seconds=600)  # hard: Dramatiq interrupts the actor
 SOFT_TIME_LIMIT = timedelta(seconds=540)  # the pipeline stops between two steps
 PARSE_TIMEOUT = env.int("PARSE_TIMEOUT", 300)  # seconds
 PARSE_MEMORY_BYTES = env.int("PARSE_MEMORY_BYTES", 1024 * MiB)
-CHUNK_MAX_CHARS = env.int("CHUNK_MAX_CHARS", 1000)  # about 220 tokens: MiniLM reads 256
+CHUNK_MAX_CHARS = env.int(
+    "CHUNK_MAX_CHARS", 1000
+)  # of a passage; fewer when its tokens are too many
 RELAY_WINDOW = env.int(
     "RELAY_WINDOW", 100
 )  # messages in Redis at a time; the rest wait in PostgreSQL
@@ -311,6 +313,9 @@ EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS")
 # Some models want to be told what they read; multilingual-e5: "query: " and "passage: ".
 EMBEDDING_QUERY_PREFIX = env.str("EMBEDDING_QUERY_PREFIX", "")
 EMBEDDING_PASSAGE_PREFIX = env.str("EMBEDDING_PASSAGE_PREFIX", "")
+# What the model reads of a text; and where it says how many tokens one has, as vLLM's /tokenize.
+EMBEDDING_MAX_TOKENS = env.int("EMBEDDING_MAX_TOKENS", 512, validate=validate.Range(min=64))
+EMBEDDING_TOKENIZE_URL = env.str("EMBEDDING_TOKENIZE_URL", "")
 EMBEDDING_API_BASE = env.str("EMBEDDING_API_BASE", None)
 EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY", None)
 EMBEDDING_TIMEOUT = env.float("EMBEDDING_TIMEOUT", 120)  # seconds for a batch

@@ -5,8 +5,8 @@ one as long as it is less than half full; beyond that a heading begins a new pas
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 
 from semantic_text_splitter import TextSplitter
@@ -41,19 +41,22 @@ class Piece:
     context: str
 
 
-def split(document: ParsedDocument, max_chars: int = 1000) -> list[Piece]:
+def split(
+    document: ParsedDocument,
+    max_chars: int = 1000,
+    fits: Callable[[str, str], bool] = lambda around, text: True,
+) -> list[Piece]:
     """The passages in order, of at most `max_chars` characters, not overlapping, without outer
-    white space.
+    white space. Each of them `fits`, with its heading and context as the first argument, unless it
+    is a single character.
 
     `document.text[piece.start:piece.end] == piece.text` holds for each of them.
     """
     pieces: list[Piece] = []
     for sections in _groups(document.sections, max_chars):
         for start, end in _ranges(document.text, sections, max_chars):
-            heading = _heading(sections, start, end)
-            text = document.text[start:end]
-            context = _context(sections, start, end, text)
-            pieces.append(Piece(len(pieces), start, end, text, sections[0].page, heading, context))
+            for piece in _fitting(document.text, sections, start, end, fits):
+                pieces.append(replace(piece, position=len(pieces)))
     return pieces
 
 
@@ -102,6 +105,23 @@ def _ranges(text: str, sections: list[Section], max_chars: int) -> Iterator[tupl
         start = end
     if pending:
         yield pending
+
+
+def _fitting(
+    text: str, sections: list[Section], start: int, end: int, fits: Callable[[str, str], bool]
+) -> Iterator[Piece]:
+    """The passage, or else its halves, each cut at the best boundary, until they fit."""
+    passage, heading = text[start:end], _heading(sections, start, end)
+    context = _context(sections, start, end, passage)
+    around = "\n".join(filter(None, (heading, context)))
+    if end - start == 1 or fits(around, passage):
+        yield Piece(0, start, end, passage, sections[0].page, heading, context)
+        return
+    splitter = TextSplitter(max(1, (end - start) * 5 // 9))
+    for offset, chunk in splitter.chunk_indices(passage):
+        if stripped := chunk.strip():
+            first = start + offset + len(chunk) - len(chunk.lstrip())
+            yield from _fitting(text, sections, first, first + len(stripped), fits)
 
 
 def _cuts(text: str, start: int, end: int) -> Iterator[int]:

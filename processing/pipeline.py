@@ -24,7 +24,7 @@ from documents.models import Chunk, Document, Stage, TextPart
 from . import chunking, parsing
 from .errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailable
 from .heartbeat import Lease
-from .index import embeddings, terms, vectors
+from .index import embeddings, terms, tokens, vectors
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def _chunks(document: Document, parsed: parsing.ParsedDocument) -> list[Chunk]:
             start=piece.start,
             end=piece.end,
         )
-        for piece in chunking.split(parsed, settings.CHUNK_MAX_CHARS)
+        for piece in chunking.split(parsed, settings.CHUNK_MAX_CHARS, tokens.passage_fits)
     ]
 
 
@@ -150,10 +150,16 @@ def _index(document: Document, chunks: Sequence[Chunk]) -> None:
     texts = [chunk.in_context() for chunk in chunks]
     points = [
         vectors.Point(chunk.pk, chunk.position, dense, terms.passage_weights(text))
-        for chunk, text, dense in zip(chunks, texts, embeddings.embed(texts), strict=True)
+        for chunk, text, dense in zip(chunks, texts, _embedded(chunks), strict=True)
     ]
     failpoint("worker.batch_embedded")
     vectors.upsert(document.knowledge_base_id, document.pk, points)
+
+
+def _embedded(chunks: Sequence[Chunk]) -> list[list[float]]:
+    return embeddings.embed(
+        [tokens.in_context(chunk.surroundings(), chunk.text) for chunk in chunks]
+    )
 
 
 def _delete_earlier_texts(document: Document, epoch: int) -> None:

@@ -9,10 +9,10 @@ Both models (deploy/local/models) can be asked for by their names, so that searc
 one while documents are embedded anew with the other. `--model` is loaded at the start, the other
 one when it is asked for.
 
-Measured side by side on 2 cores of an AMD EPYC (AVX-512 with VNNI), onnxruntime 1.32, beside other
-work, in ms of processor time: an English passage of 1,000 characters takes MiniLM 71, e5 108; a
-short query 4.7 and 7.2; a German passage of 700 characters 77 and 66 (MiniLM cuts it into more
-pieces than it can read). Ready after 0.7 and 1.7 s of processor time; 230 and 290 MB.
+Measured by benchmarks/embedding.py on 2 cores of an AMD EPYC (AVX-512 with VNNI), onnxruntime 1.32,
+beside other work, in ms of processor time, MiniLM and e5: a passage of 1,000 characters, English 66
+and 112, German 78 (cut after two thirds) and 131; 500 of Chinese 81 (cut after half) and 173; a
+short query 4.5 and 5.7. Ready after 0.2 and 1.2 s; 180 and 310 MB, of which 80 are libraries.
 One text at a time: 1, 2, 4, 8 and 16 texts a run took MiniLM 28, 30, 30, 32 and 35 ms a passage.
 One text already keeps the cores busy, so there is nothing to pad, to mask or to reorder.
 """

@@ -56,6 +56,8 @@ def start_servers(supervisor: Supervisor, home: Path) -> dict[str, str]:
         "QDRANT_URL": f"http://127.0.0.1:{qdrant_port}",
         "QDRANT_API_KEY": secrets["qdrant"],
         "EMBEDDING_MODEL": f"hosted_vllm/{model.name}",
+        "EMBEDDING_MAX_TOKENS": str(model.max_tokens),
+        "EMBEDDING_TOKENIZE_URL": f"http://127.0.0.1:{embedding_port}/tokenize",
         "EMBEDDING_API_BASE": f"http://127.0.0.1:{embedding_port}/v1",
         "EMBEDDING_API_KEY": secrets["embedding"],
         "EMBEDDING_DIMENSIONS": str(model.dimensions),

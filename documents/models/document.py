@@ -372,8 +372,12 @@ class Chunk(models.Model):
         return reverse("passage", args=[self.pk])
 
     def in_context(self) -> str:
-        """What is embedded and indexed: the passage below its heading and its context."""
-        return "\n".join(filter(None, (self.heading, self.context, self.text)))
+        """What is indexed: the passage below its heading and its context."""
+        return "\n".join(filter(None, (self.surroundings(), self.text)))
+
+    def surroundings(self) -> str:
+        """The heading and the context, which are embedded with the text as far as there is room."""
+        return "\n".join(filter(None, (self.heading, self.context)))
 
     @staticmethod
     def id_for(document_id: uuid.UUID, position: int) -> uuid.UUID:

@@ -24,6 +24,11 @@ from .stubs import (
 NAN, INFINITY = float("nan"), float("inf")
 
 
+@pytest.fixture(autouse=True)
+def _no_prefixes(settings: Any) -> None:
+    settings.EMBEDDING_QUERY_PREFIX = settings.EMBEDDING_PASSAGE_PREFIX = ""
+
+
 def failure(settings: Any, answer: Answer, texts: int = 2, requests: int = 1) -> Exception:
     """The error of one call, which must be one HTTP request."""
     with embedding_stub(settings, answer) as stub:

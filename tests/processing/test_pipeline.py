@@ -117,7 +117,7 @@ def test_a_passage_is_embedded_with_its_heading(make_document: MakeDocument, set
     with embedding_stub(settings, good_embeddings) as stub:
         process(make_document(content=b"# Wading birds\n\nThey nest in April.\n"))
     [text] = stub.calls[0].json["input"]
-    assert text.startswith("Wading birds\n")
+    assert text.removeprefix("passage: ").startswith("Wading birds\n")
     assert text.endswith("They nest in April.")
 
 
