@@ -25,6 +25,7 @@ from . import chunking, parsing
 from .errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailable
 from .heartbeat import Lease
 from .index import embeddings, terms, tokens, vectors
+from .index.languages import language_of
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +134,8 @@ def _chunks(document: Document, parsed: parsing.ParsedDocument) -> list[Chunk]:
             context=piece.context,
             start=piece.start,
             end=piece.end,
+            language=language_of(piece.text),
+            words=terms.tsvector(piece.text),
         )
         for piece in chunking.split(parsed, settings.CHUNK_MAX_CHARS, tokens.passage_fits)
     ]
@@ -147,10 +150,9 @@ def _embedding_batches(chunks: Sequence[Chunk]) -> Iterator[tuple[int, Sequence[
 
 def _index(document: Document, chunks: Sequence[Chunk]) -> None:
     """Embed the chunks in their context and write their points."""
-    texts = [chunk.in_context() for chunk in chunks]
     points = [
-        vectors.Point(chunk.pk, chunk.position, dense, terms.passage_weights(text))
-        for chunk, text, dense in zip(chunks, texts, _embedded(chunks), strict=True)
+        vectors.Point(chunk.pk, chunk.position, dense, _words(document, chunk))
+        for chunk, dense in zip(chunks, _embedded(chunks), strict=True)
     ]
     failpoint("worker.batch_embedded")
     vectors.upsert(document.knowledge_base_id, document.pk, points)
@@ -160,6 +162,12 @@ def _embedded(chunks: Sequence[Chunk]) -> list[list[float]]:
     return embeddings.embed(
         [tokens.in_context(chunk.surroundings(), chunk.text) for chunk in chunks]
     )
+
+
+def _words(document: Document, chunk: Chunk) -> dict[int, float]:
+    """A passage is found by its file's name, too."""
+    context = "\n".join((document.filename, chunk.heading, chunk.context))
+    return terms.passage_weights(chunk.text, context, chunk.language)
 
 
 def _delete_earlier_texts(document: Document, epoch: int) -> None:

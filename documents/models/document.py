@@ -3,8 +3,11 @@
 import uuid
 from datetime import datetime
 from typing import Any, Self
+from unicodedata import normalize
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import Count, Exists, F, Func, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
@@ -71,7 +74,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
             found = self.stuck()
         else:
             found = self.live().filter(Q(status=status) if status else Q())
-        return found.filter(filename__icontains=q) if q else found
+        return found.filter(filename__icontains=normalize("NFC", q)) if q else found
 
     def due(self) -> Self:
         return self.live().filter(status=Status.PENDING, due_at__lte=Now())
@@ -358,12 +361,16 @@ class Chunk(models.Model):
     )
     start = models.PositiveIntegerField()
     end = models.PositiveIntegerField()
+    language = models.CharField(max_length=3, blank=True, db_default="", help_text="of its stems")
+    words = SearchVectorField(null=True, help_text="as they are written: what phrases are found in")
 
     class Meta:
         ordering = ["document", "position"]
         constraints = [
             models.UniqueConstraint(fields=["document", "position"], name="one_chunk_per_position")
         ]
+        # search/retrieval.py: an exact phrase, however rare it is.
+        indexes = [GinIndex(fields=["words"], name="chunk_words")]
 
     def __str__(self) -> str:
         return f"{self.document_id} #{self.position}"

@@ -1,61 +1,184 @@
-"""Words and their stems: the BM25 half of the index, and which words of a passage a query hits."""
+"""The terms of texts and queries: the BM25 half of the index, and what a hit has of a query.
 
-import re
-import threading
+A word is indexed as its stem in its passage's language and as it is written; a query asks for its
+stems in the languages that it may be of. So a passage answers under one stem of them, its own.
+"""
+
 import zlib
-from collections import Counter
-from collections.abc import Iterator
-from functools import lru_cache
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 
-import snowballstemmer
+import regex
 
-# Chinese, Japanese and Korean are written without spaces: there each character is a word.
-UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
+from .folding import Run, bare, fold, runs
+from .languages import language_of, languages_of_query, stem
+from .stopwords import STOP_PAIRS, STOP_WORDS
 
-# Robertson's BM25 with the usual constants. The average length is a constant too, in words of a
-# passage of CHUNK_MAX_CHARS: a true average would change every stored weight with every upload.
+VERSION = 2
+"""Other terms than before: what was indexed under another number is to be indexed again."""
+
+# Robertson's BM25 with the usual constants. The average length is a constant too, in words (or
+# pairs of characters) of a passage: a true average would change every weight with every upload.
 K1 = 1.2
 B = 0.75
-AVERAGE_WORDS = 150
+AVERAGE_WORDS = 100
+AVERAGE_PAIRS = 250
 
-# Words of questions that say nothing of the answer (their rarity in a small collection misleads).
-STOP_WORDS = frozenset(
+FORM = 0.4  # a query's word as it is written, beside its stems
+PART = 0.4  # a part of an identifier, beside the whole
+MOST_PARTS = 12  # of one identifier: a longer one (a path, a DNA) has only its words
+MOST_TERMS = 200  # of a query: so many different ones, the first of them
+
+# What a tsvector holds: https://www.postgresql.org/docs/current/textsearch-limitations.html
+MOST_PLACES = 16_383
+MOST_PLACES_EACH = 255
+MOST_BYTES = 2046
+
+_DIGIT = regex.compile(r"\p{N}")
+_LETTERS_OR_DIGITS = regex.compile(r"\p{N}+|[^\p{N}]+")
+
+Term = tuple[str, int, int]
+
+
+def terms(text: str, language: str | None = None) -> Iterator[Term]:
+    """Each term under which the text is indexed, with its character range; ranges may overlap."""
+    yield from _terms(runs(text), language_of(text) if language is None else language)
+
+
+def passage_weights(text: str, context: str = "", language: str | None = None) -> dict[int, float]:
+    """A passage's sparse vector: BM25's frequency part; Qdrant multiplies by the rarity (IDF).
+
+    `context` is what is known of the passage beside its text: it is found under these words too.
     """
-    a an and are as at be been by can did do does for from had has have how i if in into is it its
-    me my of on or our should so than that the their them then there these they this to was we
-    were what when where which who whom whose why will with would you your
-    """.split()  # noqa: SIM905 (a list of words is read more easily than a list of strings)
-)
-
-_stemmer = snowballstemmer.stemmer("english")
-_lock = threading.Lock()  # a stemmer keeps the word that it works on in itself
-
-
-def terms(text: str) -> Iterator[tuple[str, int, int]]:
-    """Each word of the text that counts, as its stem and its character range."""
-    for word in WORD.finditer(text):
-        folded = word.group().casefold()
-        if folded not in STOP_WORDS:
-            yield _stem(folded), word.start(), word.end()
-
-
-def passage_weights(text: str) -> dict[int, float]:
-    """A passage's sparse vector: BM25's frequency part; Qdrant multiplies by the rarity (IDF)."""
-    counts = Counter(term for term, _, _ in terms(text))
-    length = K1 * (1 - B + B * counts.total() / AVERAGE_WORDS)
+    language = language_of(text) if language is None else language
+    found = list(runs(text))
+    counts = Counter(term for term, _, _ in _terms(chain(found, runs(context)), language))
+    length = K1 * (1 - B + B * _length(found))
     return {_index(term): n * (K1 + 1) / (n + length) for term, n in counts.items()}
 
 
 def query_weights(text: str) -> dict[int, float]:
-    """A query's sparse vector: each of its terms once."""
-    return {_index(term): 1.0 for term, _, _ in terms(text)}
+    """A query's sparse vector: a word that is said twice weighs twice."""
+    return {_index(term): weight for term, weight in weighted(text).items()}
 
 
-@lru_cache(maxsize=100_000)
-def _stem(word: str) -> str:
-    with _lock:
-        return str(_stemmer.stemWord(word))
+def weighted(text: str) -> dict[str, float]:
+    """The terms of a query, and how much each weighs."""
+    languages = languages_of_query(text)
+    found = list(runs(text))
+    weights = _weights(found, languages, STOP_WORDS.get(languages[0] if languages else "", ()))
+    weights = weights or _weights(found, languages, ())  # of such words only: then they count
+    return dict(list(weights.items())[:MOST_TERMS])
+
+
+def lexemes(text: str) -> list[str]:
+    """The words as they are written, one after the other: what an exact phrase is compared with."""
+    return [bare(part) for run in runs(text) for part, _, _ in run.parts]
+
+
+def tsvector(text: str) -> str:
+    """The lexemes as PostgreSQL's text search takes them, each with its place."""
+    places: dict[str, list[int]] = {}
+    for place, lexeme in enumerate(lexemes(text)[:MOST_PLACES], start=1):
+        places.setdefault(lexeme, []).append(place)
+    return " ".join(
+        f"{_quoted(lexeme)}:{','.join(map(str, at[:MOST_PLACES_EACH]))}"
+        for lexeme, at in places.items()
+    )
+
+
+def tsquery(phrase: str) -> str:
+    """What a `tsvector` is asked whether the phrase stands in it; empty when it has no words."""
+    return " <-> ".join(map(_quoted, lexemes(phrase)))
+
+
+def _quoted(lexeme: str) -> str:
+    escaped = lexeme[: MOST_BYTES // 4].replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _terms(found: Iterable[Run], language: str) -> Iterator[Term]:
+    for run in found:
+        if run.unspaced:
+            yield from _pairs(run)
+            yield from ((bare(part), start, end) for part, start, end in run.parts)
+            continue
+        for part, start, end in run.parts:
+            form = bare(part)
+            yield form, start, end
+            if (stemmed := bare(stem(fold(part), language))) != form:
+                yield stemmed, start, end
+        yield from _compounds(run)
+
+
+def _weights(
+    found: Iterable[Run], languages: Iterable[str], stop_words: Iterable[str]
+) -> dict[str, float]:
+    weights: dict[str, float] = defaultdict(float)
+    for run in found:
+        if run.unspaced:
+            pairs = [term for term, _, _ in _pairs(run)] or [bare(part) for part, _, _ in run.parts]
+            for pair in pairs:
+                if not stop_words or pair not in STOP_PAIRS:
+                    weights[pair] += 1
+            continue
+        compounds = list(dict.fromkeys(term for term, _, _ in _compounds(run)))
+        whole = compounds[:1]
+        for term in whole:
+            weights[term] += 1
+        for term in compounds[1:]:
+            weights[term] += PART
+        share = PART if whole and _DIGIT.search(whole[0]) else 1.0
+        for part, _, _ in run.parts:
+            form = bare(part)
+            if form in whole or (form in stop_words and not run.suffix):
+                continue
+            stems = {bare(stem(fold(part), language)) for language in languages} or {form}
+            for term in sorted(stems):
+                weights[term] += share
+            if form not in stems:
+                weights[form] += share * FORM
+    return weights
+
+
+def _pairs(run: Run) -> Iterator[Term]:
+    """Chinese is found by pairs of characters: single ones stand in every passage."""
+    for (first, start, _), (second, _, end) in pairwise(run.parts):
+        yield bare(first) + bare(second), start, end
+
+
+def _compounds(run: Run) -> Iterator[Term]:
+    """Things that are written in several ways, as one term each: the whole first, then two parts
+    that follow each other. INV-2024-00317, INV2024, e-mail, C++, § 12.
+    """
+    parts = run.parts
+    if run.suffix:
+        yield _signed(run), run.start, run.end
+    if len(parts) == 1:
+        part, start, end = parts[0]
+        pieces = _LETTERS_OR_DIGITS.findall(bare(part))
+        if len(pieces) > 1:
+            yield "".join(pieces), start, end
+            for piece in pieces:
+                yield piece, start, end
+        return
+    if len(parts) > MOST_PARTS:
+        return
+    yield "".join(bare(part) for part, _, _ in parts), parts[0][1], parts[-1][2]
+    if len(parts) > 2:
+        for (first, start, _), (second, _, end) in pairwise(parts):
+            yield bare(first) + bare(second), start, end
+
+
+def _signed(run: Run) -> str:
+    word = bare(run.parts[-1][0])
+    return f"§{word}" if run.suffix == "§" else word + run.suffix
+
+
+def _length(found: Iterable[Run]) -> float:
+    """How long a text is, beside an average one."""
+    return sum(len(run.parts) / (AVERAGE_PAIRS if run.unspaced else AVERAGE_WORDS) for run in found)
 
 
 def _index(term: str) -> int:

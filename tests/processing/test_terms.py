@@ -1,59 +1,229 @@
-"""Words, stems and weights."""
+"""Words, their forms and stems, in any language; and their weights."""
 
 import subprocess
 import sys
+import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processing.index import terms
+from processing.index.folding import bare
+from processing.index.languages import language_of, languages_of_query
+from tests.texts import SAMPLES
+
+JOINTS = str.maketrans("", "", " -'’.,")
 
 
-def stems(text: str) -> list[str]:
-    return [term for term, _, _ in terms.terms(text)]
+def nfd(text: str) -> str:
+    """As macOS writes it."""
+    return unicodedata.normalize("NFD", text)
 
 
-def test_the_forms_of_a_word_share_a_stem() -> None:
-    assert len(set(stems("nest nests Nesting NESTED"))) == 1
+def of(text: str) -> set[str]:
+    return {term for term, _, _ in terms.terms(text)}
 
 
-def test_words_that_say_nothing_do_not_count() -> None:
-    assert stems("What is the heron?") == stems("heron")
+def score(query: str, passage: str) -> float:
+    """Without rarity."""
+    weights = terms.passage_weights(passage)
+    return sum(weight * weights.get(term, 0) for term, weight in terms.query_weights(query).items())
+
+
+# --- However it is written ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("Lüftungsanlage jährlich Größe", nfd("Größe der Lüftungsanlage jährlich")),
+        ("Öltankprüfplakette", nfd("die Öltankprüfplakette")),
+        ("harbourmaster logbook", "harbour\u200bmaster and log\u2060book"),
+        ("kaleidoscope", "a kaleido\u2011scope"),
+        ("العقد يجدد سنويا", "العقـــــد يُجَدَّدُ سنويًّا"),
+        ("שלום", "שָׁלוֹם לכולם"),
+        ("office file floor", "The oﬃce ﬁle on the ﬂoor"),
+        ("Strasse", "STRAẞE und Straße"),
+        ("strasse", "in der Straße"),
+        ("istanbul isparta", "İSTANBUL ve ISPARTA"),
+        ("ABC-1234", "ＡＢＣ－１２３４ is full width"),
+        ("кафе елка", "КАФЕ и ёлка"),
+        ("naive resume", "a naïve résumé"),
+        ("Lodz Oresund", "Łódź and Øresund"),
+        ("किताबें", "किताबें मेज़ पर हैं"),
+        ("ガイド", "ｶﾞｲﾄﾞを見る"),
+        ("한국어", nfd("한국어 문서")),
+        ("soft hyphen", "so\u00adft hy\u00adphen"),
+    ],
+)  # fmt: skip
+def test_a_word_is_found_however_it_is_written(query: str, text: str) -> None:
+    words = {bare(word) for word in query.replace("-", "").split()}
+    assert score(query, text) > 0
+    assert of(query) & words <= of(text)
+    assert score(text, query) > 0
+
+
+def test_marks_without_which_a_word_is_another_one_stay() -> None:
+    assert bare("й") != bare("и")
+    assert bare("कि") != bare("क")
+    assert bare("ไม้") != bare("ไม")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "text"),
+    [
+        ("invoice", "invoices", "Please send the invoices to the office before the end of May."),
+        ("Rechnung", "Rechnungen", "Bitte schicken Sie die Rechnungen vor Ende Mai an das Büro."),
+        ("Haus", "Häuser", "Die Häuser in dieser Straße wurden vor vielen Jahren gebaut."),
+        ("facture", "factures", "Veuillez envoyer les factures au bureau avant la fin de mai."),
+        ("собака", "собаки", "Собаки разрешены в офисе, если все согласны с этим."),
+        ("factura", "facturas", "Envíe las facturas a la oficina antes de que termine mayo."),
+        ("fattura", "fatture", "Si prega di inviare le fatture all'ufficio entro maggio."),
+        ("conge", "congés", "Chaque employé a droit à des congés payés pendant les mois d'été."),
+    ],
+)  # fmt: skip
+def test_the_forms_of_a_word_find_each_other(one: str, other: str, text: str) -> None:
+    assert score(one, text) > 0
+    assert score(other, text) > 0
+    assert score(other, text) >= score(one, text)  # as it stands there
+
+
+def test_a_word_finds_its_form_though_the_language_of_neither_can_be_told() -> None:
+    assert score("Bestellnummern", "Bestellnummern 7 8 9") > 0
+
+
+# --- Identifiers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "queries"),
+    [
+        ("INV-2024-00317", ["INV-2024-00317", "inv2024", "INV 2024", "00317", "INV_2024_00317"]),
+        ("MFX-2291-K", ["mfx-2291-k", "MFX2291", "mfx 2291", "2291", "MFX2291K"]),
+        ("MFX2291", ["MFX-2291", "mfx 2291", "mfx"]),
+        ("v1.2.3", ["v1.2.3", "V1.2.3", "1.2.3"]),
+        ("anna.schmidt@example.com", ["anna.schmidt@example.com", "Schmidt", "example.com"]),
+        ("§ 12 Abs. 3", ["§12", "§ 12", "§\u00a012"]),
+        ("1.234.567,89 €", ["1.234.567,89", "1234567.89", "1'234'567.89"]),
+        ("2025-01-31", ["2025-01-31", "2025"]),
+        ("C++", ["c++"]),
+        ("E-Mail", ["email", "e-mail", "E‑Mail"]),
+        ("report_final_v2.pdf", ["report", "report_final_v2.pdf", "final"]),
+    ],
+)  # fmt: skip
+def test_an_identifier_is_one_term_and_its_parts(text: str, queries: list[str]) -> None:
+    for query in queries:
+        assert score(query, f"It is {text} here.") > 0, query
+
+
+def test_the_same_identifier_weighs_more_than_one_like_it() -> None:
+    query = "INV-2024-00317"
+    same, other = score(query, "Invoice INV-2024-00317"), score(query, "Invoice INV-2024-00318")
+    assert same > other > 0
+    assert score("C++", "C++ is a language") > score("C++", "C is a language")
+
+
+# --- Where there are no spaces -------------------------------------------------------------------
+
+
+def test_chinese_is_found_by_pairs_of_characters() -> None:
+    assert {"尊严", "严和"} <= of("在尊严和权利上")
+    assert score("尊严", "在尊严和权利上一律平等") > score("尊严", "严格地尊重")
+    assert score("税", "所得税") > 0  # one character alone
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [("สิทธิ", "มนุษย์ทุกคนมีสิทธิเท่าเทียมกัน"), ("人権", "すべての人は人権を持つ"), ("ສິດ", "ທຸກຄົນມີສິດ")],
+)  # fmt: skip
+def test_a_word_inside_a_text_without_spaces_is_found(query: str, text: str) -> None:
+    assert score(query, text) > 0
+
+
+# --- Languages -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", SAMPLES)
+def test_the_language_of_a_passage_is_told(language: str) -> None:
+    expected = "" if language in ("zh", "th", "he", "ja", "ko") else language
+    assert language_of(SAMPLES[language]) == expected
+
+
+def test_what_cannot_be_told_is_the_commonest_of_its_script() -> None:
+    assert language_of("INV-2024-00317") == "en"
+    assert language_of("12 34") == ""
+    assert "en" in languages_of_query("kaleidoscope harbourmaster")
+
+
+# --- Ranges --------------------------------------------------------------------------------------
 
 
 def test_a_term_knows_where_its_word_stands() -> None:
     text = "Über 3 herons, nesting—quietly."
-    assert [text[start:end] for _, start, end in terms.terms(text)] == [
+    places = sorted({(start, end) for _, start, end in terms.terms(text)})
+    assert [text[start:end] for start, end in places] == [
         "Über", "3", "herons", "nesting", "quietly",
     ]  # fmt: skip
 
 
-def test_a_word_in_another_script_is_a_term_too() -> None:
-    assert stems("ЦАПЛЯ и цапля")[0] == stems("цапля")[0]
+@given(
+    st.text()
+    | st.sampled_from(list(SAMPLES.values())).flatmap(lambda t: st.permutations(t).map("".join))
+)
+def test_every_range_is_of_the_text_as_it_stands(text: str) -> None:
+    for term, start, end in terms.terms(text):
+        assert 0 <= start < end <= len(text)
+        assert term
+    for lexeme in terms.lexemes(text):
+        assert lexeme
 
 
-def test_a_query_weighs_each_of_its_terms_once() -> None:
-    assert list(terms.query_weights("heron herons Heron").values()) == [1.0]
+@pytest.mark.parametrize("language", SAMPLES)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_range_holds_the_word_in_every_language(language: str, form: str) -> None:
+    text = unicodedata.normalize(form, SAMPLES[language])  # type: ignore[arg-type]
+    for term, start, end in terms.terms(text, ""):
+        held = bare(text[start:end])
+        assert term in (held, held.translate(JOINTS)), (held, term)
 
 
-def test_a_query_of_stop_words_has_no_weights() -> None:
-    assert terms.query_weights("what is this?") == {}
+# --- Weights -------------------------------------------------------------------------------------
 
 
-def test_a_query_finds_the_term_of_a_passage_under_the_same_number() -> None:
-    assert terms.query_weights("nesting").keys() == terms.passage_weights("nests").keys()
+def test_a_word_that_is_asked_for_twice_weighs_twice() -> None:
+    once, twice = terms.query_weights("heron"), terms.query_weights("heron Heron")
+    assert {term: 2 * weight for term, weight in once.items()} == twice
 
 
-def test_a_word_said_more_often_weighs_more_but_never_twice_as_much() -> None:
+def test_words_of_questions_do_not_count_unless_there_are_no_others() -> None:
+    assert terms.query_weights("What is the heron?") == terms.query_weights("heron")
+    assert (
+        terms.query_weights("Wie ist die Rechnung?").keys()
+        <= terms.query_weights("Rechnung").keys()
+    )
+    assert len(terms.weighted("to be or not to be")) == 4
+
+
+def test_a_word_said_more_often_weighs_more_but_never_much_more_than_twice_as_much() -> None:
     once, often = terms.passage_weights("heron"), terms.passage_weights("heron " * 50)
     [(term, light)], [(_, heavy)] = once.items(), often.items()
     assert light < heavy < 2 * light
     assert often.keys() == {term}
 
 
-def test_a_word_in_a_long_passage_weighs_less_than_in_a_short_one() -> None:
+@pytest.mark.parametrize("filler", ["word{} ", "字{}的"])
+def test_a_word_in_a_long_passage_weighs_less_than_in_a_short_one(filler: str) -> None:
     [(term, short)] = terms.passage_weights("heron").items()
-    long = terms.passage_weights("heron " + " ".join(f"word{n}" for n in range(400)))
+    long = terms.passage_weights("heron " + "".join(filler.format(n) for n in range(400)))
     assert long[term] < short
+
+
+def test_context_is_found_and_does_not_make_the_passage_longer() -> None:
+    plain, placed = terms.passage_weights("heron"), terms.passage_weights("heron", "Birds > Waders")
+    assert score("waders", "heron") == 0
+    assert placed.items() >= plain.items()
+    assert len(placed) > len(plain)
 
 
 def test_the_numbers_are_the_same_in_every_process() -> None:
@@ -73,6 +243,10 @@ def test_the_numbers_are_the_same_in_every_process() -> None:
     assert set(terms.query_weights("heron")) == {0x7C824BA9}
 
 
-@pytest.mark.parametrize("text", ["", " \n", "…—!"])
+@pytest.mark.parametrize("text", ["", " \n", "…—!", "*"])
 def test_a_text_without_words_has_no_weights(text: str) -> None:
     assert terms.passage_weights(text) == terms.query_weights(text) == {}
+
+
+def test_a_query_of_any_length_has_a_bounded_number_of_terms() -> None:
+    assert len(terms.query_weights(" ".join(f"w{n}x" for n in range(5000)))) == terms.MOST_TERMS

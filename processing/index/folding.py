@@ -1,0 +1,92 @@
+"""Text cut into words, and each word made the same however it is written.
+
+Case, width, ligatures, decomposed letters (macOS), accents, points and vowel signs that may be left
+out (Arabic, Hebrew), the Arabic tatweel and characters without a width make no difference. Marks
+that a word cannot be read without (Indic vowels, й) stay. Ranges are of the text as it stands.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import regex
+
+# Scripts that put no space between words; Korean does, but its particles hang on to the words.
+UNSPACED = (
+    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+    r"\u30fc\uff70\uff9e\uff9f"
+)
+IGNORED = (
+    r"\u00ad\u034f\u061c\u0640\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufe00-\ufe0f"
+)
+HYPHENS = r"\-\u2010\u2011\u2012\ufe63\uff0d"
+
+_LETTER = rf"[[\p{{L}}\p{{N}}]--[{UNSPACED}\u0640]]"
+_WORD = rf"{_LETTER}[[\p{{L}}\p{{N}}\p{{M}}{IGNORED}]--[{UNSPACED}]]*"
+# What joins words to one thing: INV-2024-00317, v1.2.3, a.b@example.com, 1'234.56, 12:30, report_v2
+_JOINT = rf"(?:[{HYPHENS}_@./\\\uff20\uff0e]|(?<=\p{{Nd}})[,:'’](?=\p{{Nd}}))"
+_RUN = regex.compile(
+    rf"(?P<unspaced>[{UNSPACED}][{UNSPACED}\p{{M}}{IGNORED}]*)"
+    rf"|(?P<joined>{_WORD}(?:{_JOINT}{_WORD})*[+#]{{0,2}})"
+    rf"|(?P<section>§+)[ \u00a0\u202f]*(?P<number>\p{{Nd}}+\p{{L}}?)(?!{_LETTER})",
+    regex.V1,
+)
+_PART = regex.compile(_WORD, regex.V1)
+_CLUSTER = regex.compile(r"\X")
+_IGNORED = regex.compile(rf"[{IGNORED}]")
+# After NFD: what may be left out. Only stress and the two dots of ё in Cyrillic: й is not и.
+_ACCENTS = regex.compile(
+    r"(?<=[\p{Latin}\p{Greek}\p{Arabic}\p{Hebrew}]\p{M}*)\p{M}+"
+    r"|(?<=\p{Cyrillic}\p{M}*)[\u0300\u0301\u0308]"
+)
+_STROKES = str.maketrans(
+    {"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "ħ": "h"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What stands between two spaces: `parts` are its words, or the characters of one that is
+    written without spaces (`unspaced`). `suffix` is that of C++, or the § before a number.
+    """
+
+    start: int
+    end: int
+    parts: list[tuple[str, int, int]]  # as they are written, with their ranges
+    unspaced: bool = False
+    suffix: str = ""
+
+
+def runs(text: str) -> Iterator[Run]:
+    """All of them, in order."""
+    for found in _RUN.finditer(text):
+        start, end = found.span()
+        if found["unspaced"]:
+            clusters = _CLUSTER.finditer(text, start, end)
+            parts = [(c.group(), c.start(), c.end()) for c in clusters if bare(c.group())]
+            yield Run(start, end, parts, unspaced=True)
+        elif found["section"]:
+            yield Run(start, end, [(found["number"], *found.span("number"))], suffix="§")
+        else:
+            parts = [(p.group(), p.start(), p.end()) for p in _PART.finditer(text, start, end)]
+            yield Run(start, end, parts, suffix=text[parts[-1][2] : end])
+
+
+@lru_cache(maxsize=100_000)
+def fold(word: str) -> str:
+    """The word in one case, width and form, its accents kept: what a stemmer wants."""
+    if word.isascii():
+        return word.lower()
+    word = unicodedata.normalize("NFKC", _IGNORED.sub("", word))
+    return unicodedata.normalize("NFKC", word.casefold())
+
+
+@lru_cache(maxsize=100_000)
+def bare(word: str) -> str:
+    """The folded word without its accents."""
+    word = fold(word)
+    if word.isascii():
+        return word
+    stripped = _ACCENTS.sub("", unicodedata.normalize("NFD", word))
+    return unicodedata.normalize("NFC", stripped).translate(_STROKES)
