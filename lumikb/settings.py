@@ -332,6 +332,13 @@ CACHES = {
     },
 }
 
+# Seconds that a search waits for its vector; after that it goes by words alone.
+SEARCH_EMBEDDING_TIMEOUT = env.float("SEARCH_EMBEDDING_TIMEOUT", 2)
+# The cosine of a passage that just answers a query, and how soon that changes: for a model that
+# search/relevance.py does not know. Without them, no query of such a one is told that nothing fits.
+RELEVANCE_COSINE = env.float("RELEVANCE_COSINE", None)
+RELEVANCE_STEP = env.float("RELEVANCE_STEP", 0.04)
+
 QDRANT_URL = env.str("QDRANT_URL")
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", None)
 QDRANT_COLLECTION_PREFIX = env.str("QDRANT_COLLECTION_PREFIX", "lumikb")

@@ -1,42 +1,84 @@
 """POST /api/v1/search."""
 
 import time
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest
 from ninja import Field, Router, Schema
+from pydantic import ConfigDict
 
 from documents.models import KnowledgeBase
 from documents.refusals import Refused
 from processing.index import ProcessingError
 
-from .query import MAX_LIMIT, search
+from .presentation import Group, grouped
+from .query import MAX_LENGTH, Query, parse
+from .retrieval import MOST_RESULTS, fits, search
 
 router = Router()
 
+MAX_LIMIT = 100
+
 
 class SearchIn(Schema):
-    query: str = Field(min_length=1, max_length=2000)
-    knowledge_bases: list[str] | None = None
+    """`query` may have in it what people type on the page ("a phrase", -word, name:report ...); the
+    fields say the same, and both hold."""
+
+    model_config = ConfigDict(extra="forbid")  # a misspelt filter would search everything
+
+    query: str = Field(max_length=MAX_LENGTH, min_length=1)
+    knowledge_bases: list[str] | None = Field(None, max_length=1000)
+    phrases: list[str] = Field([], max_length=10, description="each passage has each of them")
+    exclude: list[str] = Field([], max_length=10, description="words and phrases")
+    name: str | None = Field(None, max_length=255, description="is part of the file's name")
+    types: list[str] = Field([], max_length=20, description="such as pdf, docx")
+    after: date | None = Field(None, description="uploaded on this day or later")
+    before: date | None = Field(None, description="uploaded before this day")
     limit: int = Field(10, ge=1, le=MAX_LIMIT)
+    offset: int = Field(0, ge=0, le=MOST_RESULTS)
+    grouped: bool = Field(False, description="one result a document, the same text once")
 
 
-class PassageOut(Schema):
-    document_id: UUID = Field(alias="chunk.document_id")
-    chunk_id: UUID = Field(alias="chunk.pk")
-    filename: str = Field(alias="document.filename")
-    knowledge_base: str = Field(alias="document.knowledge_base.slug")
-    page: int | None = Field(alias="chunk.page")
-    heading: str = Field(alias="chunk.heading")
-    start: int = Field(alias="chunk.start")
-    end: int = Field(alias="chunk.end")
-    text: str = Field(alias="chunk.text")
-    score: float
+class ResultOut(Schema):
+    """A passage, and what else its document has."""
+
+    document_id: UUID = Field(alias="best.chunk.document_id")
+    chunk_id: UUID = Field(alias="best.chunk.pk")
+    filename: str = Field(alias="best.document.filename")
+    knowledge_base: str = Field(alias="best.document.knowledge_base.slug")
+    page: int | None = Field(alias="best.chunk.page")
+    heading: str = Field(alias="best.chunk.heading")
+    context: str = Field(alias="best.chunk.context")
+    start: int = Field(alias="best.chunk.start")
+    end: int = Field(alias="best.chunk.end")
+    text: str = Field(alias="best.chunk.text")
+    score: float = Field(
+        alias="best.score", description="higher is better, within this answer only"
+    )
+    relevance: float = Field(description="from 0 to 1, the same scale for all queries")
+    more_in_document: int = Field(description="when grouped: its other passages")
+    same_text: list[UUID] = Field(description="when grouped: documents that say the same")
+
+    @staticmethod
+    def resolve_relevance(group: Group) -> float:
+        return round(group.best.relevance, 3)
+
+    @staticmethod
+    def resolve_more_in_document(group: Group) -> int:
+        return len(group.more)
+
+    @staticmethod
+    def resolve_same_text(group: Group) -> list[UUID]:
+        return [passage.document.pk for passage in group.same]
 
 
 class SearchOut(Schema):
-    results: list[PassageOut]
+    results: list[ResultOut]
+    fits: bool = Field(description="false: nothing answers this, the results only come nearest")
+    half: str | None = Field(description='"words" while the embedding service is away, else null')
+    more: bool = Field(description="whether a greater offset has more")
     took_ms: float
 
 
@@ -44,13 +86,38 @@ class SearchOut(Schema):
 def search_passages(request: HttpRequest, data: SearchIn) -> Any:
     """The best passages first; `knowledge_bases` null searches all that the caller may see."""
     began = time.monotonic()
-    if data.knowledge_bases:
+    query = _query(data)
+    if query.knowledge_bases:
         visible = KnowledgeBase.objects.visible_to(request.user).values_list("slug", flat=True)
-        if set(data.knowledge_bases).difference(visible):
+        if set(query.knowledge_bases).difference(visible):
             raise Http404  # as everywhere for what may not be seen
+    end = data.offset + data.limit + 1
     try:
-        results = search(request.user, data.query, data.knowledge_bases, data.limit)
+        found = search(request.user, query, MOST_RESULTS if data.grouped else end)
+        if data.grouped:
+            groups = grouped(found.passages, end)[data.offset :]
+        else:
+            groups = [Group([passage]) for passage in found.best(data.limit + 1, data.offset)]
     except ProcessingError as error:
         message = "Search is not available just now; please try again in a moment."
         raise Refused("search_unavailable", message, 503) from error
-    return {"results": results, "took_ms": round((time.monotonic() - began) * 1000, 1)}
+    shown = groups[: data.limit]
+    return {
+        "results": shown,
+        "fits": fits([group.best for group in shown]),
+        "half": "words" if found.only_words else None,
+        "more": len(groups) > data.limit,
+        "took_ms": round((time.monotonic() - began) * 1000, 1),
+    }
+
+
+def _query(data: SearchIn) -> Query:
+    return parse(data.query).narrowed(
+        phrases=data.phrases,
+        excluded=data.exclude,
+        names=[data.name] if data.name else [],
+        types=data.types,
+        knowledge_bases=data.knowledge_bases,
+        after=data.after,
+        before=data.before,
+    )

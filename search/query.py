@@ -1,85 +1,138 @@
-"""One query in, ranked passages with citations out."""
+"""What is asked: the words, and what people type around them.
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+    "exact phrase"  -word  -"a phrase"  name:report  type:pdf  kb:handbook  after:2025-01-31
+    before:2025-02
 
-from django.conf import settings
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
+Quotation marks of any language do; a value in quotation marks may have spaces. What looks like a
+filter and is none (`http://...`, `after:lunch`) is words.
+"""
 
-from documents.connections import release
-from documents.deadlines import within
-from documents.models import Chunk, Document, KnowledgeBase
-from processing.index import embeddings, terms, vectors
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
 
-MAX_LIMIT = 100
-SPARE = 2  # asks the index for this many times the limit: what PostgreSQL refuses leaves no gap
-WIDER = 8  # and for this many times as much when it was not enough
-MOST_HITS = 10_000
+from processing.index import terms
+
+MAX_LENGTH = 2000  # characters
+
+_OPEN, _CLOSE = '"“”„‟«»「『＂', '"“”‟«»」』＂'
+_QUOTED = rf"[{_OPEN}]([^{_OPEN}{_CLOSE}]+)[{_CLOSE}]"
+_PART = re.compile(
+    rf"(?:(?<=\s)|^)(?P<not>[-−])(?=[^\s\-])(?:{_QUOTED}|(\S+))"
+    rf"|(?:(?<=\s)|^)(?P<key>name|type|kb|after|before)[:：](?:{_QUOTED}|(\S+))"
+    rf"|{_QUOTED}",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A chunk that answers a query; a higher score is a better one, of this query only."""
+class Query:
+    """`text` is what both halves of the index are asked for, the words of the phrases included."""
 
-    chunk: Chunk
-    score: float
+    text: str = ""
+    phrases: tuple[str, ...] = ()  # each hit has each of them
+    excluded: tuple[str, ...] = ()  # words and phrases that no hit has
+    names: tuple[str, ...] = ()  # the file's name has each of them
+    types: tuple[str, ...] = ()  # one of these: pdf, docx ...
+    knowledge_bases: tuple[str, ...] | None = None  # slugs; None: all
+    after: date | None = None  # uploaded on this day or later
+    before: date | None = None  # uploaded before this day
 
     @property
-    def document(self) -> Document:
-        return self.chunk.document
+    def is_empty(self) -> bool:
+        """Nothing is asked for: no word, and no document."""
+        return not (self.has_words or self.names or self.types or self.after or self.before)
+
+    @property
+    def has_words(self) -> bool:
+        return bool(terms.lexemes(self.text))
+
+    @property
+    def chooses_documents(self) -> bool:
+        return bool(self.names or self.types or self.after or self.before)
+
+    def narrowed(
+        self,
+        *,
+        phrases: Collection[str] = (),
+        excluded: Collection[str] = (),
+        names: Collection[str] = (),
+        types: Collection[str] = (),
+        knowledge_bases: Collection[str] | None = None,
+        after: date | None = None,
+        before: date | None = None,
+    ) -> "Query":
+        """What fields beside the text ask for, too: both hold."""
+        slugs = self.knowledge_bases
+        if knowledge_bases is not None:
+            both = (slug for slug in knowledge_bases if slugs is None or slug in slugs)
+            slugs = tuple(dict.fromkeys(both))
+        return replace(
+            self,
+            text=" ".join([self.text, *phrases]).strip(),
+            phrases=(*self.phrases, *filter(terms.lexemes, phrases)),
+            excluded=(*self.excluded, *filter(terms.lexemes, excluded)),
+            names=(*self.names, *filter(None, names)),
+            types=(*self.types, *(each for value in types for each in _listed(value))),
+            knowledge_bases=slugs,
+            after=max(filter(None, (self.after, after)), default=None),
+            before=min(filter(None, (self.before, before)), default=None),
+        )
 
 
-def search(
-    user: Any, text: str, slugs: Collection[str] | None = None, limit: int = 10
-) -> list[Passage]:
-    """The best passages in the knowledge bases that the user may see; in these of them, if named.
-
-    Raises ServiceUnavailable or RetryableError when the embedding service or the index fails, or
-    both together take longer than `REQUEST_TIMEOUT`.
-    """
-    visible = KnowledgeBase.objects.visible_to(user).values_list("pk", "slug")
-    knowledge_base_ids = [pk for pk, slug in visible if slugs is None or slug in slugs]
-    text = text.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
-    if not text.strip() or not knowledge_base_ids:
-        return []
-    with within(settings.REQUEST_TIMEOUT):
-        return _ranked(text, knowledge_base_ids, limit)
-
-
-def highlight(text: str, query: str) -> SafeString:
-    """The text as HTML, with the words that the query asks for in <mark>."""
-    wanted = {term for term, _, _ in terms.terms(query)}
-    pieces, end = [], 0
-    for term, start, stop in terms.terms(text):
-        if term in wanted:
-            pieces += [escape(text[end:start]), "<mark>", escape(text[start:stop]), "</mark>"]
-            end = stop
-    pieces.append(escape(text[end:]))
-    return mark_safe("".join(pieces))  # noqa: S308 (every piece of text is escaped above)
-
-
-def _ranked(text: str, knowledge_base_ids: list[int], limit: int) -> list[Passage]:
-    release()
-    dense = embeddings.embed_query(text)
-    words = terms.query_weights(text)
-    asked = limit * SPARE
-    while True:
-        hits = vectors.query(dense, words, knowledge_base_ids, asked)
-        passages = _cited(hits, knowledge_base_ids)[:limit]
-        if len(passages) == limit or len(hits) < asked or asked >= MOST_HITS:
-            return passages
-        release()
-        asked *= WIDER  # deleted documents, whose points stay until they are purged, came first
-
-
-def _cited(hits: list[vectors.Hit], knowledge_base_ids: list[int]) -> list[Passage]:
-    """What PostgreSQL knows of the hits: an orphan, or what the user may not see, ends here."""
-    documents = Document.objects.searchable().filter(knowledge_base__in=knowledge_base_ids)
-    chunks = (
-        Chunk.objects.filter(document__in=documents)
-        .select_related("document__knowledge_base")
-        .in_bulk([hit.chunk_id for hit in hits])
+def parse(text: str) -> Query:
+    """What the text asks for. Any text is a query."""
+    text = text.encode(errors="replace").decode()[:MAX_LENGTH]  # half a surrogate cannot be sent
+    text = text.replace("\x00", " ")
+    words: list[str] = []
+    found: dict[str, list[str]] = {
+        key: [] for key in ("phrase", "not", "name", "type", "kb", "after", "before")
+    }
+    end = 0
+    for match in _PART.finditer(text):
+        key = (match["not"] and "not") or (match["key"] and match["key"].lower()) or "phrase"
+        value = next(group for group in match.groups()[1:] if group and group != match["key"])
+        if not _means_something(key, value):
+            continue
+        words.append(text[end : match.start()])
+        end = match.end()
+        found[key].append(value)
+        if key == "phrase":
+            words.append(value)
+    words.append(text[end:])
+    return Query(
+        text=" ".join(" ".join(words).split()),
+        phrases=tuple(found["phrase"]),
+        excluded=tuple(found["not"]),
+        names=tuple(found["name"]),
+        types=tuple(each for value in found["type"] for each in _listed(value)),
+        knowledge_bases=tuple(s for value in found["kb"] for s in _listed(value)) or None,
+        after=max(map(day, found["after"]), default=None),
+        before=min(map(day, found["before"]), default=None),
     )
-    return [Passage(chunks[hit.chunk_id], hit.score) for hit in hits if hit.chunk_id in chunks]
+
+
+def _means_something(key: str, value: str) -> bool:
+    if key in ("after", "before"):
+        try:
+            day(value)
+        except ValueError:
+            return False
+        return True
+    return key in ("kb", "type", "name") or bool(terms.lexemes(value))
+
+
+def _listed(value: str) -> Iterator[str]:
+    """`type:pdf,docx`"""
+    yield from (each for each in value.lower().replace(" ", "").split(",") if each)
+
+
+def day(value: str) -> date:
+    """The day, the first day of the month or of the year. Raises ValueError."""
+    match = _DATE.fullmatch(value)
+    if not match:
+        raise ValueError(value)
+    year, month, day_ = match.groups("1")
+    return date(int(year), int(month), int(day_))

@@ -1,42 +1,65 @@
 """The search page and a passage in its context."""
 
+from datetime import date
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from documents import texts
 from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
+from formats import FORMATS
 from processing.index import ProcessingError
 
-from .query import highlight, search
+from .presentation import Group, grouped, highlight
+from .query import MAX_LENGTH, Query, day, parse
+from .retrieval import MOST_RESULTS, fits, search
 
 CONTEXT_CHARS = 2000  # on either side of a passage: about a page together
-PAGE_SIZE = 10
+PAGE_SIZE = 10  # documents
+MORE_SHOWN = 3  # of their other passages, folded in
+FIELDS = ("name", "type", "after", "before")
 
 
 @login_required
 @require_safe
 def search_page(request: HttpRequest) -> HttpResponse:
-    """The form and the passages; `kb` may be given more than once."""
-    query = request.GET.get("q", "").strip()
-    chosen = request.GET.getlist("kb")
-    context = {"query": query, "chosen": chosen, "results": [], "failed": False}
+    """The form and the documents with their passages; `kb` may be given more than once."""
+    asked = request.GET
+    query = _query(asked)
+    page = _page(asked)
+    context: dict[str, Any] = {
+        "query": asked.get("q", "").strip()[:MAX_LENGTH],
+        "asked": query,
+        "chosen": asked.getlist("kb"),
+        "fields": {field: asked.get(field, "") for field in FIELDS},
+        "types": [each.extensions[0].removeprefix(".") for each in FORMATS],
+        "results": [],
+    }
+    context["narrowed"] = any(context["fields"].values())
+    status = 200
     try:
-        passages = search(request.user, query, chosen or None, PAGE_SIZE)
+        found = search(request.user, query, MOST_RESULTS)
+        groups = grouped(found.passages, page * PAGE_SIZE + 1)
+        shown = groups[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+        context |= {
+            "results": [_shown(group, query) for group in shown],
+            "only_words": found.only_words,
+            "fits": page > 1 or fits([group.best for group in shown]),
+            "previous_page": _url(asked, page - 1) if page > 1 else "",
+            "next_page": _url(asked, page + 1) if len(groups) > page * PAGE_SIZE else "",
+            "first": (page - 1) * PAGE_SIZE + 1,
+        }
     except ProcessingError:
         context["failed"] = True
-    else:
-        context["results"] = [
-            {"passage": passage, "html": highlight(passage.chunk.text, query)}
-            for passage in passages
-        ]
+        status = 503
     context["knowledge_bases"] = KnowledgeBase.objects.visible_to(request.user)
-    return render(request, "search/search.html", context, status=503 if context["failed"] else 200)
+    return render(request, "search/search.html", context, status=status)
 
 
 @login_required
@@ -48,21 +71,65 @@ def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
         Chunk.objects.filter(document__in=documents).select_related("document__knowledge_base"),
         pk=chunk_id,
     )
-    query = request.GET.get("q", "")
-    context = {"chunk": chunk, "document": chunk.document, "query": query}
+    words = parse(request.GET.get("q", "")).text
+    context = {"chunk": chunk, "document": chunk.document, "query": request.GET.get("q", "")}
     first = max(chunk.start - CONTEXT_CHARS, 0)
     last = chunk.end + CONTEXT_CHARS
     try:
         with within(settings.REQUEST_TIMEOUT):
             text = texts.excerpt(chunk.document, first, last + 1)
     except OSError:
-        context |= {"passage": highlight(chunk.text, query), "text_missing": True}
+        marked = highlight(chunk.text, words, chunk.language)
+        context |= {"passage": marked, "text_missing": True}
     else:
+        marked = highlight(text[chunk.start - first : chunk.end - first], words, chunk.language)
         context |= {
             "before": text[: chunk.start - first],
-            "passage": highlight(text[chunk.start - first : chunk.end - first], query),
+            "passage": marked,
             "after": text[chunk.end - first : last - first],
             "cut_before": first > 0,
             "cut_after": len(text) > last - first,
         }
     return render(request, "search/passage.html", context)
+
+
+def _query(asked: QueryDict) -> Query:
+    return parse(asked.get("q", "")).narrowed(
+        names=[asked.get("name", "").strip().replace("\x00", "")],
+        types=[asked.get("type", "")],
+        knowledge_bases=asked.getlist("kb") or None,
+        after=_day(asked.get("after", "")),
+        before=_day(asked.get("before", "")),
+    )
+
+
+def _day(value: str) -> date | None:
+    try:
+        return day(value)
+    except ValueError:
+        return None
+
+
+def _page(asked: QueryDict) -> int:
+    number = asked.get("page", "")
+    last = MOST_RESULTS // PAGE_SIZE
+    return min(max(int(number), 1), last) if number.isascii() and number.isdigit() else 1
+
+
+def _url(asked: QueryDict, page: int) -> str:
+    changed = asked.copy()
+    changed["page"] = str(page)
+    return f"?{changed.urlencode()}"
+
+
+def _shown(group: Group, query: Query) -> dict[str, Any]:
+    passages = [
+        {"passage": each, "html": highlight(each.chunk.text, query.text, each.chunk.language)}
+        for each in group.passages[: 1 + MORE_SHOWN]
+    ]
+    return {
+        "best": passages[0],
+        "more": passages[1:],
+        "more_count": len(group.more),
+        "same": group.same,
+    }

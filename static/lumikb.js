@@ -256,5 +256,26 @@ function announce() {
 document.addEventListener("htmx:afterSettle", announce);
 announce();
 
+// --- Search by keyboard --------------------------------------------------------------------------
+
+// "/" goes to the search field, the arrows go through the results, Enter opens one: it is a link.
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  const field = document.querySelector("#q, #header-q");
+  const at = document.activeElement;
+  if (event.key === "/" && field && !at.matches("input, textarea, select, [contenteditable]")) {
+    event.preventDefault();
+    field.focus();
+    field.select();
+    return;
+  }
+  const hits = [...document.querySelectorAll(".hit")].filter((hit) => hit.checkVisibility());
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const index = hits.indexOf(at);
+  if (!step || !hits.length || (index < 0 && at !== field)) return;
+  event.preventDefault();
+  (hits[index + step] ?? (step < 0 ? field : hits.at(-1))).focus();
+});
+
 const uploadForm = document.getElementById("upload");
 if (uploadForm) startUploads(uploadForm);

@@ -63,7 +63,7 @@ SPEAKING = tuple(
     )
 )
 WAITING = ("wait", "communicate", "join", "result", "acquire")  # for ever, without an argument
-CALLS = ("default_storage.", "embeddings.embed", "vectors.query")  # that people wait for
+CALLS = ("default_storage.", "embeddings.embed", "vectors.candidates")  # that people wait for
 
 DEADLINE = 0.6  # seconds, in the tests below
 DRIP = 0.1
@@ -102,10 +102,13 @@ def test_what_people_wait_for_has_the_deadline_of_their_request() -> None:
         for path, tree in sources("documents", "search")
         for call in outside(tree, inside=False)
     }
-    # search.query._ranked is called in one.
+    # These are called in one.
     assert bare == {
-        ("search/query.py", "embeddings.embed_query"),
-        ("search/query.py", "vectors.query"),
+        ("documents/texts.py", "default_storage.open"),
+        ("documents/texts.py", "default_storage.save"),
+        ("documents/texts.py", "default_storage.delete"),
+        ("search/retrieval.py", "embeddings.embed_query"),
+        ("search/retrieval.py", "vectors.candidates"),
     }
 
 
@@ -378,19 +381,31 @@ def drip_body(server: socket.socket) -> None:
 # --- What people see -------------------------------------------------------------------------
 
 
-def test_who_searches_waits_no_longer_than_his_request_may(
+def test_who_searches_waits_for_the_embedding_service_a_moment_and_goes_by_words_then(
     settings: Any, slow: Any, litellm: None, page: Client
 ) -> None:
     proxy = slow(port_of(settings.EMBEDDING_API_BASE))
     settings.EMBEDDING_API_BASE = url_through(proxy, settings.EMBEDDING_API_BASE)
-    settings.REQUEST_TIMEOUT = DEADLINE
+    settings.SEARCH_EMBEDDING_TIMEOUT = DEADLINE
     proxy.drip(DRIP)
     with taking(DEADLINE):
         answer = page.post("/api/v1/search", {"query": "heron"}, "application/json")
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-    assert answer.json()["error"]["code"] == "search_unavailable"
-    with taking(DEADLINE):
-        shown = page.get("/search/?q=heron")
+    assert (answer.status_code, answer.json()["half"]) == (200, "words")
+
+
+def test_who_searches_waits_no_longer_than_his_request_may(
+    settings: Any, slow: Any, page: Client
+) -> None:
+    proxy = slow(port_of(settings.QDRANT_URL))
+    settings.REQUEST_TIMEOUT = settings.SEARCH_EMBEDDING_TIMEOUT = DEADLINE
+    with qdrant_at(settings, url_through(proxy, settings.QDRANT_URL)):
+        proxy.drip(DRIP)
+        with taking(DEADLINE):
+            answer = page.post("/api/v1/search", {"query": "heron"}, "application/json")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert answer.json()["error"]["code"] == "search_unavailable"
+        with taking(DEADLINE):
+            shown = page.get("/search/?q=heron")
     assert (shown.status_code, shown.headers["Retry-After"]) == (503, "5")
     assert b"not available just now" in shown.content
 

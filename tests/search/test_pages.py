@@ -12,9 +12,9 @@ from django.urls import reverse
 
 from documents import lifecycle, texts
 from documents.models import Document, KnowledgeBase
-from search.views import CONTEXT_CHARS
+from search.views import CONTEXT_CHARS, MORE_SHOWN, PAGE_SIZE
 from tests.processing.files import PDF, pdf
-from tests.processing.stubs import embedding_stub, failing
+from tests.processing.stubs import embedding_stub, failing, qdrant_at, refused_url
 
 pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
@@ -94,14 +94,98 @@ def test_any_text_gets_a_page(
     assert get(page, "search", **query).status_code == 200
 
 
-def test_a_service_that_is_away_is_said_in_a_sentence(
+def test_an_index_that_is_away_is_said_in_a_sentence(
     make_ready: MakeDocument, page: Client, settings: Any
 ) -> None:
     make_ready()
-    with embedding_stub(settings, failing(500)):
+    with qdrant_at(settings, refused_url()):
         response = get(page, "search", q="heron")
     assert response.status_code == 503
     assert "not available" in response.content.decode()
+
+
+def test_half_an_answer_is_said_to_be_one(
+    make_ready: MakeDocument, page: Client, settings: Any
+) -> None:
+    make_ready("birds.md", b"# Birds\n\nThe heron nests in April.\n")
+    assert "half" not in get(page, "search", q="heron").content.decode()
+    with embedding_stub(settings, failing(500)):
+        response = get(page, "search", q="herons")
+    assert response.status_code == 200
+    html = response.content.decode()
+    assert "Only half an answer" in html
+    assert "<mark>heron</mark>" in html
+
+
+def test_a_document_is_shown_once_with_its_other_passages_folded_in(
+    document: Document, make_ready: MakeDocument, page: Client
+) -> None:
+    make_ready("other.md", b"# Other\n\nA heron was seen once.\n")
+    results = get(page, "search", q="heron reeds").context["results"]
+    shown = [result["best"]["passage"].document.filename for result in results]
+    assert sorted(shown) == ["birds.md", "other.md"]
+    of_birds = results[shown.index("birds.md")]
+    assert len(of_birds["more"]) == MORE_SHOWN
+    assert of_birds["more_count"] == document.chunk_count - 1
+    html = get(page, "search", q="heron reeds").content.decode()
+    assert f"The next 3 of {document.chunk_count - 1} more in this file" in html
+
+
+def test_there_are_more_pages_and_an_end(make_ready: MakeDocument, page: Client) -> None:
+    for n in range(PAGE_SIZE + 2):
+        make_ready(f"{n}.md", f"# Report {n}\n\nThe heron of the year {n} nests here.\n".encode())
+    first = get(page, "search", q="heron").context
+    second = get(page, "search", q="heron", page=2)
+    names = [
+        result["best"]["passage"].document.filename
+        for result in [*first["results"], *second.context["results"]]
+    ]
+    assert len(names) == len(set(names)) == PAGE_SIZE + 2
+    assert first["next_page"].endswith("page=2")
+    assert not first["previous_page"]
+    assert not second.context["next_page"]
+    assert "no more results" in get(page, "search", q="heron", page=9).content.decode()
+    assert get(page, "search", q="heron", page="x").context["first"] == 1
+
+
+def test_the_same_text_is_shown_once_and_says_where_else_it_stands(
+    make_ready: MakeDocument, page: Client
+) -> None:
+    for name in ("a.md", "b.md", "c.md"):
+        make_ready(name, b"# Birds\n\nThe heron nests in the reeds in April.\n")
+    make_ready("d.md", b"# Birds\n\nInvoice INV-7 for the heron.\n")
+    make_ready("e.md", b"# Birds\n\nInvoice INV-8 for the heron.\n")
+    results = get(page, "search", q="heron").context["results"]
+    assert sorted(len(result["same"]) for result in results) == [0, 0, 2]
+
+
+def test_controls_narrow_the_search(make_ready: MakeDocument, page: Client) -> None:
+    make_ready("report-2024.md", b"# Report\n\nThe heron nests in April.\n")
+    make_ready("minutes.txt", b"The heron was discussed.", "text/plain")
+
+    def shown(**query: str) -> list[str]:
+        asked = page.get(reverse("search"), {"q": "heron"} | query)
+        results = asked.context["results"]
+        return sorted(result["best"]["passage"].document.filename for result in results)
+
+    assert shown(name="REPORT") == ["report-2024.md"]
+    assert shown(type="txt") == ["minutes.txt"]
+    assert shown(after="2999-01-01") == []
+    assert shown(before="2999-01-01") == ["minutes.txt", "report-2024.md"]
+    assert shown(after="lunch") == ["minutes.txt", "report-2024.md"]
+    html = page.get(reverse("search"), {"q": "heron", "name": "report"}).content.decode()
+    assert '<details class="narrow" open' in html
+
+
+def test_what_nothing_answers_is_told_so_and_the_nearest_are_folded_in(
+    make_ready: MakeDocument, page: Client
+) -> None:
+    make_ready("birds.md", b"# Birds\n\nThe heron nests in the reeds in April.\n")
+    assert get(page, "search", q="When do herons nest?").context["fits"]
+    for nonsense in ("asdfqwer zxcv", "quarterly tax declaration"):
+        html = get(page, "search", q=nonsense).content.decode()
+        assert "Nothing here fits" in html
+        assert '<details class="nearest">' in html
 
 
 # --- A passage -----------------------------------------------------------------------------------

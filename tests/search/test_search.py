@@ -15,7 +15,11 @@ from documents import lifecycle
 from documents.models import Chunk, Document, KnowledgeBase, Membership
 from processing.errors import ServiceUnavailable
 from processing.index import embeddings, terms, vectors
-from search.query import Passage, highlight, search
+from processing.index.languages import language_of
+from search import retrieval
+from search.presentation import highlight
+from search.query import parse
+from search.retrieval import Passage
 from tests.conftest import process
 from tests.processing.stubs import (
     embedding_stub,
@@ -52,6 +56,8 @@ def index(document: Document, *texts: str) -> Document:
             text=text,
             start=0,
             end=len(text),
+            language=language_of(text),
+            words=terms.tsvector(text),
         )
         for n, text in enumerate(texts)
     ]
@@ -64,10 +70,22 @@ def index(document: Document, *texts: str) -> Document:
 def put_points(document: Document, chunks: list[Chunk]) -> None:
     dense = embeddings.embed([chunk.text for chunk in chunks])
     points = [
-        vectors.Point(chunk.pk, chunk.position, vector, terms.passage_weights(chunk.text))
+        vectors.Point(
+            chunk.pk,
+            chunk.position,
+            vector,
+            terms.passage_weights(chunk.text, document.filename, chunk.language),
+        )
         for chunk, vector in zip(chunks, dense, strict=True)
     ]
     vectors.upsert(document.knowledge_base_id, document.pk, points)
+
+
+def search(
+    user: Any, text: str, slugs: list[str] | None = None, limit: int = 10, **fields: Any
+) -> list[Passage]:
+    query = parse(text).narrowed(knowledge_bases=slugs, **fields)
+    return retrieval.search(user, query, limit).best(limit)
 
 
 def names(passages: list[Passage]) -> list[str]:
@@ -111,6 +129,76 @@ def test_a_word_that_means_nothing_to_the_model_is_found_by_its_letters(
     for n in range(30):
         add(f"{n}.md", f"Order zq{n}xw was delivered to the customer in good condition.")
     assert names(search(editor, "zq17xw", limit=1)) == ["17.md"]
+
+
+# --- What people type ----------------------------------------------------------------------------
+
+
+def test_each_hit_has_the_exact_phrase_and_a_rare_one_is_found(
+    add: MakeDocument, editor: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among more passages with all its words than there are candidates."""
+    monkeypatch.setattr(retrieval, "DEPTH", 5)
+    for n in range(4):
+        add(f"{n}.md", *["Not to be: or to. Be that as it may, to be or to be not."] * 5)
+    add("hamlet.md", "A long speech, in the middle of which to be, OR not to be stands somewhere.")
+    assert names(search(editor, '"to be or not to be"')) == ["hamlet.md"]
+    assert search(editor, '"to be or not to bee"') == []
+
+
+def test_a_phrase_is_found_however_it_is_written(add: MakeDocument, editor: User) -> None:
+    add("a.md", "Die Prüfung der O\u0308ltankpru\u0308fplakette am Gebäude")
+    add("b.md", "Rechnung ＩＮＶ－２０２４－００３１７ über 7 Euro")
+    add("c.md", "人人生而自由，在尊严和权利上一律平等")
+    assert names(search(editor, '"der Öltankprüfplakette"')) == ["a.md"]
+    assert names(search(editor, "„inv-2024-00317“")) == ["b.md"]
+    assert names(search(editor, "“尊严和权利”")) == ["c.md"]
+    assert search(editor, "“权利和尊严”") == []
+
+
+def test_an_identifier_in_quotation_marks_finds_only_itself(
+    add: MakeDocument, editor: User
+) -> None:
+    for n in range(300, 330):
+        add(f"{n}.md", f"Invoice INV-2024-00{n} of May, 12 pieces, payable within 30 days.")
+    assert names(search(editor, '"INV-2024-00317"')) == ["317.md"]
+    assert names(search(editor, "INV-2024-00317"))[0] == "317.md"
+    assert names(search(editor, "inv 2024 00317"))[0] == "317.md"
+    assert names(search(editor, "inv202400317"))[0] == "317.md"
+
+
+def test_what_is_excluded_is_not_found(add: MakeDocument, editor: User) -> None:
+    add("a.md", "The heron nests in April.")
+    add("b.md", "The heron nests in May.")
+    assert names(search(editor, "heron -april")) == ["b.md"]
+    assert names(search(editor, 'heron -"nests in may"')) == ["a.md"]
+
+
+def test_documents_are_chosen_by_their_names(add: MakeDocument, editor: User) -> None:
+    for n in range(30):
+        add(f"invoice-{n:03}.md", "The same text about a heron in every file.")
+    assert names(search(editor, "name:invoice-017 heron")) == ["invoice-017.md"]
+    assert names(search(editor, "name:invoice-017")) == ["invoice-017.md"]
+    assert names(search(editor, "invoice-017.md"))[0] == "invoice-017.md"
+    assert search(editor, 'name:"invoice 017"') == []
+
+
+def test_one_word_of_its_name_finds_a_file(add: MakeDocument, editor: User) -> None:
+    add("Jahresabschluss 2023.md", "Die Bilanz steht auf Seite vier.")
+    add("other.md", "The heron nests in April.")
+    assert names(search(editor, "Jahresabschlüsse"))[0] == "Jahresabschluss 2023.md"
+
+
+def test_a_knowledge_base_is_chosen_in_the_text(
+    add: MakeDocument, knowledge_base: KnowledgeBase, make_user: Any
+) -> None:
+    add("heron.md", HERON)
+    other = KnowledgeBase.objects.create(name="Other", slug="other")
+    add("secret.md", HERON, knowledge_base=other)
+    root = make_user("root", is_superuser=True)
+    assert names(search(root, "heron kb:other")) == ["secret.md"]
+    assert search(root, "heron kb:other", ["handbook"]) == []
+    assert search(root, "heron kb:unknown") == []
 
 
 # --- Who sees what -------------------------------------------------------------------------------
@@ -302,7 +390,7 @@ def test_many_deleted_documents_do_not_hide_a_live_one(add: MakeDocument, editor
             "script",
             "&lt;<mark>script</mark>&gt;x&lt;/<mark>script</mark>&gt;",
         ),
-        ("The heron", "the", "The heron"),
+        ("The heron", "the heron", "The <mark>heron</mark>"),
         ("ÜBER uns", "über", "<mark>ÜBER</mark> uns"),
         ("heron", "", "heron"),
         ("", "heron", ""),
@@ -321,11 +409,15 @@ def test_a_query_is_never_html_itself() -> None:
 # --- Services and connections --------------------------------------------------------------------
 
 
-def test_an_embedding_service_that_is_away_is_an_outage(
+def test_without_the_embedding_service_the_words_are_searched(
     heron: Document, editor: User, settings: Any
 ) -> None:
-    with embedding_stub(settings, failing(503)), pytest.raises(ServiceUnavailable):
-        search(editor, "heron")
+    with embedding_stub(settings, failing(503)) as stub:
+        found = retrieval.search(editor, parse("herons"))
+        assert found.only_words
+        assert names(found.best(10)) == ["heron.md"]
+        assert names(search(editor, "nesting")) == ["heron.md"]
+    assert len(stub.calls) == 1  # who comes after that does not wait for it again
 
 
 def test_an_index_that_is_away_is_an_outage_and_no_empty_list(
@@ -371,6 +463,7 @@ def test_the_api_answers_passages_with_their_citation(
     [result] = answer["results"]
     chunk = document.chunk_set.get()
     assert result.pop("score") > 0
+    assert 0.5 < result.pop("relevance") <= 1
     assert answer["took_ms"] > 0
     assert result == {
         "document_id": str(document.pk),
@@ -379,6 +472,9 @@ def test_the_api_answers_passages_with_their_citation(
         "knowledge_base": "handbook",
         "page": None,
         "heading": "Birds",
+        "context": "",
+        "more_in_document": 0,
+        "same_text": [],
         "start": chunk.start,
         "end": chunk.end,
         "text": chunk.text,
@@ -407,6 +503,10 @@ def test_the_api_takes_few_statements_whatever_is_found(
         {"query": "heron", "limit": 0},
         {"query": "heron", "limit": 101},
         {"query": "heron", "knowledge_bases": "handbook"},
+        {"query": "heron", "knowledge_base": "handbook"},
+        {"query": "heron", "knowledge_bases": ["handbook"] * 1001},
+        {"query": "heron", "after": "lunch"},
+        {"query": "heron", "offset": -1},
     ],
 )
 def test_the_api_refuses_what_makes_no_sense_in_its_usual_form(
@@ -454,8 +554,84 @@ def test_the_api_says_when_search_is_away(
     heron: Document, api: Callable[[User], Client], editor: User, settings: Any
 ) -> None:
     client = api(editor)
-    with embedding_stub(settings, failing(503)):
+    with qdrant_at(settings, refused_url()):
         response = post(client, query="heron")
     assert response.status_code == 503
     assert int(response["Retry-After"]) > 0
     assert response.json()["error"]["code"] == "search_unavailable"
+
+
+def test_the_api_says_when_only_half_could_be_searched(
+    heron: Document, api: Callable[[User], Client], editor: User, settings: Any
+) -> None:
+    client = api(editor)
+    assert post(client, query="heron").json()["half"] is None
+    with embedding_stub(settings, failing(503)):
+        answer = post(client, query="herons nest").json()
+    assert answer["half"] == "words"
+    assert [result["filename"] for result in answer["results"]] == ["heron.md"]
+
+
+def test_the_api_says_how_much_a_hit_fits_and_whether_any_does(
+    heron: Document, api: Callable[[User], Client], editor: User
+) -> None:
+    client = api(editor)
+    answer = post(client, query="When does the heron nest?").json()
+    assert answer["fits"]
+    assert answer["results"][0]["relevance"] > 0.5
+    answer = post(client, query="asdfqwer zxcv").json()
+    assert not answer["fits"]
+    assert all(result["relevance"] < 0.5 for result in answer["results"])
+
+
+def test_the_api_goes_on_where_it_ended(
+    add: MakeDocument, api: Callable[[User], Client], editor: User
+) -> None:
+    for n in range(7):
+        add(f"{n}.md", f"The heron nests in the tree {n}.")
+    client = api(editor)
+    pages = [post(client, query="heron", limit=3, offset=offset).json() for offset in (0, 3, 6)]
+    found = [result["filename"] for page in pages for result in page["results"]]
+    assert sorted(found) == [f"{n}.md" for n in range(7)]
+    assert [page["more"] for page in pages] == [True, True, False]
+
+
+def test_the_api_groups_by_document(
+    add: MakeDocument, api: Callable[[User], Client], editor: User
+) -> None:
+    add("a.md", "The heron of the reeds.", "A heron in May.", "Herons are grey.")
+    twins = [add(f"{n}.md", HERON) for n in range(3)]
+    results = post(api(editor), query="heron in April", grouped=True).json()["results"]
+    assert len(results) == 2
+    more = {result["filename"]: result["more_in_document"] for result in results}
+    assert more["a.md"] == 2
+    [same] = [result for result in results if result["filename"] != "a.md"]
+    assert {same["document_id"], *same["same_text"]} == {str(twin.pk) for twin in twins}
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"query": "heron", "phrases": ["nests in April"]}, ["heron.md"]),
+        ({"query": "heron", "exclude": ["april"]}, ["eagle.txt"]),
+        ({"query": "heron", "name": "eag"}, ["eagle.txt"]),
+        ({"query": "heron", "types": [".TXT"]}, ["eagle.txt"]),
+        ({"query": "heron", "types": ["docx"]}, []),
+        ({"query": "heron", "after": "2999-01-01"}, []),
+        ({"query": "heron", "before": "2000-01-01"}, []),
+        ({"query": "heron type:txt", "types": ["md"]}, ["eagle.txt", "heron.md"]),
+        ({"query": "heron kb:handbook", "knowledge_bases": []}, []),
+    ],
+)
+def test_the_api_has_fields_for_what_people_type(
+    fields: dict[str, Any],
+    found: list[str],
+    heron: Document,
+    add: MakeDocument,
+    api: Callable[[User], Client],
+    editor: User,
+) -> None:
+    add("eagle.txt", "The eagle and the heron.", content_type="text/plain")
+    answer = post(api(editor), **fields)
+    assert answer.status_code == 200, answer.content
+    assert sorted(result["filename"] for result in answer.json()["results"]) == found

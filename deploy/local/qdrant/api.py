@@ -104,6 +104,12 @@ class Api:
                 query = _understood(requests.query_request, body)
                 hits = store.read(name, lambda shard: shard.query(query))
                 return {"points": [answers.record_json(hit) for hit in hits]}
+            case "POST points/query/batch":
+                queries = _understood(requests.batch_request, body)
+                found_each = store.read(name, lambda shard: [shard.query(q) for q in queries])
+                return [
+                    {"points": [answers.record_json(hit) for hit in hits]} for hits in found_each
+                ]
         raise _no_route(request)
 
     def _updated(self, name: str, operation: edge.UpdateOperation) -> dict[str, Any]:

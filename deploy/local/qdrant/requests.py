@@ -125,6 +125,12 @@ def query_request(body: dict[str, Any]) -> edge.QueryRequest:
     )
 
 
+def batch_request(body: dict[str, Any]) -> list[edge.QueryRequest]:
+    """`POST /collections/{c}/points/query/batch`: several queries, answered together."""
+    only(body, "searches")
+    return [query_request(present(search)) for search in body["searches"]]
+
+
 def scroll_request(body: dict[str, Any]) -> edge.ScrollRequest:
     """`POST /collections/{c}/points/scroll`."""
     only(body, "offset", "limit", "filter", "with_payload", "with_vector")

@@ -1,0 +1,72 @@
+"""Two rankings made one.
+
+Scores of different kinds are made comparable by their own distribution (distribution-based score
+fusion, as Qdrant's DBSF): the mean less three standard deviations is 0, the mean plus three is 1.
+How much better the first is than the rest counts, which ranks alone do not say; and how much of
+the query the words find at all: who asks in words of their own is served by the meaning, who types
+a number or a name by the words. It is done here and not in Qdrant, which knows neither.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, pstdev
+from uuid import UUID
+
+from processing.index.vectors import Candidates, Hit
+
+# How much the half of the words counts beside that of the meaning: so much when what it finds has
+# hardly anything of what is asked for, and so much when a passage has everything.
+# Measured with benchmarks/retrieval on half of its questions: fixed weights of 0.3 and 1.0 find
+# 0.84 of all questions' passages first with e5, these 0.87, each half alone 0.75.
+FEW_WORDS, ALL_WORDS = 0.2, 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A passage with its score among all, and what each half said of it: None when it did not."""
+
+    chunk_id: UUID
+    score: float
+    cosine: float | None
+    bm25: float | None
+
+
+def fused(found: Candidates, asked: Mapping[int, float]) -> list[Fused]:
+    """Best first; of equal ones the order is that of the ids, the same each time. `asked` are the
+    query's words.
+    """
+    cosines = {hit.chunk_id: hit.score for hit in found.by_meaning}
+    sums = {hit.chunk_id: hit.score for hit in found.by_words}
+    weight = FEW_WORDS + (ALL_WORDS - FEW_WORDS) * _share(found, asked) ** 2
+    meaning, words = _normalised(found.by_meaning), _normalised(found.by_words)
+    both = [
+        Fused(
+            each,
+            meaning.get(each, 0.0) + weight * words.get(each, 0.0),
+            cosines.get(each),
+            sums.get(each),
+        )
+        for each in cosines | sums
+    ]
+    return sorted(both, key=lambda each: (-each.score, each.chunk_id))
+
+
+def _share(found: Candidates, asked: Mapping[int, float]) -> float:
+    """How much of the words one of the best passages has, from 0 to 1."""
+    total = sum(asked.values())
+    there = (
+        sum(weight for term, weight in asked.items() if term in said)
+        for said in found.words_of_best
+    )
+    return max(there, default=0.0) / total if total else 0.0
+
+
+def _normalised(hits: Sequence[Hit]) -> dict[UUID, float]:
+    if not hits:
+        return {}
+    mean = fmean(hit.score for hit in hits)
+    deviation = pstdev((hit.score for hit in hits), mean)
+    if not deviation:
+        return {hit.chunk_id: 0.5 for hit in hits}
+    low, span = mean - 3 * deviation, 6 * deviation
+    return {hit.chunk_id: (hit.score - low) / span for hit in hits}

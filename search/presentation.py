@@ -1,0 +1,92 @@
+"""How what was found is shown: the words marked, by document, the same text once."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
+from documents.models import Document
+from processing.index import terms
+
+from .retrieval import Passage
+
+ALIKE = 0.9  # the share of its words that a near-duplicate has in common with the first
+
+
+@dataclass(slots=True)
+class Group:
+    """A document with its passages, the best first; `same` are others that say the same."""
+
+    passages: list[Passage]
+    same: list[Passage] = field(default_factory=list)
+
+    @property
+    def best(self) -> Passage:
+        return self.passages[0]
+
+    @property
+    def more(self) -> list[Passage]:
+        return self.passages[1:]
+
+    @property
+    def document(self) -> Document:
+        return self.best.document
+
+
+def grouped(passages: Iterable[Passage], limit: int) -> list[Group]:
+    """The first `limit` documents, in the order of their best passages. A passage that says the
+    same as a better one of another document is put to that one.
+    """
+    groups: dict[object, Group] = {}
+    said: list[tuple[frozenset[str], Group]] = []
+    for passage in passages:
+        own = groups.get(passage.document.pk)
+        if own:
+            own.passages.append(passage)
+            continue
+        if len(groups) == limit:
+            continue  # of the others, more may still come
+        words = frozenset(terms.lexemes(passage.chunk.text))
+        twin = next((group for other, group in said if _alike(words, other)), None)
+        if twin:
+            twin.same.append(passage)
+            continue
+        group = groups[passage.document.pk] = Group([passage])
+        said.append((words, group))
+    return list(groups.values())
+
+
+def highlight(text: str, query: str, language: str | None = None) -> SafeString:
+    """The text as HTML, with the words that the query asks for in <mark>."""
+    pieces, end = [], 0
+    for start, stop in _marked(text, query, language):
+        pieces += [escape(text[end:start]), "<mark>", escape(text[start:stop]), "</mark>"]
+        end = stop
+    pieces.append(escape(text[end:]))
+    return mark_safe("".join(pieces))  # noqa: S308 (every piece of text is escaped above)
+
+
+def _marked(text: str, query: str, language: str | None) -> Iterator[tuple[int, int]]:
+    """The ranges to mark, in order and apart from each other."""
+    wanted = terms.weighted(query)
+    ranges = sorted({(a, b) for term, a, b in terms.terms(text, language) if term in wanted})
+    start = end = 0
+    for first, last in ranges:
+        if first >= end:
+            if end:
+                yield start, end
+            start = first
+        end = max(end, last)
+    if end:
+        yield start, end
+
+
+def _alike(words: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether they say the same; another number is another invoice."""
+    different = words ^ others
+    if not different:
+        return True
+    if any(character.isdigit() for word in different for character in word):
+        return False
+    return len(words & others) >= ALIKE * len(words | others)

@@ -1,0 +1,242 @@
+"""A query's passages: candidates of both halves of the index, ranked, and what PostgreSQL knows of
+them.
+
+PostgreSQL has the last word on every hit: what is deleted, not permitted or not asked for ends
+there, whatever the index says.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from datetime import time as clock
+from functools import cached_property
+from itertools import islice
+from typing import Any
+from unicodedata import normalize
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import BooleanField, F, Func, Q, QuerySet, TextField, Value
+from django.utils import timezone
+
+from documents.connections import release
+from documents.deadlines import within
+from documents.models import Chunk, Document, KnowledgeBase
+from formats import BY_EXTENSION
+from processing.index import ProcessingError, embeddings, terms, vectors
+
+from .fusion import Fused, fused
+from .query import Query
+from .relevance import FLOOR, can_tell, relevance, share_of
+
+log = logging.getLogger(__name__)
+
+MOST_RESULTS = 200  # of a query: who wants to see more asks another one
+DEPTH = 200  # candidates of each half
+DEEPER = 8  # and so many times as many when PostgreSQL refused most of them
+DEEPEST = 12_800
+SPARE = 2  # fetches this many times as many as are wanted: what is refused leaves no gap
+MOST_CHOSEN = 5000  # documents or passages that the index is told by their ids; more are sifted
+REST = 10.0  # seconds for which an embedding service that did not answer is not asked again
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A chunk that answers a query; a higher score is a better one, of this query only."""
+
+    chunk: Chunk
+    score: float
+    cosine: float | None = None  # None: it was not among the nearest, or nobody could tell
+    query: str = ""
+    asked: Mapping[str, float] = field(default_factory=dict, repr=False)  # terms of the query
+
+    @property
+    def document(self) -> Document:
+        return self.chunk.document
+
+    @cached_property
+    def relevance(self) -> float:
+        """From 0 to 1, on one scale for all queries."""
+        if not self.asked:
+            return 1.0  # the document itself was asked for
+        said = f"{self.document.filename}\n{self.chunk.in_context()}"
+        share = share_of(self.asked, said, self.chunk.language)
+        return relevance(self.query, self.cosine, share)
+
+
+@dataclass(slots=True)
+class Found:
+    """What a search finds. `only_words`: the embedding service was away."""
+
+    passages: Iterator[Passage]
+    only_words: bool = False
+
+    def best(self, limit: int, offset: int = 0) -> list[Passage]:
+        return list(islice(self.passages, offset, offset + limit))
+
+
+def search(user: Any, query: Query, wanted: int = 10) -> Found:
+    """The passages in the knowledge bases that the user may see, best first, read as they are
+    taken; `wanted` says how many are likely to be.
+
+    Raises ServiceUnavailable or RetryableError when the index fails or takes longer than
+    `REQUEST_TIMEOUT`. Without the embedding service the words alone are searched.
+    """
+    slugs = query.knowledge_bases
+    visible = KnowledgeBase.objects.visible_to(user).values_list("pk", "slug")
+    knowledge_base_ids = [pk for pk, slug in visible if slugs is None or slug in slugs]
+    if query.is_empty or not knowledge_base_ids:
+        return Found(iter(()))
+    allowed = _allowed(query, knowledge_base_ids)
+    if not query.has_words:
+        return Found(_beginnings(allowed))
+    only = _chosen(query, allowed)
+    if only and not (only.document_ids or only.chunk_ids):
+        return Found(iter(()))
+    release()
+    with within(settings.REQUEST_TIMEOUT):
+        dense = _meaning(query.text)
+        words = terms.query_weights(query.text)
+        asked = _Question(query, dense, words, knowledge_base_ids, allowed, only)
+        first = asked.candidates(DEPTH)  # now, and not when the page is half made
+    return Found(asked.passages(first, wanted), only_words=dense is None)
+
+
+def fits(passages: Sequence[Passage]) -> bool:
+    """Whether any of them answers the query, as far as can be told."""
+    if not can_tell() or all(passage.cosine is None for passage in passages):
+        return bool(passages)
+    return any(passage.relevance >= FLOOR for passage in passages)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    query: Query
+    dense: Sequence[float] | None
+    words: dict[int, float]
+    knowledge_base_ids: Collection[int]
+    allowed: QuerySet[Chunk]
+    only: vectors.Only | None
+
+    def candidates(self, depth: int) -> tuple[list[Fused], bool]:
+        """Ranked, and whether there may be more of them."""
+        found = vectors.candidates(
+            self.dense, self.words, self.knowledge_base_ids, depth, self.only
+        )
+        return fused(found, self.words), max(len(found.by_meaning), len(found.by_words)) == depth
+
+    def passages(self, first: tuple[list[Fused], bool], wanted: int) -> Iterator[Passage]:
+        given: set[UUID] = set()
+        depth = DEPTH
+        ranked, is_more = first
+        while True:
+            fresh = (each for each in ranked if each.chunk_id not in given)
+            size = max(wanted * SPARE, 20)
+            while batch := list(islice(fresh, size)):
+                for passage in self._known(batch):
+                    given.add(passage.chunk.pk)
+                    yield passage
+                    if len(given) >= MOST_RESULTS:
+                        return
+            if not is_more or depth >= DEEPEST:
+                return
+            depth *= (
+                DEEPER  # deleted documents, whose points stay until they are purged, came first
+            )
+            release()
+            with within(settings.REQUEST_TIMEOUT):
+                ranked, is_more = self.candidates(depth)
+
+    def _known(self, batch: Sequence[Fused]) -> list[Passage]:
+        chunks = self.allowed.in_bulk([each.chunk_id for each in batch])
+        weights = terms.weighted(self.query.text)
+        return [
+            Passage(chunks[each.chunk_id], each.score, each.cosine, self.query.text, weights)
+            for each in batch
+            if each.chunk_id in chunks
+        ]
+
+
+def _allowed(query: Query, knowledge_base_ids: Collection[int]) -> QuerySet[Chunk]:
+    """The passages that the query may find at all, with their documents."""
+    documents = Document.objects.searchable().filter(
+        _document_filter(query), knowledge_base__in=knowledge_base_ids
+    )
+    chunks = Chunk.objects.filter(document__in=documents).order_by()
+    for phrase in query.phrases:
+        chunks = chunks.filter(_stands_in_it(phrase))
+    for phrase in query.excluded:
+        chunks = chunks.exclude(_stands_in_it(phrase))
+    return chunks.select_related("document__knowledge_base").defer("words")
+
+
+def _document_filter(query: Query) -> Q:
+    chosen = Q()
+    for name in query.names:
+        chosen &= Q(filename__icontains=normalize("NFC", name))
+    if query.types:
+        kinds = (BY_EXTENSION.get(f".{each.removeprefix('.')}") for each in query.types)
+        chosen &= Q(content_type__in=[kind.media_type for kind in kinds if kind])
+    if query.after:
+        chosen &= Q(created_at__gte=_begin_of(query.after))
+    if query.before:
+        chosen &= Q(created_at__lt=_begin_of(query.before))
+    return chosen
+
+
+def _begin_of(day: Any) -> datetime:
+    return timezone.make_aware(datetime.combine(day, clock.min))
+
+
+def _stands_in_it(phrase: str) -> Func:
+    """Whether the passage has these words, one after the other."""
+    asked = Value(terms.tsquery(phrase), output_field=TextField())
+    template = "COALESCE(%(expressions)s::tsquery, false)"
+    return Func(
+        F("words"), asked, template=template, arg_joiner=" @@ ", output_field=BooleanField()
+    )
+
+
+def _chosen(query: Query, allowed: QuerySet[Chunk]) -> vectors.Only | None:
+    """The few documents or passages among which the index is to look; None when they are many, of
+    which enough will be among the candidates.
+    """
+    if query.phrases:
+        ids = list(allowed.values_list("pk", flat=True)[: MOST_CHOSEN + 1])
+        return vectors.Only(chunk_ids=ids) if len(ids) <= MOST_CHOSEN else None
+    if query.chooses_documents:
+        documents = allowed.values_list("document_id", flat=True).distinct()
+        ids = list(documents[: MOST_CHOSEN + 1])
+        return vectors.Only(document_ids=ids) if len(ids) <= MOST_CHOSEN else None
+    return None
+
+
+def _beginnings(allowed: QuerySet[Chunk]) -> Iterator[Passage]:
+    """Documents were asked for and no words: the newest first, by their first passages."""
+    first = allowed.filter(position=0).order_by("-document__created_at", "pk")
+    return (Passage(chunk, 0.0) for chunk in first[:MOST_RESULTS])
+
+
+# --- The embedding service ----------------------------------------------------------------------
+
+_rests_until: dict[str | None, float] = {}  # by its address and the monotonic clock
+
+
+def _meaning(text: str) -> Sequence[float] | None:
+    """The query's vector; None when the service is away or does not answer in time.
+
+    Not every query waits for a service that is away: after one has, the others go on by words.
+    """
+    service = settings.EMBEDDING_API_BASE
+    if time.monotonic() < _rests_until.get(service, 0):
+        return None
+    embeddings.warm_up()  # what has been imported need not be waited for
+    try:
+        with within(settings.SEARCH_EMBEDDING_TIMEOUT):
+            return embeddings.embed_query(text)
+    except ProcessingError as error:
+        log.warning("searching by words only: %s", error)
+        _rests_until[service] = time.monotonic() + REST
+        return None

@@ -1,0 +1,76 @@
+"""What people type, and what it asks for."""
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.query import MAX_LENGTH, Query, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("", Query()),
+        ("heron nests", Query("heron nests")),
+        ('the "grey heron" nests', Query("the grey heron nests", phrases=("grey heron",))),
+        ("„graue Reiher“", Query("graue Reiher", phrases=("graue Reiher",))),
+        ("«héron» 「青鷺」", Query("héron 青鷺", phrases=("héron", "青鷺"))),
+        ("heron -eagle", Query("heron", excluded=("eagle",))),
+        ('heron -"bald eagle" -x', Query("heron", excluded=("bald eagle", "x"))),
+        ("name:report heron", Query("heron", names=("report",))),
+        ('NAME:"annual report"', Query("", names=("annual report",))),
+        ("type:pdf,docx type:md x", Query("x", types=("pdf", "docx", "md"))),
+        ("kb:handbook kb:other x", Query("x", knowledge_bases=("handbook", "other"))),
+        ("x after:2025-01-31", Query("x", after=date(2025, 1, 31))),
+        ("x before:2026", Query("x", before=date(2026, 1, 1))),
+        ("x after:2025-1", Query("x", after=date(2025, 1, 1))),
+        # words, and no filters
+        ("MFX-2291-K e-mail well-being", Query("MFX-2291-K e-mail well-being")),
+        ("a - b -- c -", Query("a - b -- c -")),
+        ("after:lunch before:2025-13", Query("after:lunch before:2025-13")),
+        ("http://example.com Re: hello", Query("http://example.com Re: hello")),
+        ('5" pipe', Query('5" pipe')),
+        ('"" "!" heron', Query('"" "!" heron')),
+        ("filename:x", Query("filename:x")),
+        ("-!", Query("-!")),
+        ("\ud800 a\x00b", Query("? a b")),
+    ],
+)  # fmt: skip
+def test_what_is_typed_is_understood(text: str, query: Query) -> None:
+    assert parse(text) == query
+
+
+@given(st.text(alphabet=st.sampled_from('ab "-:name type kb after„“«»2025-01')) | st.text())
+def test_any_text_is_a_query(text: str) -> None:
+    query = parse(text)
+    assert len(query.text) <= MAX_LENGTH
+    assert query.is_empty in (True, False)
+
+
+def test_what_is_empty_asks_for_nothing() -> None:
+    assert parse("  ?! * ").is_empty
+    assert parse("-word").is_empty
+    assert parse("kb:handbook").is_empty
+    assert not parse("name:report").is_empty
+    assert not parse("税").is_empty
+
+
+def test_fields_and_text_hold_together() -> None:
+    typed = parse('heron -eagle "in April" kb:a kb:b after:2025')
+    both = typed.narrowed(
+        phrases=["the nest"], excluded=["hawk"], names=["x", ""], types=["pdf"],
+        knowledge_bases=["b", "c"], after=date(2024, 1, 1), before=date(2026, 1, 1),
+    )  # fmt: skip
+    assert both == Query(
+        "heron in April the nest",
+        phrases=("in April", "the nest"),
+        excluded=("eagle", "hawk"),
+        names=("x",),
+        types=("pdf",),
+        knowledge_bases=("b",),
+        after=date(2025, 1, 1),
+        before=date(2026, 1, 1),
+    )
+    assert parse("x").narrowed(knowledge_bases=[]).knowledge_bases == ()
