@@ -45,6 +45,7 @@ PLACES = {
     ("lumikb/probes.py", "answer.result"),  # which is there
     ("lumikb/storage.py", "botocore.config.Config"),
     ("processing/index/embeddings.py", "litellm.embedding"),
+    ("processing/index/tokens.py", "httpx.Client"),
     ("processing/index/vectors.py", "qdrant_client.QdrantClient"),
     # The server of the parsers: its answers have a limit, its thread waits for its whole life.
     ("processing/parsing/client.py", "subprocess.Popen"),
