@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from formats import BY_MEDIA_TYPE
 from processing.errors import PermanentError, RetryableError
+from processing.parsing import seccomp
 from processing.parsing.client import ForkServer, OutOfTime, ServerLost
 from processing.parsing.model import ParsedDocument, Section, Unread
 from processing.parsing.sentences import BROKE_OFF, TOO_MUCH_MEMORY, TOO_SLOW
@@ -80,8 +81,13 @@ def parse(
     logger.info(
         "read in %.2f s with at most %d MiB", time.monotonic() - began, ending.memory_kib // 1024
     )
+    if ending.status < 0:
+        said = f"{said}\nended by {signal.Signals(-ending.status).name}".strip()
     if said:
-        logger.warning("Parsing %s (%s): %s", path, content_type, said)
+        # A library that tries what it may not, and goes on without, is no cause for a warning.
+        tried = all(line.startswith(seccomp.REFUSED) for line in said.splitlines())
+        level = logging.INFO if tried and ending.status == 0 else logging.WARNING
+        logger.log(level, "Parsing %s (%s): %s", path, content_type, said)
     if -ending.status in _OWN_SIGNALS and ending.memory_kib * 1024 > memory_bytes / 2:
         # Libraries in C end the process when they get no more memory; the last step is a big one.
         raise PermanentError("too_large", TOO_MUCH_MEMORY)

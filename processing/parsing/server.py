@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from formats import FORMATS
-from processing.parsing import child, decoding, pdf
+from processing.parsing import child, decoding, pdf, seccomp
 
 MAX_REQUEST_BYTES = 4096
 REQUEST_FILES = 4
@@ -44,6 +44,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     preload()
+    child.filtered = not seccomp.missing()
     with socket.socket(fileno=os.dup(0)) as requests:
         requests.setblocking(False)
         serve(requests)
