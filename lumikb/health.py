@@ -123,7 +123,7 @@ def _postgres() -> dict[str, Verdict]:
         "reconcile": settings.RECONCILE_LATE,
     }
     verdicts |= {kind: _seen(kind, ages.get(kind), limit) for kind, limit in late.items()}
-    return verdicts | {"ingestion": _ingestion()}
+    return verdicts | {"sandbox": _sandbox(), "ingestion": _ingestion()}
 
 
 def _migrations() -> Verdict:
@@ -150,6 +150,19 @@ def _seen(kind: str, age: timedelta | None, limit: timedelta) -> Verdict:
         return Verdict(True, f"{NAMES[kind]} has not been seen yet.")
     seconds = max(0, round(age.total_seconds()))
     return Verdict(age <= limit, f"{NAMES[kind]} did its work {seconds} seconds ago.")
+
+
+def _sandbox() -> Verdict:
+    """What the workers say of their systems: the web's may be another."""
+    if not Heartbeat.unfiltered(OPS):
+        return Verdict(True, "No worker is known that cannot filter system calls of parsers.")
+    if settings.PARSER_SANDBOX == "required":
+        return Verdict(False, "A worker that cannot filter system calls of parsers does not start.")
+    return Verdict(
+        True,
+        "Parsers of a worker run without their filter of system calls (seccomp); "
+        "PARSER_SANDBOX=required would not let that worker start.",
+    )
 
 
 def _ingestion() -> Verdict:
@@ -181,7 +194,7 @@ PROBES: dict[str, Probe] = {
     "vectors": Probe(_vectors),
 }
 CHECKS_OF = {name: (name,) for name in PROBES} | {
-    "postgres": ("database", "migrations", "relay", "worker", "reconcile", "ingestion")
+    "postgres": ("database", "migrations", "relay", "worker", "reconcile", "sandbox", "ingestion")
 }  # the first is about the service itself
 NAMES = {
     "postgres": "PostgreSQL",

@@ -298,6 +298,10 @@ PURGE_AFTER = timedelta(hours=env.int("PURGE_AFTER_HOURS", 24))
 TIME_LIMIT = timedelta(seconds=600)  # hard: Dramatiq interrupts the actor
 SOFT_TIME_LIMIT = timedelta(seconds=540)  # the pipeline stops between two steps
 PARSE_TIMEOUT = env.int("PARSE_TIMEOUT", 300)  # seconds
+# "required": a worker does not start on a system where its parsers' system calls are not filtered.
+PARSER_SANDBOX = env.str(
+    "PARSER_SANDBOX", "best-effort", validate=validate.OneOf(["best-effort", "required"])
+)
 PARSE_MEMORY_BYTES = env.int("PARSE_MEMORY_BYTES", 1024 * MiB)
 CHUNK_MAX_CHARS = env.int(
     "CHUNK_MAX_CHARS", 1000

@@ -26,6 +26,7 @@ from documents.models.document import BEATS, WORKER_LOCK
 
 from . import durations
 from .errors import TOO_SLOW, LeaseLost, RetryableError, WorkerStopping
+from .parsing import client
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ BEAT_TIMEOUT = 3  # seconds that PostgreSQL has for each statement of a beat, an
 FINISH_SECONDS = 15.0  # after SIGTERM; the supervisor waits 25
 
 _leases: dict[Claim, "Lease"] = {}
+_unfiltered = False  # this system has no filter for our parsers
 _stop_at = math.inf
 
 
@@ -95,6 +97,23 @@ def hold(claim: Claim, claimed_at: float) -> Iterator[Lease]:
         lease.end_stage()
 
 
+def look_at_the_sandbox() -> None:
+    """Before the first message: can parsers be bound on this system? If not, PARSER_SANDBOX says
+    whether to go on, saying so at every beat, or to end this process.
+    """
+    global _unfiltered
+    reason = client.unfiltered()
+    _unfiltered = bool(reason)
+    if not reason:
+        return
+    if settings.PARSER_SANDBOX == "required":
+        with suppress(DatabaseError):
+            Heartbeat.beat(Heartbeat.UNFILTERED)
+        log.critical("no seccomp filter for parsers (%s), and PARSER_SANDBOX is required", reason)
+        os._exit(70)
+    log.warning("parsers run without their seccomp filter: %s", reason)
+
+
 def beat() -> None:
     """Renew all the leases that this process holds, and leave a sign that a worker lives.
 
@@ -110,6 +129,8 @@ def beat() -> None:
         else:
             lease.lost = True
     Heartbeat.beat(Heartbeat.Kind.WORKER)
+    if _unfiltered:
+        Heartbeat.beat(Heartbeat.UNFILTERED)
     durations.save()
 
 

@@ -37,6 +37,11 @@ class Heartbeat(dramatiq.Middleware):
     def __init__(self) -> None:
         self._stop = threading.Event()
 
+    def before_worker_boot(self, broker: Broker, worker: Any) -> None:
+        from . import heartbeat
+
+        heartbeat.look_at_the_sandbox()
+
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:
         from . import heartbeat
         from .index import embeddings

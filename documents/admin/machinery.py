@@ -8,9 +8,19 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
 from documents import outages
-from documents.models import Outage, OutboxMessage, ReconcileRun
+from documents.models import Heartbeat, Outage, OutboxMessage, ReconcileRun
 
 from .readonly import ReadOnly
+
+MEANINGS = {
+    Heartbeat.Kind.WORKER: "A worker was alive.",
+    Heartbeat.Kind.RELAY: "A relay had posted all that was due.",
+    Heartbeat.Kind.RECONCILE: "The reconciler had compared everything.",
+    Heartbeat.UNFILTERED: (
+        "A worker cannot filter the system calls of its parsers (seccomp): they run without, or "
+        "it does not start, as PARSER_SANDBOX says."
+    ),
+}
 
 
 @admin.register(OutboxMessage)
@@ -33,6 +43,17 @@ class OutageAdmin(ReadOnly, admin.ModelAdmin):
     def retry_now(self, request: HttpRequest, queryset: QuerySet[Outage]) -> None:
         outages.retry_now()
         messages.success(request, "The next document tries whether the services are back.")
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(ReadOnly, admin.ModelAdmin):
+    """When each kind of process last did its work."""
+
+    list_display = ["kind", "seen_at", "meaning"]
+
+    @admin.display
+    def meaning(self, sign: Heartbeat) -> str:
+        return MEANINGS[sign.kind]
 
 
 @admin.register(ReconcileRun)

@@ -76,6 +76,9 @@ class Heartbeat(models.Model):
         RELAY = "relay"  # a tick: it has posted what was due and healed
         RECONCILE = "reconcile"  # a run whose every check could tell
 
+    # No kind of process: a worker that runs, or would run, parsers without their filter.
+    UNFILTERED = "unfiltered"
+
     kind = models.CharField(max_length=10, choices=Kind, primary_key=True)
     seen_at = models.DateTimeField()
 
@@ -97,6 +100,12 @@ class Heartbeat(models.Model):
         """How long ago each kind was last seen; those that never were are not in it."""
         seen = Heartbeat.objects.using(using).annotate(age=Now() - F("seen_at"))
         return dict(seen.values_list("kind", "age"))
+
+    @classmethod
+    def unfiltered(cls, using: str = "default") -> bool:
+        """Whether a worker of now has said that its system does not filter its parsers' calls."""
+        last = cls.objects.using(using).filter(kind=cls.UNFILTERED)
+        return last.filter(seen_at__gt=Now() - 2 * settings.LEASE).exists()
 
 
 class Tally(models.Model):

@@ -18,6 +18,7 @@ from documents import lifecycle
 from documents.models import (
     ApiToken,
     Document,
+    Heartbeat,
     KnowledgeBase,
     Outage,
     OutboxMessage,
@@ -397,7 +398,8 @@ def test_who_may_only_look_is_offered_no_action_and_can_force_none(
 
 
 ADMIN = [
-    "documents/document", "documents/knowledgebase", "documents/outage", "documents/outboxmessage",
+    "documents/document", "documents/knowledgebase", "documents/heartbeat",
+    "documents/outage", "documents/outboxmessage",
     "documents/reconcilerun", "documents/apitoken", "auth/user", "auth/group",
     "axes/accessattempt",
 ]  # fmt: skip
@@ -426,7 +428,14 @@ def test_the_admin_has_these_models_and_no_others() -> None:
 def test_every_list_and_form_renders(model: str, root: Client, failed: Document) -> None:
     app, name = model.split("/")
     assert root.get(f"/admin/{model}/").status_code == 200
-    if name not in ("document", "outage", "outboxmessage", "reconcilerun", "accessattempt"):
+    if name not in (
+        "document",
+        "outage",
+        "outboxmessage",
+        "reconcilerun",
+        "accessattempt",
+        "heartbeat",
+    ):
         assert root.get(reverse(f"admin:{app}_{name}_add")).status_code == 200
     assert root.get("/admin/").status_code == 200
 
@@ -483,6 +492,17 @@ def test_a_token_cannot_be_changed_but_revoked(root: Client, editor: User) -> No
     assert root.post(f"{path}change/", {"user": editor.pk, "name": "mine"}).status_code == 403
     root.post(f"{path}delete/", {"post": "yes"})
     assert ApiToken.user_of(secret) is None
+
+
+def test_a_worker_without_its_sandbox_is_shown(root: Client) -> None:
+    warning = "cannot filter the system calls of its parsers"
+    Heartbeat.beat(Heartbeat.Kind.WORKER)
+    assert warning not in root.get("/admin/").content.decode()
+    Heartbeat.beat(Heartbeat.UNFILTERED)
+    assert warning in root.get("/admin/").content.decode()
+    assert warning in root.get("/admin/documents/heartbeat/").content.decode()
+    Heartbeat.objects.update(seen_at=Now() - LONG_AGO)
+    assert warning not in root.get("/admin/").content.decode()
 
 
 def test_an_outage_is_shown_and_an_operator_can_have_it_asked_again(

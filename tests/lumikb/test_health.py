@@ -48,7 +48,7 @@ def test_all_is_well_and_every_check_says_so_in_a_sentence(monitored: None) -> N
     assert (answer.status_code, body["ok"]) == (200, True)
     assert set(body["checks"]) == {
         *("database", "migrations", "storage", "redis", "vectors"),
-        *("relay", "worker", "reconcile", "ingestion"),
+        *("relay", "worker", "reconcile", "sandbox", "ingestion"),
     }
     assert all(check["ok"] and check["says"].endswith(".") for check in body["checks"].values())
     assert "no-store" in answer.headers["Cache-Control"]
@@ -78,6 +78,18 @@ def test_who_is_late_does_not_take_the_pages_away(monitored: None) -> None:
         let_time_pass(kind, hours=2)
     assert not_well() == set(Heartbeat.Kind.values)
     assert ask("/health/serving") == (200, dict.fromkeys(health.SERVING, True))
+
+
+def test_a_worker_without_seccomp_is_named_and_red_only_where_it_is_required(
+    monitored: None, settings: Any
+) -> None:
+    Heartbeat.beat(Heartbeat.UNFILTERED)
+    assert not_well() == set()
+    assert says("sandbox").startswith("Parsers of a worker run without their filter")
+    settings.PARSER_SANDBOX = "required"
+    assert not_well() == {"sandbox"}
+    let_time_pass(Heartbeat.UNFILTERED, seconds=41)  # that worker is gone
+    assert not_well() == set()
 
 
 def test_ingestion_that_stands_still_is_red_though_every_process_is_up(

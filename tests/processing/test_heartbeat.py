@@ -1,6 +1,7 @@
 """Leases: renewed together, lost honestly, and never longer than the hard limit."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from documents.models.document import WORKER_LOCK, PostgresStartedAt
 from processing import heartbeat
 from processing.errors import LeaseLost, RetryableError, WorkerStopping
 from processing.heartbeat import Lease
+from processing.parsing import client
 from tests.conftest import let_lease_expire
 
 pytestmark = pytest.mark.django_db
@@ -441,3 +443,31 @@ def test_a_claim_that_is_done_with_is_no_longer_beaten_for(make_document: MakeDo
     with CaptureQueriesContext(connection) as queries:
         heartbeat.beat()
     assert not [query for query in queries if query["sql"].startswith("UPDATE")]
+
+
+def test_a_worker_that_cannot_filter_its_parsers_says_so_at_every_beat(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(heartbeat, "_unfiltered", False)
+    heartbeat.look_at_the_sandbox()
+    heartbeat.beat()
+    assert not Heartbeat.unfiltered()  # here it can
+    monkeypatch.setattr(client, "unfiltered", lambda: "no such thing")
+    heartbeat.look_at_the_sandbox()
+    heartbeat.beat()
+    assert Heartbeat.unfiltered()
+    assert "parsers run without their seccomp filter: no such thing" in caplog.text
+
+
+def test_where_the_filter_is_required_a_worker_without_it_says_why_and_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    settings.PARSER_SANDBOX = "required"
+    monkeypatch.setattr(heartbeat, "_unfiltered", False)
+    monkeypatch.setattr(client, "unfiltered", lambda: "no such thing")
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as ended:
+        heartbeat.look_at_the_sandbox()
+    assert ended.value.code == 70
+    assert Heartbeat.unfiltered()
+    assert "no such thing" in caplog.text
