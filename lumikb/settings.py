@@ -34,7 +34,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
     "django_dramatiq",  # sets the broker when it is loaded: before every app that has actors
-    "django.contrib.admin",
+    "lumikb.apps.LumikbAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",

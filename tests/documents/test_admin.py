@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
@@ -518,3 +520,48 @@ def test_an_outage_is_shown_and_an_operator_can_have_it_asked_again(
     assert Outage.objects.open().exists()
     root.post(page, ticked)
     assert not Outage.objects.open().exists()
+
+
+# --- doors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["operator", "root"])
+def test_no_address_leads_to_the_page_of_any_row_of_any_table(
+    who: str, request: pytest.FixtureRequest, client: Client, knowledge_base: KnowledgeBase
+) -> None:
+    """Django's `r/<type>/<id>/` told any staff the slug of every knowledge base."""
+    browser = client if who == "operator" else request.getfixturevalue("root")
+    for type_id in ContentType.objects.values_list("pk", flat=True):
+        for pk in (knowledge_base.pk, 10**12, "x"):
+            assert browser.get(f"/admin/r/{type_id}/{pk}/").status_code == 404
+    assert browser.get("/admin/r/x/y/").status_code == 404
+
+
+def test_the_admin_links_to_the_pages_of_what_it_shows(root: Client, pending: Document) -> None:
+    for row in (pending, pending.knowledge_base):
+        path = reverse(f"admin:documents_{row._meta.model_name}_change", args=[row.pk])
+        assert f'href="{row.get_absolute_url()}"' in root.get(path).content.decode()
+
+
+@pytest.mark.parametrize("path", ["history/", "change/", "delete/", ""])
+@pytest.mark.parametrize("model", ["document", "knowledgebase"])
+def test_staff_without_permission_cannot_try_which_rows_there_are(
+    model: str, path: str, client: Client, operator: User, pending: Document
+) -> None:
+    operator.user_permissions.clear()
+    there = pending.pk if model == "document" else pending.knowledge_base_id
+    missing = UUID(int=0) if model == "document" else 10**12
+    answers = [
+        client.get(f"/admin/documents/{model}/{pk}/{path}", follow=True) for pk in (there, missing)
+    ]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert answers[0].content == answers[1].content
+
+
+def test_the_filter_by_failure_has_no_empty_link(
+    client: Client, failed: Document, ready: Document
+) -> None:
+    content = client.get(LIST).content.decode()
+    assert re.findall(r'href="\?failure_code=([^"]*)"[^>]*>([^<]*)<', content) == [
+        ("encrypted", "encrypted")
+    ]

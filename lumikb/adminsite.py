@@ -1,0 +1,33 @@
+"""Django's admin without the doors that ask nobody whether he may."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.urls import URLPattern, URLResolver
+
+
+class Site(AdminSite):
+    """No `r/<type>/<id>/`, which leads any staff to the page, and so to the name, of any row.
+
+    Those admins that link to a page of ours have `view_on_site` for it.
+    """
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        urls = super().get_urls()
+        return [url for url in urls if getattr(url, "name", None) != "view_on_site"]
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+        """A row's history is for those who may look at rows; Django says first if there is one."""
+        model_admin = getattr(view, "__self__", None)
+        if not isinstance(model_admin, ModelAdmin) or view.__name__ != "history_view":
+            return super().admin_view(view, cacheable)
+
+        def permitted(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if not model_admin.has_view_or_change_permission(request):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return super().admin_view(permitted, cacheable)
