@@ -11,7 +11,7 @@ from .models import Document, KnowledgeBase, Membership
 
 def knowledge_base_for(user: Any, slug: str) -> KnowledgeBase:
     """Raises Http404."""
-    return get_object_or_404(KnowledgeBase.objects.visible_to(user), slug=slug)
+    return get_object_or_404(KnowledgeBase.objects.visible_to(user).named([slug]))
 
 
 def document_for(user: Any, document_id: UUID) -> Document:

@@ -4,8 +4,8 @@ from . import views
 
 urlpatterns = [
     path("", views.knowledge_bases, name="knowledge-bases"),
-    path("kb/<slug:slug>/", views.documents, name="documents"),
-    path("kb/<slug:slug>/upload", views.upload, name="upload"),
+    path("kb/<str:slug>/", views.documents, name="documents"),
+    path("kb/<str:slug>/upload", views.upload, name="upload"),
     path("documents/<uuid:document_id>/", views.document, name="document"),
     path("documents/<uuid:document_id>/content", views.content, name="content"),
     path("documents/<uuid:document_id>/requeue", views.requeue, name="requeue"),

@@ -19,7 +19,7 @@ class MembershipInline(admin.TabularInline):
 @admin.register(KnowledgeBase)
 class KnowledgeBaseAdmin(admin.ModelAdmin):
     list_display = ["name", "slug", "documents", "ready", "failed", "unfinished", "created_at"]
-    prepopulated_fields = {"slug": ["name"]}
+    readonly_fields = ["slug"]  # made from the name; people have links to it
     search_fields = ["name", "slug"]
     inlines = [MembershipInline]
 
@@ -37,6 +37,9 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):
                 unfinished_count=count(document__status__in=[Status.PENDING, Status.PROCESSING]),
             )
         )
+
+    def view_on_site(self, knowledge_base: KnowledgeBase) -> str:
+        return knowledge_base.get_absolute_url()
 
     @admin.display(ordering="document_count")
     def documents(self, knowledge_base: Any) -> int:

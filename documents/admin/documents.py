@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -46,6 +47,20 @@ class DeletedFilter(admin.SimpleListFilter):
         return queryset.exclude(deleted_at=None) if self.value() else queryset.live()
 
 
+class FailureFilter(admin.AllValuesFieldListFilter):
+    """The codes that there are, without the empty one of all that has not failed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lookup_choices = self.lookup_choices.exclude(failure_code="")
+
+
+class DocumentList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = self.result_list.explained_page()
+
+
 class EventInline(ReadOnly, admin.TabularInline):
     model = DocumentEvent
     verbose_name_plural = "timeline"
@@ -66,8 +81,13 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):
         "filename", "knowledge_base", "state", "explanation",
         "stage", "progress", "attempts", "age",
     ]  # fmt: skip
-    list_filter = [StuckFilter, "status", "knowledge_base", "failure_code", DeletedFilter]
-    list_select_related = ["knowledge_base"]
+    list_filter = [
+        StuckFilter,
+        "status",
+        "knowledge_base",
+        ("failure_code", FailureFilter),
+        DeletedFilter,
+    ]
     list_per_page = 50
     search_fields = ["filename", "id", "sha256"]
     date_hierarchy = "created_at"
@@ -89,8 +109,11 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):
     inlines = [EventInline]
     show_full_result_count = False
 
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return Document.objects.explained()
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return DocumentList
+
+    def view_on_site(self, document: Document) -> str:
+        return document.get_absolute_url()
 
     @admin.display(description="status", ordering="status")
     def state(self, document: Document) -> str:
@@ -154,7 +177,7 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):
             context = {
                 **self.admin_site.each_context(request),
                 "title": "Are you sure?",
-                "documents": documents[:20],
+                "documents": documents[:20].explained_page(),
                 "count": documents.count(),
                 "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
                 "select_across": request.POST.get("select_across", "0"),

@@ -2,6 +2,8 @@
 
 import hashlib
 import secrets
+import unicodedata
+from collections.abc import Iterable
 from typing import Any, Self
 
 from django.conf import settings
@@ -16,12 +18,27 @@ class KnowledgeBaseQuerySet(models.QuerySet["KnowledgeBase"]):
         """Those of which the user is a member; all of them for a superuser."""
         return self if user.is_superuser else self.filter(membership__user_id=user.pk)
 
+    def named(self, slugs: Iterable[str]) -> Self:
+        """Those of these slugs, however a client composes its letters.
+
+        What no slug can be PostgreSQL is not asked for: it cannot hold a NUL.
+        """
+        names = {unicodedata.normalize("NFC", slug) for slug in slugs if slug.isprintable()}
+        return self.filter(slug__in=names)
+
 
 class KnowledgeBase(models.Model):
-    """A set of documents that are searched together and shared with the same people."""
+    """A set of documents that are searched together and shared with the same people.
+
+    Its slug is made when it is saved first: what can be read of the name, in whatever script, and
+    a random end. So no slug has to be searched for, and none tells that others have such a name.
+    """
+
+    SLUG_END = 7  # characters of 31: of a million of one name the next meets one with 1 in 27,000
+    SLUG_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # none that looks like another
 
     name = models.CharField(max_length=100)
-    slug = models.SlugField(max_length=100, unique=True)
+    slug = models.CharField(max_length=100, unique=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership")
 
@@ -33,8 +50,23 @@ class KnowledgeBase(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self.slug:
+            self.slug = self.slug_like(self.name)
+        super().save(*args, **kwargs)
+
     def get_absolute_url(self) -> str:
         return reverse("documents", args=[self.slug])
+
+    @classmethod
+    def slug_like(cls, text: str) -> str:
+        """A new slug that begins with what can be read of the text: letters, marks and digits."""
+        text = unicodedata.normalize("NFKC", text.lower().replace("'", "").replace("’", ""))
+        words = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in text).split()
+        room = 100 - 1 - cls.SLUG_END
+        stem = "-".join(words)[:room].strip("-") or "knowledge-base"
+        end = "".join(secrets.choice(cls.SLUG_ALPHABET) for _ in range(cls.SLUG_END))
+        return f"{stem}-{end}"
 
     def role_of(self, user: Any) -> str | None:
         """The user's role here; a superuser is an owner everywhere."""

@@ -112,14 +112,12 @@ def test_the_first_page_lists_knowledge_bases_with_their_counts(
 
 def test_a_knowledge_base_made_by_the_form_is_opened(page: Client, editor: User) -> None:
     response = page.post("/", {"name": "Field <b>Notes</b>"}, follow=True)
-    assert response.redirect_chain == [("/kb/field-bnotesb/", 302)]
+    [(there, status)] = response.redirect_chain
+    assert status == 302
+    assert there.startswith("/kb/field-b-notes-b-")
     assert b"Field &lt;b&gt;Notes&lt;/b&gt;" in response.content
-    made = KnowledgeBase.objects.get(slug="field-bnotesb")
+    made = KnowledgeBase.objects.exclude(slug="handbook").get()
     assert made.role_of(editor) == Membership.Role.OWNER
-
-
-def test_a_name_without_letters_for_an_address_gets_one(page: Client) -> None:
-    assert page.post("/", {"name": "手册"}).headers["Location"] == "/kb/knowledge-base/"
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 101, "nul\0"])
@@ -187,7 +185,8 @@ def test_the_list_is_filtered(
 
 
 @pytest.mark.parametrize(
-    ("number", "shown"), [("1", 1), ("2", 2), ("99", 2), ("0", 2), ("x", 1), ("", 1)]
+    ("number", "shown"),
+    [("1", 1), ("2", 2), ("99", 2), ("9" * 5000, 1), ("0", 1), ("-1", 1), ("x", 1), ("", 1)],
 )
 def test_the_list_has_pages(
     number: str,
@@ -199,7 +198,9 @@ def test_the_list_has_pages(
     monkeypatch.setattr("documents.views.PAGE_SIZE", 2)
     for name in ("a.md", "b.md", "c.md"):
         make_document(name)
-    response = page.get(LIST, {"page": number, "q": ".md"})
+    response = page.get(LIST, {"page": number, "q": ".md"}, follow=True)
+    moved = [f"{LIST}?page={shown}&q=.md"] if number not in ("1", "2", "") else []
+    assert [address for address, _ in response.redirect_chain] == moved
     assert response.context["page"].number == shown
     assert f"page={3 - shown}".encode() in response.content
     assert b"q=.md" in response.content, "the filter is lost on the way"
@@ -210,7 +211,8 @@ def test_a_list_of_many_needs_no_more_queries(
 ) -> None:
     for number in range(10):
         make_document(f"{number}.md")
-    with django_assert_max_num_queries(6):  # session, user, knowledge base, count, page, role
+    # session, user, knowledge base, count, ids of the page, page, role
+    with django_assert_max_num_queries(7):
         page.get(LIST)
 
 
@@ -445,7 +447,7 @@ def test_what_is_not_there_is_a_page_that_says_so(path: str, page: Client) -> No
 @pytest.mark.parametrize("query", ["q=%00", "status=%00", "q=%FF", "page=%00"])
 def test_a_nul_in_the_address_is_no_crash(query: str, page: Client) -> None:
     page.raise_request_exception = False
-    assert page.get(f"{LIST}?{query}").status_code in (200, 400)
+    assert page.get(f"{LIST}?{query}").status_code in (200, 302, 400)
 
 
 def test_a_crash_is_a_page_without_its_trace(page: Client, monkeypatch: pytest.MonkeyPatch) -> None:
