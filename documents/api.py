@@ -1,33 +1,53 @@
 """The JSON API of knowledge bases and documents; lumikb/api.py mounts it under /api/v1/."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
-from ninja import File, ModelSchema, Query, Router, Schema
+from ninja import Field, File, Header, ModelSchema, Query, Router, Schema
 from ninja.files import UploadedFile
 from ninja.responses import Status as Reply
+from pydantic import ConfigDict
 
 from . import lifecycle, refusals, uploads
 from .downloads import original
 from .forms import KnowledgeBaseForm
-from .models import Document, DocumentEvent, KnowledgeBase
+from .idempotency import KeyTaken, Once
+from .listing import Pages
+from .models import Document, DocumentEvent, KnowledgeBase, Status
 from .permissions import (
     document_for,
     editable_document,
     editable_knowledge_base,
     knowledge_base_for,
 )
+from .problems import problems
 
 router = Router()
 PAGE_SIZE = 50
 
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        "",
+        alias="Idempotency-Key",
+        max_length=255,
+        pattern=r"^[ -~]*$",
+        description="Sent again with the same key within 24 hours (IDEMPOTENCY_HOURS), the same "
+        "request answers what its first one made and does nothing more; another one is 422.",
+    ),
+]
+
 
 class KnowledgeBaseIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
     name: str
-    slug: str = ""
+    slug: str = Field(
+        "", description="What the slug is to begin with, if not with the name; its end is random."
+    )
 
 
 class KnowledgeBaseOut(ModelSchema):
@@ -68,6 +88,8 @@ class AcceptedOut(DocumentOut):
 
     @staticmethod
     def resolve_explain(document: Document) -> str:
+        if document.status != Status.PENDING or document.lease_epoch or document.deleted_at:
+            return document.explain()  # the same request has come before
         return "Stored; it waits for a worker."
 
 
@@ -89,31 +111,45 @@ class EventOut(Schema):
         return event.by.get_username() if event.by else None
 
 
-@router.get("knowledge-bases", response=list[KnowledgeBaseOut])
+@router.get("knowledge-bases", response={200: list[KnowledgeBaseOut], **problems()})
 def list_knowledge_bases(request: HttpRequest) -> Any:
     return KnowledgeBase.objects.visible_to(request.user)
 
 
-@router.post("knowledge-bases", response={201: KnowledgeBaseOut})
-def create_knowledge_base(request: HttpRequest, data: KnowledgeBaseIn) -> Any:
-    """Its owner is the caller. Without a slug, one is made from the name."""
+@router.post("knowledge-bases", response={201: KnowledgeBaseOut, **problems()})
+def create_knowledge_base(
+    request: HttpRequest, data: KnowledgeBaseIn, idempotency_key: IdempotencyKey = ""
+) -> Any:
+    """Its owner is the caller. The answer says its slug, of which no other can be the same."""
     form = KnowledgeBaseForm(data.dict())
     if not form.is_valid():
         raise refusals.Refused(
             "invalid_knowledge_base",
-            "A knowledge base needs a name, and a slug that no other has.",
+            "A knowledge base needs a name of 100 characters at most.",
             400,
             form.errors.get_json_data(),
         )
-    return Reply(201, form.save_for(request.user))
+    if not idempotency_key:
+        return Reply(201, form.save_for(request.user))
+    once = Once(request.user, idempotency_key, ("knowledge base", data.name, data.slug))
+    made = once.made()
+    if made is None:
+        try:
+            with transaction.atomic():
+                knowledge_base = form.save_for(request.user)
+                once.remember(knowledge_base.slug)
+            return Reply(201, knowledge_base)
+        except KeyTaken:
+            made = once.made()
+    return Reply(201, knowledge_base_for(request.user, made or ""))
 
 
-@router.get("knowledge-bases/{slug}", response=KnowledgeBaseOut)
+@router.get("knowledge-bases/{slug}", response={200: KnowledgeBaseOut, **problems(404)})
 def get_knowledge_base(request: HttpRequest, slug: str) -> Any:
     return knowledge_base_for(request.user, slug)
 
 
-@router.get("knowledge-bases/{slug}/documents", response=DocumentPage)
+@router.get("knowledge-bases/{slug}/documents", response={200: DocumentPage, **problems(404)})
 def list_documents(
     request: HttpRequest,
     slug: str,
@@ -121,43 +157,67 @@ def list_documents(
     q: str = "",
     page: int = Query(1, ge=1),
 ) -> Any:
-    """Newest first; all that are live without a `status`."""
+    """Newest first; all that are live without a `status`. A page beyond the last one is empty."""
     found = knowledge_base_for(request.user, slug).document_set.matching(status, q)
-    paginator = Paginator(found.explained().select_related("knowledge_base"), PAGE_SIZE)
-    shown = paginator.get_page(page)
+    pages = Pages(found, PAGE_SIZE)
     return {
-        "results": list(shown),
-        "count": paginator.count,
-        "page": shown.number,
-        "pages": paginator.num_pages,
+        "results": list(pages.page(page)) if page <= pages.num_pages else [],
+        "count": pages.count,
+        "page": page,
+        "pages": pages.num_pages,
     }
 
 
-@router.post("knowledge-bases/{slug}/documents", response={201: AcceptedOut})
-def upload_document(request: HttpRequest, slug: str, file: File[UploadedFile | None] = None) -> Any:
-    """Store a file. It is processed soon; `status` says when it is ready."""
+@router.post(
+    "knowledge-bases/{slug}/documents",
+    response={201: AcceptedOut, **problems(404, 409, 413, 415)},
+)
+def upload_document(
+    request: HttpRequest,
+    slug: str,
+    file: File[UploadedFile | None] = None,
+    idempotency_key: IdempotencyKey = "",
+) -> Any:
+    """Store a file. It is processed soon; `status` says when it is ready.
+
+    409 says in its `details` which document has the name, its `sha256`, and whether it is the
+    `same_content`.
+    """
     knowledge_base = editable_knowledge_base(request.user, slug)
-    return Reply(201, uploads.accept(uploads.file_from(request), knowledge_base, request.user))
+    file = uploads.file_from(request)
+    return Reply(201, uploads.accept(file, knowledge_base, request.user, idempotency_key))
 
 
-@router.get("documents/{document_id}", response=DocumentOut)
+@router.get("documents/{document_id}", response={200: DocumentOut, **problems(404)})
 def get_document(request: HttpRequest, document_id: UUID) -> Any:
     return document_for(request.user, document_id)
 
 
-@router.get("documents/{document_id}/events", response=list[EventOut])
+@router.get("documents/{document_id}/events", response={200: list[EventOut], **problems(404)})
 def list_events(request: HttpRequest, document_id: UUID) -> Any:
     """The timeline, oldest first."""
     return document_for(request.user, document_id).events.select_related("by")
 
 
-@router.get("documents/{document_id}/content")
+@router.get(
+    "documents/{document_id}/content",
+    response={200: None, **problems(404, 410)},
+    openapi_extra={
+        "responses": {
+            200: {
+                "content": {
+                    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
+                }
+            }
+        }
+    },
+)
 def get_content(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     """The original file."""
     return original(document_for(request.user, document_id))
 
 
-@router.delete("documents/{document_id}", response={204: None})
+@router.delete("documents/{document_id}", response={204: None, **problems(404)})
 def delete_document(request: HttpRequest, document_id: UUID) -> Any:
     """Deleted documents are found no more, and can be restored until they are purged."""
     document = editable_document(request.user, document_id)
@@ -165,7 +225,7 @@ def delete_document(request: HttpRequest, document_id: UUID) -> Any:
     return Reply(204, None)
 
 
-@router.post("documents/{document_id}/requeue", response={202: DocumentOut})
+@router.post("documents/{document_id}/requeue", response={202: DocumentOut, **problems(404, 409)})
 def requeue_document(request: HttpRequest, document_id: UUID) -> Any:
     """Process a READY or FAILED document anew."""
     document = editable_document(request.user, document_id)
@@ -176,23 +236,30 @@ def requeue_document(request: HttpRequest, document_id: UUID) -> Any:
     return Reply(202, document_for(request.user, document_id))
 
 
-@router.post("documents/{document_id}/restore", response=DocumentOut)
+@router.post("documents/{document_id}/restore", response={200: DocumentOut, **problems(404, 409)})
 def restore_document(request: HttpRequest, document_id: UUID) -> Any:
     """Bring back a deleted or replaced document that is not purged yet."""
     document = editable_document(request.user, document_id)
     try:
         restored = lifecycle.restore(document.pk, request.user)
     except lifecycle.DuplicateFilename as error:
-        raise refusals.duplicate_filename(error, document.filename) from error
+        raise refusals.duplicate_filename(error, document.filename, document.sha256) from error
     if not restored:
         raise refusals.Refused("not_deleted", "Only a deleted document can be restored.", 409)
     return document_for(request.user, document_id)
 
 
-@router.put("documents/{document_id}/file", response={201: AcceptedOut})
+@router.put(
+    "documents/{document_id}/file",
+    response={201: AcceptedOut, **problems(404, 409, 413, 415)},
+)
 def replace_document(
-    request: HttpRequest, document_id: UUID, file: File[UploadedFile | None] = None
+    request: HttpRequest,
+    document_id: UUID,
+    file: File[UploadedFile | None] = None,
+    idempotency_key: IdempotencyKey = "",
 ) -> Any:
-    """Put a new file in a document's place; the old one stays searchable until the new is ready."""
+    """Put a new file in a document's place. What search finds of it stays until that is ready."""
     old = editable_document(request.user, document_id)
-    return Reply(201, uploads.replace(uploads.file_from(request), old, request.user))
+    file = uploads.file_from(request)
+    return Reply(201, uploads.replace(file, old, request.user, idempotency_key))

@@ -7,7 +7,7 @@ from django.http import FileResponse, HttpResponseBase
 from .connections import release
 from .deadlines import within
 from .models import Document
-from .refusals import Refused, storage_unavailable
+from .refusals import Refused, content_unavailable
 
 # Whatever is in it runs nothing and loads nothing, in a browser that shows it all the same, too.
 FILE_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
@@ -27,7 +27,7 @@ def original(document: Document) -> HttpResponseBase:
     except FileNotFoundError:
         raise Refused("file_missing", "The stored file is missing.", 410) from None
     except OSError as error:
-        raise storage_unavailable() from error
+        raise content_unavailable() from error
     inline = document.content_type == "application/pdf"
     return FileResponse(
         file,

@@ -1,5 +1,6 @@
 """What is not accepted, or not possible now: an error with a stable code and a sentence."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,6 +8,7 @@ from django.conf import settings
 from django.template.defaultfilters import filesizeformat
 
 from . import lifecycle
+from .models import Document
 
 
 @dataclass
@@ -40,21 +42,53 @@ def invalid_filename(why: str) -> Refused:
     return Refused("invalid_filename", why, 400)
 
 
-def duplicate_filename(error: lifecycle.DuplicateFilename, filename: str) -> Refused:
-    details = {"filename": filename}
-    if error.existing:
-        details["document_id"] = str(error.existing)
+def too_many_files(count: int) -> Refused:
     return Refused(
-        "duplicate_filename",
-        f"“{filename}” is already in this knowledge base. Open it, or replace it with this file.",
-        409,
-        details,
+        "one_file_only", f"Send one file in a request; these were {count}, and none was kept.", 400
     )
 
 
+def unknown_fields(unknown: Iterable[str], known: Collection[str] = ()) -> Refused:
+    """Who misspells a filter must not be answered as if there was none."""
+    names = sorted(unknown)
+    message = f"Not known here: {', '.join(names)}."
+    if known:
+        message += f" Known are: {', '.join(sorted(known))}."
+    return Refused("unknown_field", message, 422, dict.fromkeys(names, "This is not known here."))
+
+
+def duplicate_filename(error: lifecycle.DuplicateFilename, filename: str, sha256: str) -> Refused:
+    """The name is taken; `sha256` of what was to have it tells a client whether that is there."""
+    details: dict[str, Any] = {"filename": filename}
+    existing = Document.objects.filter(pk=error.existing).values_list("sha256", flat=True).first()
+    if existing is None:
+        message = f"“{filename}” was in this knowledge base a moment ago; please try again."
+    else:
+        same = existing == sha256
+        details |= {
+            "document_id": str(error.existing),
+            "sha256": existing,
+            "same_content": same,
+        }
+        message = f"“{filename}” is already in this knowledge base" + (
+            ", with the same content." if same else ", with other content."
+        )
+    return Refused("duplicate_filename", message, 409, details)
+
+
 def storage_unavailable() -> Refused:
+    """Of an upload."""
     return Refused(
         "storage_unavailable",
         "The file could not be stored just now. Nothing was kept; please try again in a moment.",
+        503,
+    )
+
+
+def content_unavailable() -> Refused:
+    """Of a stored file."""
+    return Refused(
+        "storage_unavailable",
+        "The file storage does not answer just now; please try again in a moment.",
         503,
     )

@@ -7,7 +7,8 @@ with a stable code, and nothing is stored for them.
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.core.files.uploadhandler import (
     SkipFile,
     TemporaryFileUploadHandler,
 )
+from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.utils.datastructures import MultiValueDict
 
@@ -26,6 +28,7 @@ from .connections import release
 from .deadlines import within
 from .failpoints import failpoint
 from .filetypes import clean_filename, detect_type
+from .idempotency import KeyTaken, Once
 from .models import Document, KnowledgeBase, Tally
 from .refusals import (
     Refused,
@@ -34,6 +37,7 @@ from .refusals import (
     file_too_large,
     invalid_filename,
     storage_unavailable,
+    too_many_files,
 )
 
 log = logging.getLogger(__name__)
@@ -117,52 +121,99 @@ def file_from(request: HttpRequest) -> ReceivedFile:
     """The one file of the request's field `file`. Raises Refused."""
     # Reading request.FILES reads the client's body, which may take minutes.
     release()
-    file = request.FILES.get("file")
+    files = request.FILES.getlist("file")
     if getattr(request, "oversized_files", None):
         raise file_too_large()
-    if file is None:
+    if not files:
         raise invalid_filename('Send the file as multipart field "file", with its file name.')
-    return cast(ReceivedFile, file)
+    if len(files) > 1:
+        raise too_many_files(len(files))
+    return cast(ReceivedFile, files[0])
 
 
-def accept(file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any) -> Document:
-    """Store the file and register it. Raises Refused."""
+def accept(file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any, key: str = "") -> Document:
+    """Store the file and register it. Raises Refused.
+
+    With a `key` (Idempotency-Key) that came with this file before: what was registered then.
+    """
+    once = _once(by, key, "upload", knowledge_base.pk, file)
+    if once and (made := once.made()):
+        return _made(made)
     filename, content_type = _check(file)
-    if existing := lifecycle.namesake(knowledge_base.pk, filename):  # saves the upload of bytes
-        raise _duplicate(lifecycle.DuplicateFilename(existing), filename)
-    document = _store(file, knowledge_base, filename, content_type, by)
     try:
-        lifecycle.register(document)
-    except lifecycle.DuplicateFilename as error:
-        _discard(document)
-        raise _duplicate(error, filename) from error
+        if existing := lifecycle.namesake(knowledge_base.pk, filename):  # saves the upload of bytes
+            raise lifecycle.DuplicateFilename(existing)
+        document = _store(file, knowledge_base, filename, content_type, by)
+        with _kept_only_if_registered(document), _remembered(once, document):
+            lifecycle.register(document)
+    except (lifecycle.DuplicateFilename, KeyTaken) as error:
+        return _same_or_refused(once, error, filename, file)
     failpoint("upload.registered")
     return document
 
 
-def replace(file: ReceivedFile, old: Document, by: Any) -> Document:
+def replace(file: ReceivedFile, old: Document, by: Any, key: str = "") -> Document:
     """Store the file in the place of a live document, under that one's name if they share a type.
 
-    Raises Refused.
+    Raises Refused. With a `key` as in `accept`.
     """
+    once = _once(by, key, "replace", old.pk, file)
+    if once and (made := once.made()):
+        return _made(made)
     filename, content_type = _check(file)
     if content_type == old.content_type:
         filename = old.filename
-    document = _store(file, old.knowledge_base, filename, content_type, by)
     try:
-        replaced = lifecycle.replace(old, document)
-    except lifecycle.DuplicateFilename as error:
-        _discard(document)
-        raise _duplicate(error, filename) from error
-    if replaced is None:
-        _discard(document)
-        raise Refused("not_found", "The document to replace was deleted or replaced.", 404)
-    return replaced
+        document = _store(file, old.knowledge_base, filename, content_type, by)
+        with _kept_only_if_registered(document), _remembered(once, document):
+            if lifecycle.replace(old, document) is None:
+                raise Refused("not_found", "The document to replace was deleted or replaced.", 404)
+    except (lifecycle.DuplicateFilename, KeyTaken, Refused) as error:
+        return _same_or_refused(once, error, filename, file)
+    return document
 
 
-def _duplicate(error: lifecycle.DuplicateFilename, filename: str) -> Refused:
-    Tally.add("duplicates_refused")
-    return duplicate_filename(error, filename)
+def _once(by: Any, key: str, action: str, where: object, file: ReceivedFile) -> Once | None:
+    if not key:
+        return None
+    return Once(by, key, (action, str(where), file.name or "", file.sha256))
+
+
+def _made(document_id: str) -> Document:
+    return Document.objects.select_related("knowledge_base").get(pk=document_id)
+
+
+@contextmanager
+def _kept_only_if_registered(document: Document) -> Iterator[None]:
+    """Around its transaction: what is not registered has no object."""
+    try:
+        yield
+    except (lifecycle.DuplicateFilename, KeyTaken, Refused):
+        _discard(document)
+        raise
+
+
+@contextmanager
+def _remembered(once: Once | None, document: Document) -> Iterator[None]:
+    """Around its registration: one transaction with the key, if there is one."""
+    if once is None:
+        yield
+        return
+    with transaction.atomic():
+        yield
+        once.remember(document.pk)
+
+
+def _same_or_refused(
+    once: Once | None, error: Exception, filename: str, file: ReceivedFile
+) -> Document:
+    """What the same request, a moment faster, has registered; else the error as a refusal."""
+    if once and (made := once.made()):
+        return _made(made)
+    if isinstance(error, lifecycle.DuplicateFilename):
+        Tally.add("duplicates_refused")
+        raise duplicate_filename(error, filename, file.sha256) from error
+    raise error
 
 
 def _check(file: ReceivedFile) -> tuple[str, str]:

@@ -7,10 +7,11 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
@@ -19,6 +20,7 @@ from formats import BY_EXTENSION
 from . import lifecycle, refusals, uploads
 from .downloads import original
 from .forms import KnowledgeBaseForm
+from .listing import Pages
 from .models import Document, KnowledgeBase, Status
 from .permissions import (
     document_for,
@@ -54,8 +56,14 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
     """A knowledge base's documents and the upload; for htmx only the table, which polls itself."""
     knowledge_base = knowledge_base_for(request.user, slug)
     filters = {key: request.GET.get(key, "").strip() for key in ("status", "q")}
-    found = knowledge_base.document_set.matching(**filters).explained()
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    pages = Pages(knowledge_base.document_set.matching(**filters), PAGE_SIZE)
+    wanted = request.GET.get("page") or "1"
+    number = pages.number(wanted)
+    if wanted != str(number):  # beyond the end, say: what is shown has an address of its own
+        here = request.GET.copy()
+        here["page"] = str(number)
+        return redirect(f"{request.path}?{here.urlencode()}")
+    page = pages.page(number)
     context = {
         "knowledge_base": knowledge_base,
         "page": page,
@@ -98,7 +106,7 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
         if isinstance(result, Document):
             messages.success(request, f"{result.filename} is stored and will be ready soon.")
         else:
-            messages.error(request, f"{result.details.get('filename', '')} {result}".strip())
+            messages.error(request, _with_link(result, result.details.get("filename", "")))
     return redirect(knowledge_base)
 
 
@@ -156,7 +164,7 @@ def replace(request: HttpRequest, document_id: UUID) -> HttpResponse:
     try:
         new = uploads.replace(uploads.file_from(request), old, request.user)
     except refusals.Refused as refused:
-        messages.error(request, str(refused))
+        messages.error(request, _with_link(refused))
         return redirect(old)
     messages.success(request, f"{old.filename} stays searchable until the new file is ready.")
     return redirect(new)
@@ -172,8 +180,18 @@ def _act(
         else:
             messages.info(request, f"{target.filename} has changed meanwhile; nothing was done.")
     except lifecycle.DuplicateFilename as error:
-        messages.error(request, str(refusals.duplicate_filename(error, target.filename)))
+        duplicate = refusals.duplicate_filename(error, target.filename, target.sha256)
+        messages.error(request, _with_link(duplicate))
     return redirect(target)
+
+
+def _with_link(refused: refusals.Refused, name: str = "") -> str:
+    """The sentence, with the file's name, and with a link to the document that is in the way."""
+    sentence = str(refused) if name in str(refused) else f"{name}: {refused}"
+    if "document_id" not in refused.details:
+        return sentence
+    there = reverse("document", args=[refused.details["document_id"]])
+    return format_html('{} <a href="{}">Open it</a>', sentence, there)
 
 
 def _worst(results: list[Document | refusals.Refused]) -> int:

@@ -11,10 +11,11 @@ from ninja.security import HttpBearer, SessionAuth
 from documents.api import router as documents_router
 from documents.connections import release
 from documents.models import ApiToken
-from documents.refusals import Refused
+from documents.refusals import Refused, unknown_fields
 from search.api import router as search_router
 
 from .errors import NOT_FOUND, error_body
+from .strictness import refuse_unknown
 
 
 class Bearer(HttpBearer):
@@ -62,6 +63,7 @@ api = NinjaAPI(
     auth=[Bearer(), Session()],
     docs_decorator=csp_update({"img-src": ["data:"]}),  # in Swagger's own style sheet
 )
+api.add_decorator(refuse_unknown, mode="operation")
 api.add_router("", documents_router, tags=["documents"])
 api.add_router("", search_router, tags=["search"])
 
@@ -78,6 +80,9 @@ def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(ValidationError)
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    unknown = [str(each["loc"][-1]) for each in error.errors if each["type"] == "extra_forbidden"]
+    if unknown:
+        return _refused(request, unknown_fields(unknown))
     wrong = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors}
     return _error(request, 400, "invalid_request", "The request is not of the right form.", wrong)
 

@@ -46,7 +46,7 @@ INSTALLED_APPS = [
     "ninja",
     "csp",
     "axes",
-    "lumikb",
+    "lumikb.apps.LumikbConfig",
     "documents",
     "processing",
     "search",
@@ -274,6 +274,8 @@ FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 # --- Uploads ----------------------------------------------------------------------------------
 
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 50 * MiB)
+# So long the same Idempotency-Key is the same request.
+IDEMPOTENCY_KEPT = timedelta(hours=env.int("IDEMPOTENCY_HOURS", 24))
 FILE_UPLOAD_HANDLERS = ["documents.uploads.HashingUploadHandler"]
 FILE_UPLOAD_TEMP_DIR = env.str("UPLOAD_TEMP_DIR", None)
 DATA_UPLOAD_MAX_NUMBER_FILES = 100

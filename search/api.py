@@ -2,7 +2,8 @@
 
 import time
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
+from unicodedata import normalize
 from uuid import UUID
 
 from django.http import Http404, HttpRequest
@@ -10,6 +11,7 @@ from ninja import Field, Router, Schema
 from pydantic import ConfigDict
 
 from documents.models import KnowledgeBase
+from documents.problems import problems
 from documents.refusals import Refused
 from processing.index import ProcessingError
 
@@ -20,6 +22,7 @@ from .retrieval import MOST_RESULTS, fits, search
 router = Router()
 
 MAX_LIMIT = 100
+Slug = Annotated[str, Field(max_length=100)]
 
 
 class SearchIn(Schema):
@@ -29,7 +32,7 @@ class SearchIn(Schema):
     model_config = ConfigDict(extra="forbid")  # a misspelt filter would search everything
 
     query: str = Field(max_length=MAX_LENGTH, min_length=1)
-    knowledge_bases: list[str] | None = Field(None, max_length=1000)
+    knowledge_bases: list[Slug] | None = Field(None, max_length=1000)
     phrases: list[str] = Field([], max_length=10, description="each passage has each of them")
     exclude: list[str] = Field([], max_length=10, description="words and phrases")
     name: str | None = Field(None, max_length=255, description="is part of the file's name")
@@ -82,14 +85,15 @@ class SearchOut(Schema):
     took_ms: float
 
 
-@router.post("search", response=SearchOut)
+@router.post("search", response={200: SearchOut, **problems(404)})
 def search_passages(request: HttpRequest, data: SearchIn) -> Any:
     """The best passages first; `knowledge_bases` null searches all that the caller may see."""
     began = time.monotonic()
     query = _query(data)
     if query.knowledge_bases:
-        visible = KnowledgeBase.objects.visible_to(request.user).values_list("slug", flat=True)
-        if set(query.knowledge_bases).difference(visible):
+        wanted = {normalize("NFC", slug) for slug in query.knowledge_bases}
+        visible = KnowledgeBase.objects.visible_to(request.user).named(wanted)
+        if visible.count() < len(wanted):
             raise Http404  # as everywhere for what may not be seen
     end = data.offset + data.limit + 1
     try:

@@ -67,8 +67,8 @@ class Query:
         """What fields beside the text ask for, too: both hold."""
         slugs = self.knowledge_bases
         if knowledge_bases is not None:
-            both = (slug for slug in knowledge_bases if slugs is None or slug in slugs)
-            slugs = tuple(dict.fromkeys(both))
+            both = dict.fromkeys(knowledge_bases)
+            slugs = tuple(both if slugs is None else both.keys() & set(slugs))
         return replace(
             self,
             text=" ".join([self.text, *phrases]).strip(),

@@ -85,8 +85,10 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
     `REQUEST_TIMEOUT`. Without the embedding service the words alone are searched.
     """
     slugs = query.knowledge_bases
-    visible = KnowledgeBase.objects.visible_to(user).values_list("pk", "slug")
-    knowledge_base_ids = [pk for pk, slug in visible if slugs is None or slug in slugs]
+    searched = KnowledgeBase.objects.visible_to(user)
+    if slugs is not None:
+        searched = searched.named(slugs)
+    knowledge_base_ids = list(searched.values_list("pk", flat=True))
     if query.is_empty or not knowledge_base_ids:
         return Found(iter(()))
     allowed = _allowed(query, knowledge_base_ids)

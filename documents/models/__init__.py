@@ -6,7 +6,15 @@ attempts, lease or deletion, an outbox message or an event.
 
 from .access import ApiToken, KnowledgeBase, Membership
 from .document import Chunk, Document, Stage, Status
-from .records import DocumentEvent, Heartbeat, Outage, OutboxMessage, ReconcileRun, Tally
+from .records import (
+    DocumentEvent,
+    Heartbeat,
+    IdempotencyKey,
+    Outage,
+    OutboxMessage,
+    ReconcileRun,
+    Tally,
+)
 from .text import TextPart
 
 __all__ = [
@@ -15,6 +23,7 @@ __all__ = [
     "Document",
     "DocumentEvent",
     "Heartbeat",
+    "IdempotencyKey",
     "KnowledgeBase",
     "Membership",
     "Outage",

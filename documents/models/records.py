@@ -167,6 +167,37 @@ class Outage(models.Model):
         return self.service
 
 
+class IdempotencyKeyQuerySet(models.QuerySet["IdempotencyKey"]):
+    def kept(self) -> Self:
+        return self.filter(created_at__gt=Now() - settings.IDEMPOTENCY_KEPT)
+
+    def over(self) -> Self:
+        """Forgotten: the same key is a new one. The reconciler sweeps them."""
+        return self.filter(created_at__lte=Now() - settings.IDEMPOTENCY_KEPT)
+
+
+class IdempotencyKey(models.Model):
+    """A client's name for one request, and what that request made: documents/idempotency.py."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the request")
+    made = models.CharField(max_length=100, help_text="the id or slug of what it made")
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = IdempotencyKeyQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # Decides between two at once: idempotency.Once.remember reads its name.
+            models.UniqueConstraint(fields=["user", "key"], name="one_request_per_idempotency_key")
+        ]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_key_age")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class ReconcileRun(models.Model):
     """What one run of the reconciler found and did; `manage.py reconcile` writes it."""
 

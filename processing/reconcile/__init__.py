@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from documents.connections import release
 from documents.failpoints import failpoint
-from documents.models import Heartbeat, ReconcileRun
+from documents.models import Heartbeat, IdempotencyKey, ReconcileRun
 from processing.errors import ProcessingError
 
 from . import index, objects, rows
@@ -78,6 +78,7 @@ def run(dry_run: bool = False) -> ReconcileRun | None:
             failpoint("reconcile.checked")
         ReconcileRun.objects.filter(pk=report.pk).update(finished_at=Now())
         ReconcileRun.objects.filter(started_at__lt=Now() - KEEP).delete()
+        IdempotencyKey.objects.over().delete()
         if not dry_run and not any(row["skipped"] for row in report.findings):
             Heartbeat.beat(Heartbeat.Kind.RECONCILE)
         report.refresh_from_db()
