@@ -184,8 +184,8 @@ def upload_document(
     `same_content`.
     """
     knowledge_base = editable_knowledge_base(request.user, slug)
-    file = uploads.file_from(request)
-    return Reply(201, uploads.accept(file, knowledge_base, request.user, idempotency_key))
+    sent = uploads.file_from(request)
+    return Reply(201, uploads.accept(sent, knowledge_base, request.user, idempotency_key))
 
 
 @router.get("documents/{document_id}", response={200: DocumentOut, **problems(404)})
@@ -261,5 +261,5 @@ def replace_document(
 ) -> Any:
     """Put a new file in a document's place. What search finds of it stays until that is ready."""
     old = editable_document(request.user, document_id)
-    file = uploads.file_from(request)
-    return Reply(201, uploads.replace(file, old, request.user, idempotency_key))
+    sent = uploads.file_from(request)
+    return Reply(201, uploads.replace(sent, old, request.user, idempotency_key))

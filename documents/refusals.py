@@ -60,7 +60,8 @@ def unknown_fields(unknown: Iterable[str], known: Collection[str] = ()) -> Refus
 def duplicate_filename(error: lifecycle.DuplicateFilename, filename: str, sha256: str) -> Refused:
     """The name is taken; `sha256` of what was to have it tells a client whether that is there."""
     details: dict[str, Any] = {"filename": filename}
-    existing = Document.objects.filter(pk=error.existing).values_list("sha256", flat=True).first()
+    known = Document.objects.filter(pk__in=[error.existing] if error.existing else [])
+    existing = known.values_list("sha256", flat=True).first()
     if existing is None:
         message = f"“{filename}” was in this knowledge base a moment ago; please try again."
     else:

@@ -19,7 +19,7 @@ class Site(AdminSite):
         urls = super().get_urls()
         return [url for url in urls if getattr(url, "name", None) != "view_on_site"]
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
         """A row's history is for those who may look at rows; Django says first if there is one."""
         model_admin = getattr(view, "__self__", None)
         if not isinstance(model_admin, ModelAdmin) or view.__name__ != "history_view":
