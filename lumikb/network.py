@@ -1,7 +1,7 @@
 """Where a request comes from, and who may see the admin at all."""
 
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +21,17 @@ def client_address(request: HttpRequest) -> str | None:
     except ValueError:  # a socket of the file system, or a proxy that adds nothing
         return None
     return str(getattr(address, "ipv4_mapped", None) or address)  # as one listener for both has it
+
+
+def client_network(request: HttpRequest) -> str | None:
+    """Whom failed logins are counted for: the client's address, or its /64 in IPv6.
+
+    Who has one address there has 2 ** 64 of them.
+    """
+    address = client_address(request)
+    if address is None or ":" not in address:
+        return address
+    return str(ip_network(f"{address}/64", strict=False).network_address)
 
 
 def login_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str | None:

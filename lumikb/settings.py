@@ -70,6 +70,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "lumikb.errors.method_not_allowed",
+    "lumikb.throttle.remember_browsers",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -158,7 +159,12 @@ AUTHENTICATION_BACKENDS = [
 AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURES", 5, validate=validate.Range(min=1))
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("LOGIN_LOCKOUT_MINUTES", 15))
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # or anybody could lock out anybody
-AXES_CLIENT_IP_CALLABLE = "lumikb.network.client_address"
+# Of all names from one network together; many people may be behind it.
+LOGIN_FAILURES_PER_NETWORK = env.int(
+    "LOGIN_FAILURES_PER_NETWORK", 30, validate=validate.Range(min=1)
+)
+AXES_HANDLER = "lumikb.throttle.Handler"
+AXES_CLIENT_IP_CALLABLE = "lumikb.network.client_network"
 AXES_USERNAME_CALLABLE = "lumikb.network.login_name"
 AXES_LOCKOUT_CALLABLE = "lumikb.errors.locked_out"
 AXES_RESET_ON_SUCCESS = True

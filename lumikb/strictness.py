@@ -27,8 +27,10 @@ def refuse_unknown(view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     def strict(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         _compare(request.GET, known.get("query", set()))
-        if "body" not in known and request.method not in ("GET", "HEAD"):
-            _compare(_fields(request), known.get("file", set()) | known.get("form", set()))
+        if "file" in known:  # one without a form has no file, and the view says so
+            _compare({*request.POST, *request.FILES}, known["file"])
+        elif "body" not in known and request.method not in ("GET", "HEAD"):
+            _compare(_fields(request), set())
         return view(request, *args, **kwargs)
 
     return strict

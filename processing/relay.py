@@ -8,9 +8,7 @@ import logging
 import random
 import threading
 import time
-from typing import Any
 
-import dramatiq
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, Q, Window
@@ -20,8 +18,9 @@ from documents import lifecycle
 from documents.connections import release, unpooled
 from documents.failpoints import failpoint
 from documents.models import Document, Heartbeat, Outage, OutboxMessage
+from documents.models.document import DocumentQuerySet
 
-from . import actors
+from . import actors, queue
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ def post_due() -> int:
     the same messages, and a relay that dies leaves none of them marked. The transaction ends after
     `POST_SECONDS` and one command more.
     """
-    room = settings.RELAY_WINDOW - _queue_size()
+    room = settings.RELAY_WINDOW - queue.size()
     if room <= 0:
         return 0
     with transaction.atomic():
@@ -64,7 +63,7 @@ def heal() -> None:
     for document in Document.objects.given_up()[:HEAL_LIMIT]:
         if lifecycle.give_up(document):
             log.warning("gave %s up: a service has been away for too long", document.pk)
-    for document in Document.objects.unposted()[:HEAL_LIMIT]:
+    for document in _lost()[:HEAL_LIMIT]:
         if lifecycle.repost(document):
             log.info("posted the lost message of %s again", document.pk)
 
@@ -114,6 +113,15 @@ class Doorbell:
         self._connection.close()
 
 
+def _lost() -> DocumentQuerySet:
+    """Due, and neither the outbox nor Redis has a message of them: Redis has lost it."""
+    unposted = Document.objects.unposted()
+    if not unposted.exists():  # as at almost every tick
+        return unposted
+    release()
+    return unposted.exclude(pk__in=queue.documents_of(actors.process.actor_name))
+
+
 def _send_in_time(messages: list[OutboxMessage]) -> list[OutboxMessage]:
     """Post messages; returns those that were. A slow Redis keeps no transaction open for long."""
     give_up_at = time.monotonic() + POST_SECONDS
@@ -156,9 +164,3 @@ def _take_due(limit: int) -> list[OutboxMessage]:
     locked = due.filter(pk__in=chosen).select_for_update(skip_locked=True, of=["self"])
     by_id = {message.pk: message for message in locked.select_related("document")}
     return [by_id[pk] for pk in chosen if pk in by_id]
-
-
-def _queue_size() -> int:
-    """Messages that Redis holds, those under way included."""
-    broker: Any = dramatiq.get_broker()
-    return int(broker.do_qsize(actors.QUEUE))

@@ -38,8 +38,8 @@ FILE = BODY
 
 ROUTES = {
     # The pages. A redirect is what a form gets.
-    "GET kb/<slug:slug>/": READ,
-    "POST kb/<slug:slug>/upload": Route(viewer=404, editor=302, body=FILE),
+    "GET kb/<str:slug>/": READ,
+    "POST kb/<str:slug>/upload": Route(viewer=404, editor=302, body=FILE),
     "GET documents/<uuid:document_id>/": READ,
     "GET documents/<uuid:document_id>/content": READ,
     "POST documents/<uuid:document_id>/requeue": Route(viewer=404, editor=302),
@@ -141,7 +141,7 @@ def call(route: str, document: Document, user: User | None) -> Any:
     """Ask for this route in a user's name: the API with a token, the pages with a session."""
     method, pattern = route.split(" ")
     names = {
-        "<slug:slug>": document.knowledge_base.slug,
+        "<str:slug>": document.knowledge_base.slug,
         "<slug>": document.knowledge_base.slug,
         "<uuid:document_id>": str(document.pk),
         "<document_id>": str(document.pk),

@@ -1,6 +1,7 @@
 """The way in: what is taken, under which name, what is refused, and that then nothing is left."""
 
 import gzip
+import hashlib
 import http.client
 import io
 import os
@@ -363,7 +364,6 @@ def test_a_file_over_the_limit_is_refused(excess: int, client: Client, received:
         (b"x", "multipart/form-data"),
         (NOTES, "text/markdown"),
         (b"{}", "application/json"),
-        (multipart(("notes.md", NOTES)).replace(b'name="file"', b'name="other"'), MULTIPART),
         (multipart(("notes.md", NOTES)).replace(b"filename=", b"x="), MULTIPART),
         (multipart(("notes.md", NOTES))[:-20], MULTIPART),
     ],
@@ -402,7 +402,12 @@ def test_the_same_name_again_is_refused_and_names_what_is_there(again: str, clie
     response = send(client, again, b"# Another\n")
     assert refusal(response) == (409, "duplicate_filename")
     details = response.json()["error"]["details"]
-    assert details == {"filename": "r\u00e9sum\u00e9.md", "document_id": there["id"]}
+    assert details == {
+        "filename": "r\u00e9sum\u00e9.md", "document_id": there["id"],
+        "sha256": hashlib.sha256(NOTES).hexdigest(), "same_content": False,
+    }  # fmt: skip
+    same = send(client, again).json()["error"]["details"]
+    assert same == details | {"same_content": True}
     assert (rows(), len(objects())) == ((1, 1, 1), 1)
 
 

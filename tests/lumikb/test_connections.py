@@ -30,7 +30,7 @@ from documents.connections import release
 from documents.models import Document, ReconcileRun
 from lumikb.api import api as json_api
 from lumikb.postgresql import base
-from processing import actors, parsing, reconcile, relay
+from processing import actors, parsing, queue, reconcile, relay
 from processing.index import embeddings
 from tests.conftest import LONG_AGO
 from tests.processing import stubs
@@ -156,7 +156,8 @@ def watch(settings: Any, one_connection: None, monkeypatch: pytest.MonkeyPatch) 
     settings.STORAGES = settings.STORAGES | {"default": storage}
     monkeypatch.setattr(stubs.WatchedStorage, "watch", staticmethod(watch))
     monkeypatch.setattr(parsing, "parse", watched("parse", parsing.parse))
-    monkeypatch.setattr(relay, "_queue_size", watched("redis", relay._queue_size))
+    for each in ("size", "documents_of"):
+        monkeypatch.setattr(queue, each, watched("redis", getattr(queue, each)))
     with ExitStack() as stack:
         qdrant = forwarding(settings.QDRANT_URL, lambda call: watch("qdrant"))
         service = settings.EMBEDDING_API_BASE.removesuffix("/v1")

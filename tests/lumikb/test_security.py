@@ -98,6 +98,7 @@ def test_without_a_proxy_nobody_is_believed_that_he_came_by_tls(
         ("TRUSTED_PROXIES", "-1"),
         ("ADMIN_ALLOWED_NETWORKS", "10.0.0.0/8,swordfish"),
         ("LOGIN_FAILURES", "0"),
+        ("LOGIN_FAILURES_PER_NETWORK", "0"),
     ],
 )
 def test_a_setting_that_protects_nothing_stops_the_start(
@@ -251,6 +252,63 @@ def test_a_client_cannot_choose_the_address_that_is_counted(edith: User, setting
         fail(1, HTTP_X_FORWARDED_FOR=f"192.0.2.{number}, 198.51.100.1")
     assert not logs_in(HTTP_X_FORWARDED_FOR="192.0.2.9, 198.51.100.1")
     assert logs_in(HTTP_X_FORWARDED_FOR="192.0.2.9, 198.51.100.2")
+
+
+def test_who_tries_many_names_from_one_address_is_slowed(make_user: Any) -> None:
+    make_user("otto")
+    statuses = [
+        Client().post("/login/", {"username": f"name-{number}", "password": "no"}).status_code
+        for number in range(60)
+    ]
+    assert statuses == [200] * 29 + [429] * 31
+    right = {"username": "otto", "password": "right-horse-1"}
+    assert Client().post("/login/", right).status_code == 429
+    assert Client().post("/admin/login/", right).status_code == 429
+    assert Client().post("/login/", right, REMOTE_ADDR="192.0.2.7").status_code == 302
+    AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=15))
+    assert Client().post("/login/", right).status_code == 302
+
+
+def test_a_64_of_ipv6_is_one_client(edith: User, make_user: Any) -> None:
+    for number in range(5):
+        response = fail(1, REMOTE_ADDR=f"2001:db8:0:1:{number:x}::{number:x}")
+    assert response.status_code == 429
+    assert not logs_in(REMOTE_ADDR="2001:db8:0:1:ffff:ffff:ffff:ffff")
+    assert logs_in(REMOTE_ADDR="2001:db8:0:2::1")
+    for number in range(60):
+        data = {"username": f"name-{number}", "password": "no"}
+        Client().post("/login/", data, REMOTE_ADDR=f"2001:db8:0:3::{number:x}")
+    assert not logs_in(REMOTE_ADDR="2001:db8:0:3:1::1")
+
+
+@pytest.mark.parametrize("path", ["/login/", "/admin/login/"])
+def test_behind_a_shared_proxy_a_browser_in_which_one_has_logged_in_is_let_in(
+    path: str, edith: User, make_user: Any
+) -> None:
+    make_user("otto", is_staff=True)
+    browser = Client()
+    right = {"username": "edith", "password": "right-horse-1"}
+    assert browser.post(path, right).status_code == 302
+    browser.post("/logout/")
+    for number in range(40):
+        Client().post("/login/", {"username": f"name-{number}", "password": "no"})
+    assert not logs_in()
+    assert browser.post(path, right | {"username": "otto"}).status_code == 429
+    assert browser.post(path, right).status_code == 302
+    browser.post("/logout/")
+    for _ in range(5):  # it is no way around the limit for the name itself
+        browser.post(path, right | {"password": "no"})
+    assert browser.post(path, right).status_code == 429
+    forged = Client()
+    forged.cookies["known_browser"] = "edith:1:forged"
+    assert forged.post(path, right, REMOTE_ADDR="127.0.0.1").status_code == 429
+
+
+def test_whose_address_nobody_knows_is_not_counted_with_all_others(edith: User) -> None:
+    for number in range(40):
+        data = {"username": f"name-{number}", "password": "no"}
+        Client().post("/login/", data, REMOTE_ADDR="")
+    assert logs_in(REMOTE_ADDR="")
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ MUTANTS = [
     Mutant(
         "lost messages are not posted again",
         RELAY,
-        "for document in Document.objects.unposted()[:HEAL_LIMIT]:",
+        "for document in _lost()[:HEAL_LIMIT]:",
         "for document in Document.objects.none():",
         (OF_RELAY + "test_what_redis_lost_is_posted_again",),
     ),

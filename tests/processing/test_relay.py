@@ -16,8 +16,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from documents import lifecycle, outages
-from documents.models import Document, KnowledgeBase, Outage, OutboxMessage
-from processing import actors, relay
+from documents.models import Document, DocumentEvent, KnowledgeBase, Outage, OutboxMessage
+from processing import actors, reconcile, relay
 from tests.conftest import LONG_AGO, let_lease_expire, process
 
 from .stubs import refused_url
@@ -431,17 +431,86 @@ def test_what_redis_lost_is_posted_again(
     assert set(posted()) == set(process_of(*documents))
 
 
-def test_a_message_that_only_waits_in_redis_is_posted_again_at_most_once_a_grace_period(
-    make_document: MakeDocument, broker: Any
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_a_message_that_waits_in_redis_or_that_a_worker_has_taken_is_not_lost(
+    taken: int, make_document: MakeDocument, broker: Any
 ) -> None:
-    """A queue of hours must not fill Redis with copies."""
+    """A queue of hours must not fill Redis with copies, nor timelines and logs with losses."""
+    for number in range(2):
+        make_document(f"{number}.md")
+    assert relay.post_due() == 2
+    if taken:
+        consumer = broker.consume(actors.QUEUE, prefetch=taken, timeout=50)
+        assert next(consumer) is not None
+    for _ in range(5):
+        Document.objects.update(posted_at=F("posted_at") - LONG_AGO)
+        relay.heal()
+        assert relay.post_due() == 0
+    [report] = [row for row in reconcile.run().findings if row["check"] == "message lost"]
+    assert (report["found"], report["skipped"]) == (0, "")
+    assert broker.do_qsize(actors.QUEUE) == 2
+    assert not DocumentEvent.objects.filter(kind="reposted").exists()
+
+
+def test_what_waits_in_redis_does_not_stand_before_what_redis_lost(
+    make_document: MakeDocument, broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "HEAL_LIMIT", 2)
+    documents = [make_document(f"{n}.md") for n in range(5)]
+    assert relay.post_due() == 5
+    [lost] = broker.consume(actors.QUEUE, prefetch=1, timeout=50).__next__().args
+    consumed = broker.client.smembers(f"dramatiq:__acks__.{broker.broker_id}.{actors.QUEUE}")
+    broker.do_ack(actors.QUEUE, *consumed)
+    Document.objects.update(posted_at=F("posted_at") - LONG_AGO)
+    relay.heal()
+    [event] = DocumentEvent.objects.filter(kind="reposted")
+    assert str(event.document_id) == lost
+    assert len(documents) == broker.do_qsize(actors.QUEUE) + relay.post_due()
+
+
+@pytest.mark.parametrize("key", ["dramatiq:documents", "dramatiq:documents.msgs"])
+def test_what_redis_lost_in_part_is_posted_again(
+    key: str, make_document: MakeDocument, broker: Any
+) -> None:
+    """No worker gets a message that has no turn, or a turn that has no message."""
+    make_document()
+    relay.post_due()
+    broker.client.delete(key)
+    Document.objects.update(posted_at=F("posted_at") - LONG_AGO)
+    relay.heal()
+    assert OutboxMessage.objects.count() == 1
+
+
+def test_of_a_redis_that_does_not_answer_nobody_can_tell(
+    make_document: MakeDocument, broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_document()
     relay.post_due()
     Document.objects.update(posted_at=F("posted_at") - LONG_AGO)
-    for _ in range(5):
-        relay.heal()
-        relay.post_due()
-    assert broker.do_qsize(actors.QUEUE) == 2
+    with redis_refuses(broker, monkeypatch):
+        with pytest.raises(ConnectionError):
+            relay.heal()
+        [report] = [row for row in reconcile.run().findings if row["check"] == "message lost"]
+    assert report["skipped"] == "cannot tell: Redis does not answer"
+    assert not OutboxMessage.objects.exists()
+
+
+def test_a_purge_that_waits_in_redis_is_not_overdue(
+    make_document: MakeDocument, broker: Any, editor: User, settings: Any
+) -> None:
+    settings.PURGE_AFTER *= 0
+    document = make_document()
+    lifecycle.soft_delete(document.pk, editor)
+    OutboxMessage.objects.filter(action="process").delete()
+    assert relay.post_due() == 1
+
+    def overdue() -> int:
+        report = reconcile.run()
+        return sum(row["found"] for row in report.findings if row["check"] == "purge overdue")
+
+    assert overdue() == 0
+    broker.client.flushall()
+    assert overdue() == 1
 
 
 def test_nobody_is_taken_over_within_a_lease_of_postgresqls_start(
