@@ -371,7 +371,9 @@ def restore(document_id: UUID, by: Any) -> bool:
                 restored = deleted.update(
                     deleted_at=None,
                     status=Case(When(unfinished, then=Value(Status.PENDING)), default=F("status")),
-                    **_ALL_TRIES,
+                    # What is done keeps the count of what it took.
+                    attempts=Case(When(~unfinished, then=F("attempts")), default=0),
+                    deaths=Case(When(~unfinished, then=F("deaths")), default=0),
                     **_due(IMMEDIATELY),
                 )
         except IntegrityError as error:

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -44,6 +44,8 @@ def knowledge_bases(request: HttpRequest) -> HttpResponse:
     listed = KnowledgeBase.objects.visible_to(request.user).annotate(
         document_count=Count("document", live, distinct=True),
         ready_count=Count("document", live & Q(document__status=Status.READY), distinct=True),
+        failed_count=Count("document", live & Q(document__status=Status.FAILED), distinct=True),
+        unfinished_count=F("document_count") - F("ready_count") - F("failed_count"),
     )
     context = {"knowledge_bases": listed, "form": form}
     return render(request, "documents/knowledge_bases.html", context)
@@ -104,7 +106,7 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
         return render(request, "documents/_upload_results.html", context, status=_worst(results))
     for result in results:
         if isinstance(result, Document):
-            messages.success(request, f"{result.filename} is stored and will be ready soon.")
+            messages.success(request, f"{result.filename} is stored; it waits to be processed.")
         else:
             messages.error(request, _with_link(result, result.details.get("filename", "")))
     return redirect(knowledge_base)
@@ -166,7 +168,8 @@ def replace(request: HttpRequest, document_id: UUID) -> HttpResponse:
     except refusals.Refused as refused:
         messages.error(request, _with_link(refused))
         return redirect(old)
-    messages.success(request, f"{old.filename} stays searchable until the new file is ready.")
+    stays = f" {old.filename} stays searchable until it is ready." if old.indexed_at else ""
+    messages.success(request, f"{new.filename} is stored; it waits to be processed.{stays}")
     return redirect(new)
 
 

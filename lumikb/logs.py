@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from urllib.parse import quote, unquote
 
 SHORTEST = 8  # characters; a shorter one would blot out words
@@ -24,6 +25,9 @@ class RedactingFormatter(logging.Formatter):
         }
         longest_first = sorted(known, key=len, reverse=True)
         self.secret = re.compile("|".join([*map(re.escape, longest_first), TOKENS]))
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return datetime.fromtimestamp(record.created).astimezone().isoformat(" ", "milliseconds")
 
     def format(self, record: logging.LogRecord) -> str:
         return self.secret.sub("***", super().format(record))

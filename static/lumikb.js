@@ -118,7 +118,7 @@ function startUploads(form) {
       show(job, "error", "It was not replaced. Open the document to read why.", url);
     } else {
       stored += 1;
-      show(job, "success", "Stored in its place, and being processed now.", url);
+      show(job, "success", "Stored in its place; it waits to be processed.", url);
       document.body.dispatchEvent(new Event("documents-changed"));
     }
   }

@@ -18,6 +18,17 @@ from django.utils import timezone
 from .access import KnowledgeBase
 from .records import Heartbeat, Outage, OutboxMessage
 
+# The failures that are not the file's: of a service, of the operator's settings, of ours.
+MAY_BE_OVER = {
+    "bad_embeddings",
+    "embedding_refused",
+    "index_incomplete",
+    "index_refused",
+    "internal_error",
+    "service_unavailable",
+    "worker_died",
+    "wrong_dimensions",
+}
 BEATS = 4  # so often a lease is renewed before it would run out: three may fail
 WORKER_LOCK = 0x4C554D57  # the class of the advisory locks: any constant, "LUMW"
 
@@ -295,6 +306,11 @@ class Document(models.Model):
         return Stage(self.stage).label.lower()
 
     @property
+    def is_worth_another_try(self) -> bool:
+        """FAILED for what may be over by now; else the same file fails again, and needs another."""
+        return self.failure_code in MAY_BE_OVER
+
+    @property
     def is_finished(self) -> bool:
         return self.status in (Status.READY, Status.FAILED) or self.deleted_at is not None
 
@@ -307,6 +323,8 @@ class Document(models.Model):
                 return Document.objects.explained().get(pk=self.pk).explain()
             if self.is_awaiting_replacement:
                 return f"Replaced at {_clock(self.deleted_at)}; found until the new one is ready."
+            if self.purging_at:
+                return f"Deleted at {_clock(self.deleted_at)}; its content is being removed."
             return (
                 f"Deleted at {_clock(self.deleted_at)}; it can be restored until its content is "
                 f"removed, from {_clock(self.deleted_at + settings.PURGE_AFTER)} on."
@@ -348,7 +366,7 @@ class Document(models.Model):
 def _clock(moment: datetime | None) -> str:
     local = timezone.localtime(moment)
     today = local.date() == timezone.localdate()
-    return local.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
+    return local.strftime("%H:%M %Z" if today else "%Y-%m-%d %H:%M %Z")
 
 
 class Chunk(models.Model):

@@ -357,11 +357,11 @@ class Model:
                 self._delete(new, "deleted")
                 new.post("purge", PURGE_AFTER)
             new.replaces = None
-        doc.deleted, doc.attempts, doc.deaths = None, 0, 0
+        doc.deleted = None
         doc.outbox = [message for message in doc.outbox if message[0] != "purge"]
         doc.wait()
         if doc.status in ("pending", "processing"):
-            doc.status = "pending"
+            doc.status, doc.attempts, doc.deaths = "pending", 0, 0
             doc.post("process")
         self._note(doc, "restored")
         return doc
