@@ -1,0 +1,403 @@
+"""Every route of the URL configuration, for every role: what is another's looks like nothing.
+
+Nothing here is listed by hand but samples of what a route's parameters may be. A new route is
+tried as soon as it is there, and is red when it has a parameter of which there is no sample.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import pytest
+from axes.models import AccessAttempt
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models.functions import Now
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from documents import lifecycle
+from documents.models import (
+    ApiToken,
+    Chunk,
+    Document,
+    KnowledgeBase,
+    Membership,
+    Outage,
+    OutboxMessage,
+    ReconcileRun,
+)
+from lumikb.api import api as ninja
+
+pytestmark = pytest.mark.django_db
+
+FILE = (
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="new.md"\r\n\r\n'
+    b"new\r\n--b--\r\n",
+    "multipart/form-data; boundary=b",
+)
+NO_BODY = (b"", "")
+PAGES_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+ADMIN_METHODS = ("GET", "POST")
+SECRET = "zyxheron"  # in every name and text that is not theirs
+BODIES = {  # of the API's operations that read JSON
+    "/api/v1/knowledge-bases": {"name": "New"},
+    "/api/v1/search": {"query": " "},
+}
+# What no pattern's text can be made from: Django's regular expressions, the admin's catch-all.
+REGULAR_EXPRESSIONS = {
+    "admin/^(?P<app_label>auth|axes|documents)/$": ["admin/documents/", "admin/auth/"],
+    "admin/(?P<url>.*)$": ["admin/no/such/page", "admin/documents/document"],
+}
+
+
+# --- The routes -----------------------------------------------------------------------------------
+
+
+def addresses() -> list[str]:
+    """Every pattern, as text."""
+
+    def walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
+        for pattern in patterns:
+            address = prefix + str(pattern.pattern)
+            if isinstance(pattern, URLPattern):
+                yield address
+            else:
+                yield from walk(pattern.url_patterns, address)
+
+    return sorted(set(walk(get_resolver().url_patterns, "")))
+
+
+NAMING = [each for each in addresses() if "<" in each and each not in REGULAR_EXPRESSIONS]
+LISTING = [each for each in addresses() if "<" not in each]
+
+
+def methods(address: str) -> tuple[str, ...]:
+    return ADMIN_METHODS if address.startswith("admin/") else PAGES_METHODS
+
+
+def bodies(address: str, method: str) -> list[tuple[bytes, str]]:
+    """What comes with a request: what the API's description says, and forms for pages."""
+    if method in ("GET", "HEAD", "OPTIONS", "DELETE"):
+        return [NO_BODY]
+    if not address.startswith("api/"):
+        return [NO_BODY, FILE] if method == "POST" else [NO_BODY]
+    operation = operation_of(address, method) or {}
+    accepted = operation.get("requestBody", {}).get("content", {})
+    if "multipart/form-data" in accepted:
+        return [FILE]
+    if "application/json" in accepted:
+        return [(json.dumps(BODIES[f"/{address}"]).encode(), "application/json")]
+    return [NO_BODY]
+
+
+def operation_of(address: str, method: str) -> dict[str, Any] | None:
+    path = "/" + address.replace("<", "{").replace(">", "}")
+    return described().get(path, {}).get(method.lower())
+
+
+@cache
+def described() -> dict[str, Any]:
+    """The API's own description of its operations."""
+    return ninja.get_openapi_schema()["paths"]
+
+
+# --- What they name -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Named:
+    """Something that routes name by its ids."""
+
+    slug: str
+    document_id: str
+    chunk_id: str
+    rows: dict[str, str] = field(default_factory=dict)  # of the admin, by model
+
+    def fill(self, address: str) -> str:
+        """The address of this. Raises LookupError for a parameter that nobody has thought of."""
+        samples = {
+            "slug": quote(self.slug), "document_id": self.document_id, "chunk_id": self.chunk_id,
+        }  # fmt: skip
+        if of_admin := re.match(r"admin/(\w+/\w+)/<", address):
+            samples = {"object_id": self.rows[of_admin[1]], "id": self.rows[of_admin[1]]}
+        return re.sub(r"<(?:\w+:)?(\w+)>", lambda match: samples[match[1]], address)
+
+    def hide(self, text: str) -> str:
+        """The text without these ids."""
+        ids = [self.slug, quote(self.slug), self.document_id, self.chunk_id]
+        for each in sorted({*ids, *self.rows.values()} - {""}, key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(quote(each))}(?!\w)", "ID", text)
+            text = re.sub(rf"(?<!\w){re.escape(each)}(?!\w)", "ID", text)
+        return text
+
+
+def stored(slug: str) -> Document:
+    """A READY document with one passage, in a knowledge base of its own."""
+    knowledge_base = KnowledgeBase.objects.create(name=f"{SECRET} {slug}", slug=slug)
+    document = Document(
+        knowledge_base=knowledge_base, filename=f"{SECRET}.md", content_type="text/markdown",
+        size=8, sha256="0" * 64,
+    )  # fmt: skip
+    default_storage.save(document.storage_key, ContentFile(SECRET.encode()))
+    default_storage.save(document.text_key(1), ContentFile(SECRET.encode()))
+    lifecycle.register(document)
+    claim = lifecycle.claim(document.pk)
+    assert claim
+    chunk = Chunk(
+        id=Chunk.id_for(document.pk, 0), document=document, position=0, text=SECRET,
+        start=0, end=len(SECRET),
+    )  # fmt: skip
+    assert lifecycle.succeed(claim, [chunk])
+    return document
+
+
+def named(document: Document) -> Named:
+    """The ids of a document, and of a row of each table that the admin shows."""
+    pks = {
+        "documents/document": document.pk,
+        "documents/knowledgebase": document.knowledge_base_id,
+        "documents/outboxmessage": OutboxMessage.objects.latest("pk").pk,
+        "documents/apitoken": ApiToken.objects.latest("pk").pk,
+        "documents/outage": Outage.objects.get().pk,
+        "documents/reconcilerun": ReconcileRun.objects.latest("pk").pk,
+        "auth/user": User.objects.get(username="hidden").pk,
+        "auth/group": Group.objects.get().pk,
+        "axes/accessattempt": AccessAttempt.objects.get().pk,
+    }
+    chunk_id = str(document.chunk_set.get().pk)
+    rows = {model: str(pk) for model, pk in pks.items()}
+    return Named(document.knowledge_base.slug, str(document.pk), chunk_id, rows)
+
+
+@pytest.fixture
+def foreign(make_user: Callable[..., User]) -> Named:
+    """What belongs to somebody else."""
+    ApiToken.issue(make_user("hidden"), SECRET)
+    Group.objects.create(name=SECRET)
+    ReconcileRun.objects.create()
+    Outage.objects.create(
+        service=SECRET, reason=SECRET, since=Now(), failed_at=Now(), retry_at=Now()
+    )
+    AccessAttempt.objects.create(
+        username=SECRET, ip_address="192.0.2.1", failures_since_start=1, path_info="/"
+    )
+    Outage.objects.all().delete()  # or nothing is claimed
+    document = stored("知識-hidden2")
+    Outage.objects.create(
+        service=SECRET, reason=SECRET, since=Now(), failed_at=Now(), retry_at=Now()
+    )
+    OutboxMessage.objects.create(document=document, action="purge")
+    return named(document)
+
+
+@pytest.fixture
+def nothing(foreign: Named) -> Named:
+    """Ids of the same form that nothing has."""
+    rows = {
+        model: str(uuid4()) if model == "documents/document" else "8" * len(pk) + "77"
+        for model, pk in foreign.rows.items()
+    }
+    return Named("知識-nothing", str(uuid4()), str(uuid4()), rows)
+
+
+# --- Who asks -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def roles(make_user: Callable[..., User], foreign: Named) -> dict[str, Client]:
+    """Everybody who has no right to what is foreign, with a session or a token."""
+    own = KnowledgeBase.objects.create(name="Own", slug="own")
+    clients = {"anonymous": Client(), "a wrong token": bearer("lumikb_wrong")}
+    for role in ("none", *Membership.Role.values):
+        user = make_user(f"of-{role}")
+        if role != "none":
+            own.membership_set.create(user=user, role=role)
+        clients[f"{role}, session"] = session(user)
+        clients[f"{role}, token"] = bearer(ApiToken.issue(user, "matrix"))
+    staff = make_user("staff", is_staff=True)
+    clients["staff, session"] = session(staff)
+    clients["staff, token"] = bearer(ApiToken.issue(staff, "matrix"))
+    left = make_user("left", is_staff=True, is_superuser=True)
+    clients["left, session"] = session(left)
+    clients["left, token"] = bearer(ApiToken.issue(left, "matrix"))
+    User.objects.filter(pk=left.pk).update(is_active=False)
+    return clients
+
+
+def session(user: User) -> Client:
+    client = Client(raise_request_exception=False)
+    client.force_login(user)
+    return client
+
+
+def bearer(token: str) -> Client:
+    client = Client(raise_request_exception=False)
+    client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    return client
+
+
+def ask(client: Client, method: str, path: str, body: tuple[bytes, str]) -> Any:
+    response = client.generic(method, f"/{path}", *([] if body == NO_BODY else body))
+    if response.streaming:
+        response.content = b"".join(response.streaming_content)  # type: ignore[attr-defined]
+    return response
+
+
+def seen(response: Any, ids: Named) -> tuple[Any, ...]:
+    """All that a client can tell two answers by, but the ids that it has sent itself."""
+    text = re.sub(r'(name="csrfmiddlewaretoken" value=)"\w+"', r"\1", response.content.decode())
+    headers = {
+        name: ids.hide(value) for name, value in response.headers.items()
+        if name != "Content-Length"
+    }  # fmt: skip
+    return response.status_code, headers, sorted(response.cookies), ids.hide(text)
+
+
+def rows_of_all_tables() -> dict[str, list[Any]]:
+    """What must not change; sessions and what is counted may."""
+    return {
+        model.__name__: list(model._default_manager.order_by("pk").values())
+        for model in apps.get_models()
+        if model._meta.app_label == "documents" and model.__name__ not in ("Tally", "Heartbeat")
+    }
+
+
+# --- The matrix -----------------------------------------------------------------------------------
+
+
+def test_there_is_a_sample_of_every_parameter(foreign: Named) -> None:
+    for address in NAMING:
+        try:
+            foreign.fill(address)
+        except LookupError as error:
+            pytest.fail(f"add a sample of {error} for {address} to this test")
+    patterns = set(addresses())
+    assert len(patterns) > 70
+    assert patterns == {*NAMING, *LISTING, *REGULAR_EXPRESSIONS}
+    assert {operation_of(each, m) is None for each in patterns for m in PAGES_METHODS} == {
+        True,
+        False,
+    }
+
+
+def test_a_route_of_tomorrow_is_noticed() -> None:
+    with pytest.raises(LookupError, match="team_id"):
+        Named("", "", "").fill("teams/<int:team_id>/")
+    with pytest.raises(LookupError, match="documents/team"):
+        Named("", "", "").fill("admin/documents/team/<path:object_id>/change/")
+
+
+@pytest.mark.parametrize("part", ["", "api/", "admin/"])
+def test_what_is_anothers_looks_like_nothing(
+    part: str, roles: dict[str, Client], foreign: Named, nothing: Named
+) -> None:
+    before = rows_of_all_tables()
+    combinations = 0
+    for address in (each for each in NAMING if part_of(each) == part):
+        for method in methods(address):
+            for body in bodies(address, method):
+                for role, client in roles.items():
+                    there = ask(client, method, foreign.fill(address), body)
+                    missing = ask(client, method, nothing.fill(address), body)
+                    what = f"{role}: {method} {address}"
+                    assert seen(there, foreign) == seen(missing, nothing), what
+                    assert there.status_code in (302, 401, 403, 404, 405), what
+                    assert SECRET.encode() not in there.content, what
+                    check_described(address, method, there)
+                    combinations += 2
+    assert rows_of_all_tables() == before
+    print(f"{part or 'pages'}: {combinations} requests")
+    assert combinations > 1000
+
+
+@pytest.mark.parametrize("part", ["", "api/", "admin/"])
+def test_what_lists_or_makes_something_shows_nothing_of_anothers(
+    part: str, roles: dict[str, Client], foreign: Named
+) -> None:
+    listing = [each for each in LISTING if part_of(each) == part]
+    if part == "admin/":
+        listing += [path for paths in REGULAR_EXPRESSIONS.values() for path in paths]
+    for address in listing:
+        for method in methods(address):
+            for body in bodies(address, method):
+                for role, client in roles.items():
+                    with transaction.atomic():  # a logout, or a new knowledge base, is undone
+                        response = ask(client, method, address, body)
+                        transaction.set_rollback(True)
+                    what = f"{role}: {method} {address}"
+                    # 503: /health/ready, where no relay and no worker are
+                    assert response.status_code < 500 or "health" in address, what
+                    assert SECRET.encode() not in response.content, what
+                    check_described(address, method, response)
+
+
+def test_who_may_gets_an_answer_so_the_matrix_compares_no_refusals_of_form(
+    make_user: Callable[..., User], foreign: Named, nothing: Named
+) -> None:
+    """Of each route some method is possible for the superuser, with the very same requests."""
+    root = make_user("root", is_superuser=True, is_staff=True)
+    clients = [session(root), bearer(ApiToken.issue(root, "matrix"))]
+    for address in NAMING:
+        statuses = set()
+        for method in methods(address):
+            for body in bodies(address, method):
+                for client in clients:
+                    with transaction.atomic():
+                        response = ask(client, method, foreign.fill(address), body)
+                        transaction.set_rollback(True)
+                    check_described(address, method, response)
+                    assert response.status_code < 500, f"{method} {address}"
+                    statuses.add(response.status_code)
+        possible = statuses - {302, 401, 403, 404, 405, 422}
+        redirects = address.endswith("<path:object_id>/") or "POST" in methods(address)
+        assert possible or (redirects and 302 in statuses), f"{address}: {statuses}"
+
+
+def test_the_superusers_view_of_nothing_is_no_crash(
+    make_user: Callable[..., User], nothing: Named
+) -> None:
+    root = make_user("root", is_superuser=True, is_staff=True)
+    for client in (session(root), bearer(ApiToken.issue(root, "matrix"))):
+        for address in NAMING:
+            for method in methods(address):
+                for body in bodies(address, method):
+                    status = ask(client, method, nothing.fill(address), body).status_code
+                    assert status in (302, 401, 403, 404, 405), f"{method} {address}: {status}"
+
+
+@pytest.mark.parametrize(
+    "odd", ["0", "-1", "9" * 30, "x", "%00", "a%0Ab", "..", "é", str(UUID(int=0))]
+)
+def test_an_id_of_another_form_is_no_crash(
+    odd: str, make_user: Callable[..., User], foreign: Named
+) -> None:
+    root = make_user("root", is_superuser=True, is_staff=True)
+    clients = [session(root), bearer(ApiToken.issue(root, "matrix")), Client()]
+    ids = Named(odd, odd, odd, dict.fromkeys(foreign.rows, odd))
+    for address in NAMING:
+        path = re.sub(r"<[^>]*>", odd, ids.fill(address) if odd.isalnum() else address)
+        for client in clients:
+            status = ask(client, "GET", path, NO_BODY).status_code
+            assert status < 500, f"{path}: {status}"
+
+
+def part_of(address: str) -> str:
+    return next((part for part in ("api/", "admin/") if address.startswith(part)), "")
+
+
+def check_described(address: str, method: str, response: Any) -> None:
+    """The API's description names every status that its operations answer."""
+    operation = operation_of(address, method)
+    if operation is not None:
+        assert response.status_code in operation["responses"], (
+            f"{method} {address} answers {response.status_code}, which is not described"
+        )
