@@ -22,12 +22,16 @@ PAGES = {
 }
 # Each kind after its number: "1 embedded file", "2 formulas without a saved value".
 THINGS = {
+    "picture": ("picture was not searched for text", "pictures were not searched for text"),
+    "recording": ("recording (sound or film) was not read", "recordings (sound or film) were not read"),
     "embedded_file": ("embedded file was not read", "embedded files were not read"),
     "formula": ("formula has no saved value", "formulas have no saved value"),
 }
 KINDS = tuple(PAGES) + tuple(THINGS)
 # A short name of each, for a list of them.
 LABELS = {
+    "picture": "Pictures",
+    "recording": "Sound and film",
     "image_page": "Images without text",
     "drawn_page": "Drawings without text",
     "unmapped_page": "Fonts without letters",
@@ -36,7 +40,7 @@ LABELS = {
     "formula": "Formulas without a value",
 }
 # Text recognition reads these.
-RECOGNISABLE = {"image_page", "drawn_page", "unmapped_page"}
+RECOGNISABLE = {"image_page", "drawn_page", "unmapped_page", "picture"}
 
 
 def sentence(kind: str, place: str, count: int) -> str:

@@ -23,7 +23,7 @@ from typing import IO, NoReturn
 
 from formats import BY_MEDIA_TYPE
 from processing.errors import PermanentError
-from processing.parsing import archive, seccomp
+from processing.parsing import seccomp
 from processing.parsing.draft import Draft
 from processing.parsing.model import MAX_ANSWER_BYTES
 from processing.parsing.sentences import BROKE_OFF, DAMAGED, TOO_MUCH_MEMORY, TOO_MUCH_TEXT
@@ -56,7 +56,6 @@ def main(parent: int, content_type: str, cpu_seconds: int, memory_bytes: int) ->
         # Before the filter, which does not let through what it asks for.
         stream = open(ANSWER, "wb", buffering=0)  # noqa: SIM115 (closed below)
         _limit(cpu_seconds, memory_bytes)
-        archive.count_all()
         encoded = _encoded(file, content_type)
         with stream:
             for start in range(0, len(encoded), 2**30):  # one write takes at most 2 GiB

@@ -1,148 +1,341 @@
-"""DOCX through python-docx, in the document's order: paragraphs, tables, text boxes, then notes and
-comments.
+"""DOCX in the document's order: paragraphs with the numbers that Word draws, tables, text boxes,
+diagrams and charts; then headers and footers once, notes and comments.
+
+By the XML itself: python-docx gives neither numbers nor moves, text boxes, content controls,
+hidden text or symbols, and opens no document without styles.
 """
 
-import re
+import email
+import email.policy
+import io
 from collections.abc import Iterator
-from functools import cache
 from typing import IO, Any
 
-from docx import Document
-from docx.oxml import parse_xml
-from docx.oxml.ns import qn
-
-from processing.parsing.archive import open_archive
+from processing.parsing import drawing
+from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
+from processing.parsing.drawing import children, local
+from processing.parsing.flow import Flow, Sink, Words
+from processing.parsing.html import decode_markup, read_markup
+from processing.parsing.package import Package, relation_id
+from processing.parsing.symbols import in_font, is_symbol_font
+from processing.parsing.tables import ABOVE, LEFT
+from processing.parsing.word_numbers import Numbers
+from processing.parsing.word_styles import Style, Styles, W, is_on, number, outline_level, value
 
 NO_TEXT = (
     "This document contains no text; if its pages are images, "
     "run text recognition (OCR) and upload the result."
 )
+MAX_COLUMNS = 500  # Word has 63
+MAX_CHUNK_DEPTH = 2  # documents that are inserted as a whole into another one
 
-_MATH_TEXT = qn("m:t")
-# Repeats the text box before it, for old programs.
-_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-_STYLE_NAME = re.compile(r"heading ([1-9])|(title)", re.IGNORECASE)
-_BODY_LEVEL = 9  # w:outlineLvl counts headings from 0; 9 is running text
+_WP = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
+_V = "{urn:schemas-microsoft-com:vml}"
+_EMU_PER_CM = 360_000
+# A picture of this size may well show text; a logo or an icon seldom does.
+_PICTURE_CM = (6, 4)
 
-MAX_STYLE_BASES = 20  # Word itself allows about ten; also ends the loops
-
-# The parts beside the body that hold text of their own, by the end of their relationship's type.
-_SIDE_PARTS = {"footnotes": "Footnotes", "endnotes": "Endnotes", "comments": "Comments"}
+_ALSO = {"comments": "Comments", "footnotes": "Footnotes", "endnotes": "Endnotes"}
+_GONE = {"del", "moveFrom", "pPr", "rPr", "tblPr", "tblGrid", "trPr", "tcPr", "sdtPr", "sectPr"}
+_GONE |= {"instrText", "delText", "rubyPr", "rt", "customXmlPr", "smartTagPr", "sdtEndPr"}
+_SIGNS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
+_DRAWN = {"drawing", "pict", "object", "txbxContent"}
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
-    """Raises PermanentError: see `open_archive`."""
-    open_archive(file)
-    document = Document(file)
-    levels = _style_levels(document.styles.element)
-    outline = Outline()
-    lines: list[str] = []
-    for block in _blocks(document.element.body):
-        text = _table(block) if block.tag == _w("tbl") else _text(block)
-        level = _heading_level(block, levels)
-        if level is not None and text.strip():
-            draft.add("\n".join(lines), heading=outline.path)
-            lines = []
-            outline.enter(level, text)
-        lines += [text, ""] if level is not None or block.tag == _w("tbl") else [text]
-    draft.add("\n".join(lines), heading=outline.path)
-    for relation in document.part.rels.values():
-        heading = _SIDE_PARTS.get(relation.reltype.rsplit("/", 1)[-1])
-        if heading and not relation.is_external:
-            root = parse_xml(relation.target_part.blob)
-            draft.add(
-                "\n".join(_text(block) for note in root for block in _blocks(note)), heading=heading
-            )
+    """Raises PermanentError: see `Archive`."""
+    _Reader(Package(file), draft, Outline()).read()
 
 
-@cache
-def _w(name: str) -> str:
-    return qn(f"w:{name}")
+class _Reader:
+    """One document; `depth` counts those around it."""
+
+    def __init__(self, package: Package, draft: Draft, outline: Outline, depth: int = 0) -> None:
+        self._package = package
+        self._draft = draft
+        self._outline = outline
+        self._depth = depth
+        self._main = self._part = package.main("word/document.xml")
+        self._styles = Styles(self._beside("styles"))
+        self._numbers = Numbers(self._beside("numbering"))
+        self._joins = ""  # a paragraph whose end was deleted: the next one goes on
+
+    def read(self) -> None:
+        root = self._package.xml(self._main)
+        body = root.find(f"{W}body")
+        if body is None:
+            body = root
+        flow = Flow(self._draft, heading=self._outline.path)
+        self._blocks(body, flow)
+        flow.end()
+        self._headers_and_footers(root)
+        for relation in self._package.related(self._main, *_ALSO):
+            self._part = relation.target
+            flow = Flow(self._draft, heading=_ALSO[relation.kind])
+            for note in self._package.xml(relation.target):
+                self._blocks(note, flow)
+            flow.end()
+
+    def _beside(self, kind: str) -> Any:
+        name = self._package.first(self._main, kind)
+        return self._package.xml(name) if name else None
+
+    # Blocks
+
+    def _blocks(self, parent: Any, sink: Sink) -> None:
+        for block in children(parent):
+            match local(block):
+                case "p":
+                    self._paragraph(block, sink)
+                case "tbl":
+                    self._table(block, sink)
+                case "altChunk":
+                    self._chunk(block, sink)
+                case name if name not in _GONE:
+                    self._blocks(block, sink)
+
+    def _paragraph(self, paragraph: Any, sink: Sink) -> None:
+        properties = paragraph.find(f"{W}pPr")
+        style = self._styles.of(properties, "pStyle")
+        runs = _Runs(self._styles, style)
+        runs.take(paragraph)
+        text = "".join(runs.parts)
+        if properties is not None and is_on(properties.find(f"{W}rPr"), "del"):
+            self._joins += text
+            text = ""
+        else:
+            text, self._joins = self._joins + text, ""
+            text = self._number(properties, style, bool(text.strip())) + text
+        level = style.level
+        if properties is not None and (own := outline_level(properties)) is not None:
+            level = own
+        is_heading = level is not None and level >= 0 and bool(text.strip())
+        if isinstance(sink, Flow) and is_heading and level is not None:
+            sink.end()
+            sink.heading = self._outline.enter(level, text)
+        sink.line(text)
+        if is_heading:
+            sink.line("")
+        for element in runs.drawn:
+            self._show(element, sink)
+
+    def _number(self, properties: Any, style: Style, is_shown: bool) -> str:
+        own = None if properties is None else properties.find(f"{W}numPr")
+        list_, level = style.list, style.list_level
+        if own is not None:
+            list_ = value(own, "numId") or list_
+            level = number(value(own, "ilvl")) if value(own, "ilvl") else level
+        if list_ is None or not is_shown:
+            return ""
+        named = None if properties is None else value(properties, "pStyle")
+        return self._numbers.of(list_, level, named)
+
+    def _table(self, table: Any, sink: Sink) -> None:
+        rows = [row for row in _inside(table, "tr") if not _is_deleted(row)]
+        cells = [list(_inside(row, "tc")) for row in rows]
+        if max(map(len, cells), default=0) < 2 or any(
+            cell.find(f".//{W}tbl") is not None for row in cells for cell in row
+        ):
+            for row in cells:  # a frame around something, not a table
+                for cell in row:
+                    self._blocks(cell, sink)
+            return
+        named = 0
+        while named < len(rows) and _is_header(rows[named]):
+            named += 1
+        texts = [self._row(row, its) for row, its in zip(rows, cells, strict=True)]
+        sink.table(texts, header=named if 0 < named < len(rows) else None)
+
+    def _row(self, row: Any, cells: list[Any]) -> list[str]:
+        before = number(value(row, "trPr/gridBefore")) or 0
+        texts = [""] * min(before, MAX_COLUMNS)
+        for cell in cells:
+            merged = cell.find(f"{W}tcPr/{W}vMerge")
+            if merged is not None and merged.get(f"{W}val", "continue") == "continue":
+                texts.append(ABOVE)
+            else:
+                words = Words()
+                self._blocks(cell, words)
+                texts.append(words.text())
+            width = number(value(cell, "tcPr/gridSpan")) or 1
+            texts += [LEFT] * min(width - 1, MAX_COLUMNS)
+        return texts
+
+    def _chunk(self, block: Any, sink: Sink) -> None:
+        """A file of another kind that Word shows as a part of this one."""
+        target = self._package.target(self._part, relation_id(block))
+        if target is None or not isinstance(sink, Flow):
+            return
+        sink.end()
+        data = self._package.read(target)
+        if data.startswith(b"PK") and self._depth < MAX_CHUNK_DEPTH:
+            inner = Package(io.BytesIO(data))
+            _Reader(inner, self._draft, self._outline, self._depth + 1).read()
+        elif target.lower().endswith((".mht", ".mhtml", ".eml")):
+            message = email.message_from_bytes(data, policy=email.policy.default)
+            body = message.get_body(("html", "plain"))
+            if body is not None:
+                read_markup(body.get_content(), self._draft, self._outline)
+        elif b"<html" in data[:4096].lower():
+            read_markup(decode_markup(data), self._draft, self._outline)
+        elif data.startswith((b"{\\rtf", b"PK")):
+            self._draft.unread("embedded_file")
+        else:
+            self._draft.add(decode(data), heading=self._outline.path)
+        sink.heading = self._outline.path
+
+    def _headers_and_footers(self, root: Any) -> None:
+        """Each text once, of those that some page shows."""
+        settings = self._beside("settings")
+        said: set[str] = set()
+        for name, heading in (("headerReference", "Header"), ("footerReference", "Footer")):
+            for section in root.iter(f"{W}sectPr"):
+                kinds = {"default"} | ({"first"} if is_on(section, "titlePg") else set())
+                kinds |= {"even"} if is_on(settings, "evenAndOddHeaders") else set()
+                for reference in section.iterfind(f"{W}{name}"):
+                    part = self._package.target(self._main, relation_id(reference))
+                    if part is None or reference.get(f"{W}type", "default") not in kinds:
+                        continue
+                    self._part = part
+                    words = Words()
+                    self._blocks(self._package.xml(part), words)
+                    if words.text() not in said and any(map(str.isalpha, words.text())):
+                        said.add(words.text())
+                        self._draft.add(words.text(), heading=heading)
+        self._part = self._main
+
+    # Drawings
+
+    def _show(self, element: Any, sink: Sink) -> None:
+        """What is drawn at a place: its description, its text boxes, its diagram or chart."""
+        described: set[str] = set()
+        for node in _drawn(element):
+            match local(node):
+                case "docPr" | "cNvPr":
+                    said = drawing.alternative_text(node)
+                    if said and said not in described:
+                        described.add(said)
+                        sink.line(said)
+                case "shape" if node.get("alt"):
+                    sink.line(node.get("alt"))
+                case "txbxContent":
+                    self._blocks(node, sink)
+                case "textpath":
+                    sink.line(node.get("string") or "")
+                case "chart" | "relIds":
+                    drawing.show_graphic(self._package, self._part, node, sink)
+                case "OLEObject":
+                    self._draft.unread("embedded_file")
+                case "pic" if not described and _is_large(element):
+                    self._draft.unread("picture")
 
 
-def _blocks(parent: Any) -> Iterator[Any]:
-    return _children(parent, _w("p"), _w("tbl"))
+class _Runs:
+    """The text of a paragraph as it is shown, and what is drawn in it."""
+
+    def __init__(self, styles: Styles, style: Style) -> None:
+        self.parts: list[str] = []
+        self.drawn: list[Any] = []
+        self._styles = styles
+        self._style = style
+
+    def take(self, parent: Any) -> None:
+        """With insertions, without deletions and what was moved away."""
+        for node in children(parent):
+            name = local(node)
+            if name == "r":
+                if not self._is_hidden(node):
+                    self._take_run(node)
+            elif name in ("oMath", "oMathPara"):
+                self.parts.append(drawing.equation(node))
+            elif name in _DRAWN:
+                self.drawn.append(node)
+            elif name not in _GONE:
+                self.take(node)
+
+    def _is_hidden(self, run: Any) -> bool:
+        properties = run.find(f"{W}rPr")
+        own = is_on(properties, "vanish")
+        if own is None:
+            own = self._styles.of(properties, "rStyle").hides
+        return bool(self._style.hides if own is None else own)
+
+    def _take_run(self, run: Any) -> None:
+        font = run.find(f"{W}rPr/{W}rFonts")
+        family = None if font is None else font.get(f"{W}ascii")
+        for node in children(run):
+            match local(node):
+                case "t":
+                    text = node.text or ""
+                    self.parts.append(in_font(family, text) if is_symbol_font(family) else text)
+                case "sym":
+                    code = number_in_hex(node.get(f"{W}char"))
+                    self.parts.append(in_font(node.get(f"{W}font"), chr(code)) if code else "")
+                case "ruby":  # only what stands on the line, not how it is read
+                    base = node.find(f"{W}rubyBase")
+                    if base is not None:
+                        self.take(base)
+                case "fldChar":
+                    self.parts.append(_form_field(node))
+                case name if name in _SIGNS:
+                    self.parts.append(_SIGNS[name])
+                case name if name in _DRAWN:
+                    self.drawn.append(node)
+                case name if name not in _GONE:
+                    self.take(node)
 
 
-def _children(parent: Any, *tags: str) -> Iterator[Any]:
-    """The children of these kinds, also those inside content controls."""
-    for child in parent:
-        if child.tag in tags:
-            yield child
-        elif child.tag in (_w("sdt"), _w("sdtContent")):
-            yield from _children(child, *tags)
-
-
-def _text(element: Any) -> str:
-    """The text as it is shown: with insertions, without deletions (Word keeps those in elements of
-    another name).
-    """
-    parts: list[str] = []
-    stack = [element]
-    while stack:
-        node = stack.pop()
-        if node.tag in (_w("t"), _MATH_TEXT):
-            parts.append(node.text or "")
-        elif node.tag == _w("tab"):
-            parts.append("\t")
-        elif node.tag in (_w("br"), _w("cr")):
-            parts.append("\n")
-        elif node.tag == _w("noBreakHyphen"):
-            parts.append("-")
-        elif node.tag == _w("p") and parts:
-            parts.append("\n")
-        if node.tag not in (_w("pPr"), _FALLBACK):
-            stack.extend(reversed(node))
-    return "".join(parts)
-
-
-def _table(table: Any) -> str:
-    rows = (
-        (_text(cell) for cell in _children(row, _w("tc"))) for row in _children(table, _w("tr"))
-    )
-    lines = (" | ".join(filter(None, (" ".join(text.split()) for text in row))) for row in rows)
-    return "\n".join(filter(None, lines))
-
-
-def _heading_level(paragraph: Any, levels: dict[str, int]) -> int | None:
-    properties = paragraph.find(_w("pPr"))
-    if properties is None:
+def number_in_hex(text: str | None) -> int | None:
+    try:
+        code = int(text or "", 16)
+    except ValueError:
         return None
-    own = properties.find(_w("outlineLvl"))
-    if own is not None:
-        return _level(own)
-    style = properties.find(_w("pStyle"))
-    return None if style is None else levels.get(style.get(_w("val"), ""))
+    return code if 0 < code < 0x110000 else None
 
 
-def _level(outline_level: Any) -> int | None:
-    value = int(outline_level.get(_w("val"), _BODY_LEVEL))
-    return value + 1 if value < _BODY_LEVEL else None
+def _form_field(character: Any) -> str:
+    """The fields of old forms whose values stand nowhere else: a box, a list."""
+    box = character.find(f"{W}ffData/{W}checkBox")
+    if box is not None:
+        checked = is_on(box, "checked")
+        return "☑" if (is_on(box, "default") if checked is None else checked) else "☐"
+    choices = character.find(f"{W}ffData/{W}ddList")
+    if choices is None:
+        return ""
+    entries = [entry.get(f"{W}val", "") for entry in choices.iterfind(f"{W}listEntry")]
+    chosen = number(value(choices, "result") or value(choices, "default")) or 0
+    return entries[chosen] if 0 <= chosen < len(entries) else ""
 
 
-def _style_levels(styles: Any) -> dict[str, int]:
-    """style id -> heading level, by the style's name (English in every language of Word), its
-    outline level, or its base.
-    """
-    by_id = {style.get(_w("styleId")): style for style in styles.iter(_w("style"))}
-    levels = {}
-    for style_id, style in by_id.items():
-        for _ in range(MAX_STYLE_BASES):
-            if style is None:
-                break
-            if (level := _style_level(style)) is not None:
-                levels[style_id] = level
-                break
-            base = style.find(_w("basedOn"))
-            style = None if base is None else by_id.get(base.get(_w("val")))
-    return levels
+def _inside(parent: Any, name: str) -> Iterator[Any]:
+    """The rows of a table or the cells of a row, also those inside content controls."""
+    for child in children(parent):
+        if child.tag == f"{W}{name}":
+            yield child
+        elif local(child) not in _GONE and local(child) not in ("tr", "tc", "tbl", "p"):
+            yield from _inside(child, name)
 
 
-def _style_level(style: Any) -> int | None:
-    name = style.find(_w("name"))
-    match = _STYLE_NAME.fullmatch(name.get(_w("val"), "")) if name is not None else None
-    if match:
-        return 0 if match[2] else int(match[1])
-    outline_level = style.find(f"{_w('pPr')}/{_w('outlineLvl')}")
-    return None if outline_level is None else _level(outline_level)
+def _drawn(element: Any) -> Iterator[Any]:
+    """Everything in a drawing, but nothing in its text boxes: those are read as text."""
+    yield element
+    if local(element) != "txbxContent":
+        for child in children(element):
+            yield from _drawn(child)
+
+
+def _is_deleted(row: Any) -> bool:
+    return row.find(f"{W}trPr/{W}del") is not None
+
+
+def _is_header(row: Any) -> bool:
+    return bool(is_on(row.find(f"{W}trPr"), "tblHeader"))
+
+
+def _is_large(element: Any) -> bool:
+    extent = next(element.iter(f"{_WP}extent"), None)
+    if extent is None:
+        return False
+    sides = (number(extent.get("cx")) or 0, number(extent.get("cy")) or 0)
+    return all(side >= cm * _EMU_PER_CM for side, cm in zip(sides, _PICTURE_CM, strict=True))

@@ -99,7 +99,9 @@ def test_word_headings_make_a_path_and_tables_stand_where_they_stood():
     ]
     assert parts_of(files.docx(blocks), files.DOCX) == [
         (None, "Manual", "Manual"),
-        (None, "Manual > Setup", "Setup\n\nBefore\nPart | Count\nScrew | 4\n\nAfter"),
+        (None, "Manual > Setup", "Setup\n\nBefore"),
+        (None, "Manual > Setup", "Part | Count\nScrew | 4"),
+        (None, "Manual > Setup", "After"),
         (None, "Manual > Setup > Tools", "Tools\n\nHammer"),
         (None, "Manual > Use", "Use"),
     ]
