@@ -5,7 +5,7 @@ By the XML itself: python-pptx leaves out diagrams, alternatives, comments and m
 opens no slide show.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from processing.parsing import drawing
@@ -159,7 +159,7 @@ class _Described:
         self.has_text = self.has_text or any(map(str.isalnum, text))
         self._flow.line(text)
 
-    def table(self, rows: Iterable[list[str]], header: int | None = None) -> None:
+    def table(self, rows: Iterable[Sequence[str]], header: int | None = None) -> None:
         self.has_text = True
         self._flow.table(rows, header)
 

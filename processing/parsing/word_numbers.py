@@ -13,7 +13,15 @@ LEVELS = 9
 BULLET = "-"  # whatever the sign, and most are of fonts that only Word has
 
 _PLACE = re.compile(r"%([1-9])")
-_ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"))
+_ROMAN: tuple[tuple[int, str], ...] = (
+    (1000, "m"),
+    (900, "cm"),
+    (500, "d"),
+    (400, "cd"),
+    (100, "c"),
+    (90, "xc"),
+    (50, "l"),
+)
 _ROMAN += ((40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
 _RUSSIAN = "абвгдежзиклмнопрстуфхцчшщыэюя"
@@ -176,7 +184,7 @@ def _roman(count: int) -> str:
     if not 1 <= count < 4000:
         return str(count)
     text = ""
-    for worth, sign in _ROMAN:
+    for worth, sign in _ROMAN.items():
         text += sign * (count // worth)
         count %= worth
     return text
