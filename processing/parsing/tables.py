@@ -59,7 +59,7 @@ def add_table(
         if not any(row):
             ahead.take(1)
         elif first and header is None and _is_title(row):
-            writer.line(ahead.take(1)[0])
+            writer.title(ahead.take(1)[0])
         else:
             count = header if first and header is not None else _header_rows(ahead.block(), first)
             if count or first:
@@ -199,7 +199,10 @@ class _Writer:
         self._is_wide = len(names_line(self.names)) > MAX_CONTEXT_CHARS
         self._context = "" if self._is_wide else names_line(self.names)
         for row in header:
-            self.line(row)
+            if len(header) > 1 and _is_title(row):
+                self.title(row)
+            else:
+                self._lines.append(self._as_line(row))
 
     def row(self, cells: list[str]) -> None:
         line = self._as_line(cells)
@@ -215,9 +218,9 @@ class _Writer:
         self._lines.append(line)
         self._has_rows = True
 
-    def line(self, cells: list[str]) -> None:
-        """A line as it stands: a title, names of columns."""
-        self._lines.append("".join(cells) if _is_title(cells) else self._as_line(cells))
+    def title(self, cells: list[str]) -> None:
+        """A row of one text, which stands above the columns."""
+        self._lines.append("".join(cells))
 
     def end(self) -> None:
         if self._lines:
@@ -256,7 +259,7 @@ class _Writer:
         while width > len(self.names) and not cells[width - 1]:
             width -= 1
         padding = [""] * (len(self.names) - width)
-        return CELL_END.join([*cells[:width], *padding])
+        return CELL_END.join([*cells[:width], *padding]).lstrip(" ")
 
     def _covering(self, cells: list[str]) -> list[str]:
         """The texts of the cells above that go on in this row."""

@@ -235,10 +235,11 @@ def zipped(members: Mapping[str, str | bytes]) -> bytes:
 
 def with_member(data: bytes, name: str, content: str | bytes) -> bytes:
     """The same archive with one member replaced or added."""
-    return zipped({**_members(data), name: content})
+    return zipped({**members(data), name: content})
 
 
-def _members(data: bytes) -> dict[str, str | bytes]:
+def members(data: bytes) -> dict[str, bytes]:
+    """name -> content of an archive."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -254,4 +255,4 @@ def encrypted_office() -> bytes:
 def _saved(document: Any) -> bytes:
     out = io.BytesIO()
     document.save(out)
-    return zipped(_members(out.getvalue()))
+    return zipped(members(out.getvalue()))

@@ -90,7 +90,7 @@ def test_names_of_several_rows_are_put_together():
     ]
     document = table(*rows)
     assert document.text == (
-        "Sales by region\nRegion | 2023 |  | 2024 |\n | Q1 | Q2 | Q1 | Q2\nNorth | 1 | 2 | 3 | 4"
+        "Sales by region\nRegion | 2023 |  | 2024 |\n| Q1 | Q2 | Q1 | Q2\nNorth | 1 | 2 | 3 | 4"
     )
     assert document.sections[0].context == "Region | 2023 Q1 | 2023 Q2 | 2024 Q1 | 2024 Q2"
     assert column_names(rows[:3]) == ["Region", "2023 Q1", "2023 Q2", "2024 Q1", "2024 Q2"]
