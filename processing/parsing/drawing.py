@@ -20,6 +20,7 @@ MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 
 # What a program put in for want of words: the name of the picture's file.
 _FILE_NAME = re.compile(r"\S+\.(?:png|jpe?g|gif|bmp|emf|wmf|svg|tiff?|webp|heic)", re.IGNORECASE)
+_INVISIBLE = dict.fromkeys(range(0x2061, 0x2065), " ")  # between a function and its argument
 _SHOWS = {"t", "relIds", "chart", "pic", "imagedata", "textpath"}
 
 
@@ -173,7 +174,7 @@ def equation(element: Any) -> str:
     }
     match local(element):
         case "t":
-            return element.text or ""
+            return (element.text or "").translate(_INVISIBLE)
         case "f":
             return f"{_grouped(said['num'])}/{_grouped(said['den'])}"
         case "sSup":

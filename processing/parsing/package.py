@@ -80,9 +80,15 @@ class Package:
         """The only part of its kind that belongs to this one: its styles, its notes."""
         return next((r.target for r in self.related(part, kind)), None)
 
-    def xml(self, part: str) -> Any:
-        """The part's root element, ISO Strict's namespaces made the usual ones."""
-        return parse_xml(self._archive.read(self._members[_plain(part)]))
+    def xml(self, part: str, root: str = "") -> Any:
+        """The part's root element, ISO Strict's namespaces made the usual ones.
+
+        Raises PermanentError("corrupt") when it is not called `root`: another kind of file.
+        """
+        found = parse_xml(self.read(part))
+        if root and etree.QName(found).localname != root:
+            raise PermanentError("corrupt", DAMAGED)
+        return found
 
     def read(self, part: str) -> bytes:
         return self._archive.read(self._members[_plain(part)])

@@ -11,6 +11,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import unescape
 from typing import IO, Any
 
 from lxml import etree
@@ -44,6 +45,7 @@ _FROZEN = re.compile(rb"<(?:\w+:)?pane\s(?=[^<>]*state=\"frozen)[^<>]*ySplit=\"(
 _FILTERED = re.compile(rb"<(?:\w+:)?autoFilter\s[^<>]*?ref=\"[A-Z]+(\d+):")
 _PRINTED = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>([^<]*)<")
 _PRINT_CODE = re.compile(r'&amp;(?:"[^"]*"|&quot;.*?&quot;|K[0-9A-F]{6}|\d+|[A-Z])', re.IGNORECASE)
+_COUNTS = re.compile("&amp;[PNDTFA](?![a-z])")
 _REFERENCE = re.compile(r"\$?([A-Z]{1,3})\$?(\d+)")
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _OLD_NOTE = "[Threaded comment]"
@@ -72,7 +74,7 @@ class _Workbook:
 
     def __post_init__(self) -> None:
         self.part = self.package.main("xl/workbook.xml")
-        properties = self.package.xml(self.part).find(f"{S}workbookPr")
+        properties = self.package.xml(self.part, "workbook").find(f"{S}workbookPr")
         if properties is not None:
             self.since_1904 = properties.get("date1904") in ("1", "true")
         if name := self.package.first(self.part, "sharedStrings"):
@@ -347,9 +349,12 @@ def _column(reference: str) -> int:
 
 
 def _printed(text: bytes) -> str:
-    """What is printed above or below every page, without the codes for its font and the date."""
-    said = " ".join(_PRINT_CODE.sub(" ", text.decode("utf-8", "replace")).split())
-    return said if any(map(str.isalpha, said)) else ""
+    """What is printed above or below every page, without the codes for its font; not what counts
+    the pages.
+    """
+    places = re.split("&amp;[LCR]", text.decode("utf-8", "replace"))
+    said = (_PRINT_CODE.sub(" ", place) for place in places if not _COUNTS.search(place))
+    return " ".join(word for place in said for word in unescape(place).split())
 
 
 def _notes(package: Package, part: str) -> Iterator[tuple[str, str]]:

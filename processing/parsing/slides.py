@@ -33,7 +33,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
     package = Package(file)
     main = package.main("ppt/presentation.xml")
     deck = _Deck(package, draft)
-    slides = package.xml(main).iter(f"{P}sldId")
+    slides = package.xml(main, "presentation").iter(f"{P}sldId")
     parts = (package.target(main, relation_id(entry)) for entry in slides)
     for page, part in zip(range(1, MAX_SLIDES + 1), filter(None, parts), strict=False):
         deck.read_slide(part, page)

@@ -62,7 +62,7 @@ class _Reader:
         self._joins = ""  # a paragraph whose end was deleted: the next one goes on
 
     def read(self) -> None:
-        root = self._package.xml(self._main)
+        root = self._package.xml(self._main, "document")
         body = root.find(f"{W}body")
         if body is None:
             body = root

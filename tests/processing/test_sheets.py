@@ -141,7 +141,7 @@ def test_notes_comments_text_boxes_charts_and_print_headers_follow_the_cells():
         '<x xmlns="urn:t"><threadedComment ref="A1"><text>Is it so?</text></threadedComment></x>'
     )
     data = workbook(
-        {"A": rows(["x", "y"]) + '<headerFooter><oddHeader>&amp;L&amp;"Arial,Bold"&amp;12Meridian Ltd&amp;RPage &amp;P</oddHeader></headerFooter>'},
+        {"A": rows(["x", "y"]) + '<headerFooter><oddHeader>&amp;L&amp;"Arial,Bold"&amp;12Meridian Ltd&amp;RPage &amp;P of &amp;N</oddHeader></headerFooter>'},
         {
             "d.xml": ("drawing", drawing),
             "n.xml": ("comments", spreadsheet("comments", f"<commentList>{note}{old}</commentList>")),
@@ -154,7 +154,7 @@ def test_notes_comments_text_boxes_charts_and_print_headers_follow_the_cells():
     }
     document = read(files.zipped(members), files.XLSX)
     assert document.text == (
-        "x | y\n\nMeridian Ltd Page\nA1: Is it so?\nB2: Replaced in May\nA plan\nIn a box\n\n| 2025\nNorth | 50%"
+        "x | y\n\nMeridian Ltd\nA1: Is it so?\nB2: Replaced in May\nA plan\nIn a box\n\n| 2025\nNorth | 50%"
     )
     assert {section.heading for section in document.sections} == {"A"}
     assert [section.apart for section in document.sections] == [True, False, False]
