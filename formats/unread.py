@@ -23,7 +23,10 @@ PAGES = {
 # Each kind after its number: "1 embedded file", "2 formulas without a saved value".
 THINGS = {
     "picture": ("picture was not searched for text", "pictures were not searched for text"),
-    "recording": ("recording (sound or film) was not read", "recordings (sound or film) were not read"),
+    "recording": (
+        "recording (sound or film) was not read",
+        "recordings (sound or film) were not read",
+    ),
     "embedded_file": ("embedded file was not read", "embedded files were not read"),
     "formula": ("formula has no saved value", "formulas have no saved value"),
 }

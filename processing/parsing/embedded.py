@@ -2,11 +2,15 @@
 
 import importlib
 import io
+import zipfile
+import zlib
 from pathlib import PurePosixPath
 
 from formats import BY_EXTENSION
 from formats.signatures import HEAD_BYTES
+from processing.errors import PermanentError
 from processing.parsing.draft import Draft, one_line
+from processing.parsing.package import Package
 
 MAX_DEPTH = 1  # a file in a file in a file is not read
 MAX_FILES = 100  # read of one document
@@ -27,6 +31,20 @@ def read_embedded(name: str, data: bytes | None, draft: Draft) -> None:
         draft.unread("embedded_file", title)
     else:
         draft.append(inner, title)
+
+
+def read_object(package: Package, part: str, place: str, draft: Draft) -> None:
+    """The same for a part of an Office file; `place` is where a person finds what cannot be read:
+    mostly in the container of a program that we do not know.
+    """
+    if PurePosixPath(part).suffix.lower() not in BY_EXTENSION:
+        draft.unread("embedded_file", place)
+        return
+    try:
+        data = package.read(part)
+    except (PermanentError, OSError, zipfile.BadZipFile, zlib.error):
+        data = None
+    read_embedded(part, data, draft)
 
 
 def _read(name: str, data: bytes, inner: Draft) -> None:

@@ -47,20 +47,20 @@ def read(file: IO[bytes], draft: Draft) -> None:
         raise PermanentError("encrypted", ENCRYPTED)
     titles = book.titles()
     outline = Outline()
-    for number, chapter in enumerate(chapters, 1):
+    for chapter in chapters:
         if chapter.media_type.startswith("image/") and "svg" not in chapter.media_type:
-            draft.unread("image_chapter", f"chapter {number}")
+            draft.unread("picture")
             continue
         markup = decode_markup(book.read(chapter.name))
         for level, title in titles.get(chapter.name, ()):
             outline.enter(level, "" if _begins_with(markup, title) else title)
-        before = draft.length
+        before = draft.count
         if "svg" in chapter.media_type:
             draft.add(_svg_text(markup), heading=outline.path)
         else:
-            read_markup(markup, draft, outline)
-        if draft.length == before and ("<img" in markup or "<image" in markup):
-            draft.unread("image_chapter", f"chapter {number}")
+            read_markup(markup, draft, outline, titled=not titles)
+        if draft.count == before and ("<img" in markup or "<image" in markup):
+            draft.unread("picture")
 
 
 class _Book:

@@ -92,7 +92,8 @@ class _Page:
 
     def has_text(self, root: Any) -> bool:
         return any(
-            node.tag in ("iframe", "input", "img") or node.tag == "-text" and node.text_content.strip()
+            node.tag in ("iframe", "input", "img")
+            or (node.tag == "-text" and node.text_content.strip())
             for node, _ in _walk(root, self._is_dropped)
         )
 
@@ -130,7 +131,7 @@ class _Page:
 
     def _is_leaf(self, node: Any) -> bool:
         """Whether its children are not walked through."""
-        return node.tag == "table" and _is_data(node) or self._is_dropped(node)
+        return (node.tag == "table" and _is_data(node)) or self._is_dropped(node)
 
     def _is_dropped(self, node: Any) -> bool:
         if node.tag in _DROPPED:

@@ -21,6 +21,7 @@ from processing.errors import PermanentError
 from processing.parsing import drawing
 from processing.parsing.draft import Draft, one_line
 from processing.parsing.drawing import local
+from processing.parsing.embedded import read_object
 from processing.parsing.flow import Flow, Sink
 from processing.parsing.numberformat import shown
 from processing.parsing.package import Package, relation_id, usual_names
@@ -107,8 +108,8 @@ def _read_sheet(workbook: _Workbook, part: str, name: str, draft: Draft) -> None
     for relation in package.related(part, "drawing"):
         _show_drawing(package, relation.target, flow)
     flow.end()
-    if embedded := len(package.related(part, "package", "oleObject")):
-        draft.unread("embedded_file", f"sheet {name}", embedded)
+    for relation in package.related(part, "package", "oleObject"):
+        read_object(package, relation.target, f"sheet {name}", draft)
 
 
 class _Sheet:

@@ -11,6 +11,7 @@ from typing import IO, Any
 from processing.parsing import drawing
 from processing.parsing.draft import Draft, one_line
 from processing.parsing.drawing import A, children, local
+from processing.parsing.embedded import read_object
 from processing.parsing.flow import Flow, Sink
 from processing.parsing.package import Package, relation_id
 from processing.parsing.tables import ABOVE, LEFT
@@ -37,6 +38,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
     parts = (package.target(main, relation_id(entry)) for entry in slides)
     for page, part in zip(range(1, MAX_SLIDES + 1), filter(None, parts), strict=False):
         deck.read_slide(part, page)
+    deck.read_embedded()
 
 
 class _Deck:
@@ -46,6 +48,7 @@ class _Deck:
         self._package = package
         self._draft = draft
         self._said: set[str] = set()  # what stands on many slides
+        self._embedded: dict[str, str] = {}  # parts that are files of their own: where they are
         self._part = ""
         self._page = 0
 
@@ -64,11 +67,15 @@ class _Deck:
             if shape is not title:
                 self._show(shape, described)
         if not described.has_text and root.find(f".//{P}pic") is not None:
-            self._draft.unread("image_slide", f"slide {page}")
+            self._draft.unread("image_page", page=page)
         self._background(part, root, described)
         self._notes(part, described)
         self._comments(part, described)
         flow.end()
+
+    def read_embedded(self) -> None:
+        for part, place in self._embedded.items():
+            read_object(self._package, part, place, self._draft)
 
     def _show(self, shape: Any, sink: "_Described") -> None:
         kind = _placeholder(shape)
@@ -102,8 +109,9 @@ class _Deck:
             sink.table(rows, header=1 if has_header and len(rows) > 1 else None)
         elif drawing.show_graphic(self._package, self._part, frame, sink):
             return
-        elif frame.find(f".//{P}oleObj") is not None:
-            self._draft.unread("embedded_file", f"slide {self._page}")
+        elif (embedded := frame.find(f".//{P}oleObj")) is not None:
+            target = self._package.target(self._part, relation_id(embedded)) or ""
+            self._embedded.setdefault(target, f"slide {self._page}")
 
     def _background(self, part: str, root: Any, sink: Sink) -> None:
         """What the slide's layout and master write on it, beside the places that the slide fills:

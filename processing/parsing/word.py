@@ -15,6 +15,7 @@ from processing.parsing import drawing
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.drawing import children, local
+from processing.parsing.embedded import read_object
 from processing.parsing.flow import Flow, Sink, Words
 from processing.parsing.html import decode_markup, read_markup
 from processing.parsing.package import Package, relation_id
@@ -59,6 +60,7 @@ class _Reader:
         self._main = self._part = package.main("word/document.xml")
         self._styles = Styles(self._beside("styles"))
         self._numbers = Numbers(self._beside("numbering"))
+        self._embedded: list[str] = []  # parts that are files of their own
         self._joins = ""  # a paragraph whose end was deleted: the next one goes on
 
     def read(self) -> None:
@@ -76,6 +78,8 @@ class _Reader:
             for note in self._package.xml(relation.target):
                 self._blocks(note, flow)
             flow.end()
+        for part in dict.fromkeys(self._embedded):
+            read_object(self._package, part, "", self._draft)
 
     def _beside(self, kind: str) -> Any:
         name = self._package.first(self._main, kind)
@@ -226,7 +230,8 @@ class _Reader:
                 case "chart" | "relIds":
                     drawing.show_graphic(self._package, self._part, node, sink)
                 case "OLEObject":
-                    self._draft.unread("embedded_file")
+                    target = self._package.target(self._part, relation_id(node))
+                    self._embedded.append(target or "")
                 case "pic" if not described and _is_large(element):
                     self._draft.unread("picture")
 

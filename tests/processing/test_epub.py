@@ -85,10 +85,7 @@ def test_pictures_in_the_spine_are_said_and_the_others_read():
     data = book(chapters, types={"cover.png": "image/png"})
     document = read(data, files.EPUB)
     assert "The lamp broke." in document.text
-    assert document.unread == (
-        Unread("image_chapter", "chapter 5"),
-        Unread("image_chapter", "chapter 6"),
-    )
+    assert document.unread == (Unread("picture", "", 2),)
 
 
 def test_the_text_of_a_drawing_in_the_spine_is_read():

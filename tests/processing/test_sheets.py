@@ -160,11 +160,12 @@ def test_notes_comments_text_boxes_charts_and_print_headers_follow_the_cells():
     assert [section.apart for section in document.sections] == [True, False, False]
 
 
-def test_embedded_files_are_said():
-    parts_ = {"e.bin": ("oleObject", b"x"), "e.xlsx": ("package", b"y")}
-    assert read(workbook({"Plan": rows(["x"])}, parts_), files.XLSX).unread == (
-        Unread("embedded_file", "sheet Plan", 2),
-    )
+def test_embedded_files_are_read_or_said():
+    inner = workbook({"Costs": rows(["Rent", 700])})
+    parts_ = {"e.bin": ("oleObject", b"x"), "e.xlsx": ("package", inner)}
+    document = read(workbook({"Plan": rows(["x"])}, parts_), files.XLSX)
+    assert parts(document) == [(None, "Plan", "x"), (None, "e.xlsx > Costs", "Rent | 700")]
+    assert document.unread == (Unread("embedded_file", "sheet Plan"),)
 
 
 def test_what_excel_opens_is_read_whatever_its_views_and_names_are():

@@ -116,8 +116,8 @@ def test_what_is_not_read_is_said():
         files.PPTX,
     )  # fmt: skip
     assert document.unread == (
-        Unread("recording", "slide 1"), Unread("embedded_file", "slide 1"),
-        Unread("image_slide", "slide 2"), Unread("image_slide", "slide 3"),
+        Unread("image_page", "pages 2, 3", 2), Unread("recording", "slide 1"),
+        Unread("embedded_file", "slide 1"),
     )  # fmt: skip
     assert parts(document) == [(1, "", "Text"), (2, "", "A cat.")]
 
