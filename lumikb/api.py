@@ -58,7 +58,7 @@ def _read_put(request: HttpRequest) -> None:
             request.method = "PUT"
 
 
-def _docs(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def _docs(view: Callable[..., Any]) -> Any:
     """Swagger's style sheet has images in it, and its page does not say in which language it is."""
 
     @wraps(view)
