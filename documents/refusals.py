@@ -38,6 +38,17 @@ def file_too_large() -> Refused:
     )
 
 
+def request_too_large(limit: int) -> Refused:
+    """It was not looked into: perhaps no file is too large, only all of them together are."""
+    return Refused(
+        "file_too_large",
+        f"More than {filesizeformat(limit)} at once is not accepted, and no file larger than "
+        f"{filesizeformat(settings.UPLOAD_MAX_BYTES)}. Nothing was kept.",
+        413,
+        {"max_bytes": settings.UPLOAD_MAX_BYTES},
+    )
+
+
 def invalid_filename(why: str) -> Refused:
     return Refused("invalid_filename", why, 400)
 

@@ -36,6 +36,7 @@ from .refusals import (
     empty_file,
     file_too_large,
     invalid_filename,
+    request_too_large,
     storage_unavailable,
     too_many_files,
 )
@@ -72,7 +73,7 @@ class HashingUploadHandler(TemporaryFileUploadHandler):
         files = MOST_LARGE_FILES * settings.UPLOAD_MAX_BYTES if known else 0
         if content_length <= files + ENVELOPE_BYTES:
             return None
-        self.request.oversized_files = ["the request"]  # type: ignore[union-attr]
+        self.request.oversized_files = [""]  # type: ignore[union-attr]  # all of it
         return QueryDict(), MultiValueDict()
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
@@ -122,13 +123,20 @@ def file_from(request: HttpRequest) -> ReceivedFile:
     # Reading request.FILES reads the client's body, which may take minutes.
     release()
     files = request.FILES.getlist("file")
-    if getattr(request, "oversized_files", None):
-        raise file_too_large()
+    for name in getattr(request, "oversized_files", []):
+        raise too_large(name)
     if not files:
         raise invalid_filename('Send the file as multipart field "file", with its file name.')
     if len(files) > 1:
         raise too_many_files(len(files))
     return cast(ReceivedFile, files[0])
+
+
+def too_large(name: str) -> Refused:
+    """Of one of `request.oversized_files`."""
+    if name:
+        return file_too_large()
+    return request_too_large(MOST_LARGE_FILES * settings.UPLOAD_MAX_BYTES)
 
 
 def accept(file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any, key: str = "") -> Document:

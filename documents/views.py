@@ -88,7 +88,7 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
     files = request.FILES.getlist("file")  # reads the body: only now it is known what is too large
     results: list[Document | refusals.Refused] = []
     for name in getattr(request, "oversized_files", []):
-        too_large = refusals.file_too_large()
+        too_large = uploads.too_large(name)
         too_large.details["filename"] = name
         results.append(too_large)
     for file in files:
@@ -190,7 +190,8 @@ def _act(
 
 def _with_link(refused: refusals.Refused, name: str = "") -> str:
     """The sentence, with the file's name, and with a link to the document that is in the way."""
-    sentence = str(refused) if name in str(refused) else f"{name}: {refused}"
+    is_named = not name or f"“{name}”" in str(refused)
+    sentence = str(refused) if is_named else f"{name}: {refused}"
     if "document_id" not in refused.details:
         return sentence
     there = reverse("document", args=[refused.details["document_id"]])

@@ -212,6 +212,19 @@ def test_what_is_being_removed_cannot_be_restored(ready: Document, editor: User)
     assert ready.explain().endswith("its content is being removed.")
 
 
+def test_files_that_are_too_large_together_are_not_said_to_be_so_each(
+    page: Client, settings: Any
+) -> None:
+    settings.UPLOAD_MAX_BYTES = 100 * 1024
+    files = [SimpleUploadedFile(f"{number}.md", b"x" * 99 * 1024) for number in range(5)]
+    said = text_of(page.post(f"{LIST}upload", {"file": files}, follow=True))
+    assert "More than 400.0 KB at once is not accepted" in said
+    assert "The file is larger" not in said
+    one = SimpleUploadedFile("a.md", b"x" * 101 * 1024)
+    said = text_of(page.post(f"{LIST}upload", {"file": one}, follow=True))
+    assert "a.md: The file is larger than 100.0 KB" in said
+
+
 # --- without JavaScript -------------------------------------------------------------------------
 
 
