@@ -97,7 +97,7 @@ def test_epub_chapters_come_in_the_order_of_the_spine_under_one_path():
     assert parts_of(files.epub(chapters), files.EPUB) == [
         (None, "One", "One\n\nfirst"),
         (None, "One > Sub", "Sub\n\nsecond"),
-        (None, "A Book", "A Book\n\nno heading"),
+        (None, "One > Sub", "no heading"),
     ]
 
 
