@@ -1,5 +1,5 @@
 """Markdown stays as its author wrote it; we only find the headings (CommonMark's ATX and Setext,
-outside of code).
+outside of code) and the tables. HTML in it is read as HTML, and pictures in it are no text.
 """
 
 import re
@@ -7,6 +7,8 @@ from typing import IO
 
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline, clean
+from processing.parsing.html import read_markup
+from processing.parsing.tables import column_names, names_line
 
 NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
 
@@ -17,37 +19,118 @@ _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _NO_TITLE = re.compile(r" {4}|\t| {0,3}(?:[>|#]|[-*+][ \t]|\d{1,9}[.)][ \t]|[-=*_ \t]*$)")
+# Lines that CommonMark takes for HTML up to the next empty one.
+_HTML = re.compile(
+    r" {0,3}</?(?:address|article|aside|blockquote|body|center|dd|details|dialog|div|dl|dt|fieldset"
+    r"|figcaption|figure|footer|form|h[1-6]|header|hr|html|iframe|legend|li|main|nav|ol|p|section"
+    r"|summary|table|tbody|td|tfoot|th|thead|tr|ul|img|picture)(?:[\s>]|/>|$)",
+    re.IGNORECASE,
+)
+MAX_RULE_LINE = 2_000
+_RULE = re.compile(r"\s*\|?(?:\s*:?-+:?\s*\|)*(?:\s*:?-+:?\s*)?")
+_BAR = re.compile(r"(?<!\\)\|")
+_PICTURE = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.=-]+)*;base64,[\w+/=%-]*")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARKS = re.compile(r"[*`]|(?<!\w)_+|_+(?!\w)|[ \t]*\{#[^}]*\}$")
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
-    """One section per heading. Raises PermanentError: see `decode`."""
-    lines = clean(decode(file.read())).split("\n")
-    outline = Outline()
+    """One section per heading; tables are sections of their own. Raises PermanentError: see
+    `decode`.
+    """
+    text = _PICTURE.sub("", decode(file.read()))
+    lines = _without_comments(clean(text).split("\n"))
     start = _front_matter_end(lines)
     draft.add("\n".join(lines[:start]))
+    _read_body(lines, start, draft)
+
+
+def _read_body(lines: list[str], start: int, draft: Draft) -> None:
+    outline = Outline()
     fence = ""
-    for number in range(start, len(lines)):
-        line = lines[number]
-        fence, in_code = _follow_fence(fence, line)
+    number = start
+    while number < len(lines):
+        fence, in_code = _follow_fence(fence, lines[number])
+        end = number if in_code else _block_end(lines, number)
+        if end > number:
+            draft.add("\n".join(lines[start:number]), heading=outline.path)
+            block = lines[number:end]
+            if _HTML.match(block[0]):
+                read_markup("\n".join(block), draft, outline, titled=False)
+            else:
+                names = names_line(column_names([_cells(block[0])]))
+                draft.add("\n".join(block), heading=outline.path, context=names)
+            start = number = end
+            continue
         heading = None if in_code else _heading(lines, number, start)
         if heading:
             draft.add("\n".join(lines[start:number]), heading=outline.path)
             start = number
             outline.enter(heading[0], _plain(heading[1]))
+        number += 1
     draft.add("\n".join(lines[start:]), heading=outline.path)
 
 
-def _front_matter_end(lines: list[str]) -> int:
-    """The number of lines of YAML between two `---` at the very top; its last line would look like
-    a Setext heading.
-    """
-    if lines[0] != "---":
-        return 0
-    return next(
-        (number + 1 for number, line in enumerate(lines[1:200], 1) if line in ("---", "...")), 0
+def _without_comments(lines: list[str]) -> list[str]:
+    """Nobody sees them; those in code are code, and what never ends is none."""
+    kept = []
+    fence, is_open = "", False
+    last = max((number for number, line in enumerate(lines) if "-->" in line), default=-1)
+    for number, line in enumerate(lines):
+        if number > last:
+            kept.append(line)
+            continue
+        if not is_open:
+            fence, in_code = _follow_fence(fence, line)
+            if in_code:
+                kept.append(line)
+                continue
+        shown = []
+        while line:
+            if is_open:
+                _, end, line = line.partition("-->")
+                is_open = not end
+            else:
+                before, begin, line = line.partition("<!--")
+                is_open = bool(begin) and (number < last or "-->" in line)
+                shown.append(before if is_open or not begin else before + begin)
+        kept.append("".join(shown))
+    return kept
+
+
+def _block_end(lines: list[str], number: int) -> int:
+    """Behind the last line of a table or of HTML that begins here; `number` where none does."""
+    is_table = number + 1 < len(lines) and _is_table(lines[number], lines[number + 1])
+    if not is_table and not _HTML.match(lines[number]):
+        return number
+    end = number + 1
+    while end < len(lines) and lines[end].strip() and ("|" in lines[end] or not is_table):
+        end += 1
+    return end
+
+
+def _is_table(line: str, below: str) -> bool:
+    return (
+        "|" in line
+        and "|" in below
+        and len(below) <= MAX_RULE_LINE
+        and _RULE.fullmatch(below) is not None
+        and len(_cells(line)) == len(_cells(below))
     )
+
+
+def _cells(line: str) -> list[str]:
+    """Of a row of a table; a bar behind a backslash is text."""
+    line = line.strip().removeprefix("|").removesuffix("|")
+    return [cell.strip().replace("\\|", "|") for cell in _BAR.split(line)]
+
+
+def _front_matter_end(lines: list[str]) -> int:
+    """The number of lines of YAML between two `---`, or TOML between two `+++`, at the very top; its
+    last line would look like a Setext heading.
+    """
+    ends = {"---": ("---", "..."), "+++": ("+++",)}.get(lines[0], ())
+    return next((number + 1 for number, line in enumerate(lines[1:200], 1) if line in ends), 0)
 
 
 def _follow_fence(fence: str, line: str) -> tuple[str, bool]:

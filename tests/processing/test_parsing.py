@@ -198,5 +198,18 @@ def test_csv_keeps_line_breaks_and_delimiters_inside_quotes_in_their_row():
     assert read(b'a,b\n"x\ny, z",2\n', files.CSV).text == "a | b\nx y, z | 2"
 
 
-def test_a_csv_with_an_open_quote_is_read_as_text():
-    assert read(b'a,b\n"never closed,1\n', files.CSV).text == 'a,b\n"never closed,1'
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b'a,b\n"never closed,1\n', 'a | b\n"never closed | 1'),
+        (b'"never, closed\nand, on, it, goes\nso\n', '"never, closed\nand, on, it, goes\nso'),
+        (b'size,n\n5" pipe,3\n', 'size | n\n5" pipe | 3'),
+        (b'who,said\nAda,"He said \\"hi\\", twice"\n', 'who | said\nAda | He said "hi", twice'),
+        (b"sep=;\nx;y\n1,5;2,5\n", "x | y\n1,5 | 2,5"),
+        (b'Comment\n"Great, really"\n"Bad, never"\n', "Comment\nGreat, really\nBad, never"),
+        (b"Great, really\nBad\nNever, ever, again\n", "Great, really\nBad\nNever, ever, again"),
+        (b'n,t\n' + b"1,x\n" * 90_000 + b'2,"a ""b"", c"\n', 'n | t\n' + "1 | x\n" * 90_000 + '2 | a "b", c'),
+    ],
+)  # fmt: skip
+def test_the_cells_of_a_csv_are_told_apart(data, text):
+    assert read(data, files.CSV).text == text
