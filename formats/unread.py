@@ -51,10 +51,10 @@ def sentence(kind: str, place: str, count: int) -> str:
 
     `place` is what `pages` makes of page numbers, or names a part ("sheet Prices"), or is empty.
     """
-    said = f"{place} {_verb(kind, count)}" if kind in PAGES and place else _counted(kind, count)
-    if kind not in PAGES and place:
-        said = f"{place}: {said}"
-    return f"{said[:1].upper()}{said[1:]}."
+    if kind in PAGES and place.startswith("page"):
+        said = f"{place} {_verb(kind, count)}"
+        return f"{said[:1].upper()}{said[1:]}."
+    return f"{_counted(kind, count)}{f' ({place})' if place else ''}."
 
 
 def nothing_read(found: Iterable[tuple[str, int]], is_empty: bool) -> str:

@@ -23,7 +23,10 @@ from processing.parsing.pdf.words import words_of
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
 from processing.parsing.tables import add_table
 
-NO_TEXT = "The pages of this PDF are blank; check that it is the right file and upload it again."
+NO_TEXT = (
+    "There is nothing to read on the pages of this PDF; "
+    "check that it is the right file and upload it again."
+)
 UNREAD_FORM = (
     "This PDF is an XFA form that only Adobe Acrobat can show; "
     "print it to a PDF there and upload the result."
@@ -119,7 +122,7 @@ def _read_page(
         words = words_of(page)
         lines = text.stacked(place(words.lines, annotations.fields))
         letters = " ".join(word.text for line in lines for word in line)
-        if text.is_garbled(letters, words.unmapped):
+        if text.is_garbled(lines, words.unmapped):
             draft.unread("unmapped_page", page=number)
             return [], annotations
         if len(letters) < MIN_PAGE_CHARS:

@@ -26,14 +26,16 @@ MAX_ATTACHED = 50 * 1024**2  # bytes of one
 
 @dataclass(slots=True)
 class Field:
-    """A form field's place on the page, and what it says: its value, or a check box's state."""
+    """A form field's place on the page, and what it says: its value, or a check box's state, which
+    `replaces` what is drawn there.
+    """
 
     left: float
     bottom: float
     right: float
     top: float
     value: str
-    is_check: bool
+    replaces: bool
 
     def holds(self, word: Word) -> bool:
         centre = (word.left + word.right) / 2
@@ -90,7 +92,7 @@ def place(lines: list[Line], fields: list[Field]) -> list[Line]:
                 inside.append(within)
             if outside := [word for word in line if not each.holds(word)]:
                 rest.append(outside)
-        if each.is_check or not inside:
+        if each.replaces or not inside:
             inside = [[_word(each)]] if each.value else []
         kept = rest
         if inside:
@@ -113,14 +115,17 @@ def _add_field(document: pdfium.PdfDocument, annotation: object, found: Annotati
     if form is None or not raw.FPDFAnnot_GetRect(annotation, rect):
         return
     kind = raw.FPDFAnnot_GetFormFieldType(form, annotation)
+    is_secret = False
     if kind in _CHECKS:
         value = "☑" if raw.FPDFAnnot_IsChecked(form, annotation) else "☐"
-    elif kind in _VALUES and not raw.FPDFAnnot_GetFormFieldFlags(form, annotation) & _PASSWORD:
-        value = _string(raw.FPDFAnnot_GetFormFieldValue, form, annotation).strip()
-    else:
+    elif kind not in _VALUES:
         return
+    elif raw.FPDFAnnot_GetFormFieldFlags(form, annotation) & _PASSWORD:
+        value, is_secret = "", True
+    else:
+        value = _string(raw.FPDFAnnot_GetFormFieldValue, form, annotation).strip()
     sides = (rect.left, rect.bottom, rect.right, rect.top)
-    found.fields.append(Field(*sides, value, kind in _CHECKS))
+    found.fields.append(Field(*sides, value, kind in _CHECKS or is_secret))
 
 
 def _word(field: Field) -> Word:

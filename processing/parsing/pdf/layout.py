@@ -8,12 +8,15 @@ from processing.parsing.pdf.words import Line, Word
 from processing.parsing.tables import LEFT
 
 Rows = list[list[str]]
+Block = list[Line] | Rows
 
 # In heights of a line. A space between words is a third, in justified lines up to two thirds.
 CELL_GAP = 0.85
 ROW_GAP = 3.0  # rows further apart are none of one table
 GUTTER = 0.5  # the least white space between two columns
+ALIGNED = 2.0  # points
 MIN_ROWS = 3
+MIN_COLUMN_ROWS = 5  # of running text
 # Cells of more words on average are running text in columns.
 MAX_CELL_WORDS = 5.0
 MAX_ROW_WORDS = 2_000  # of a page: beyond it nobody typeset a table by hand
@@ -32,13 +35,13 @@ class Row:
         return self.words[0].middle
 
 
-def blocks(lines: list[Line]) -> list[list[Line] | Rows]:
+def blocks(lines: list[Line]) -> list[Block]:
     """The page in its order: lines of running text, and tables where their first word stood."""
     tables = _tables(lines)
     if not tables:
         return [lines] if lines else []
     owner = {id(word): n for n, (words, _) in enumerate(tables) for word in words}
-    found: list[list[Line] | Rows] = [[]]
+    found: list[Block] = [[]]
     begun: set[int] = set()
     for line in lines:
         rest = []
@@ -57,17 +60,18 @@ def blocks(lines: list[Line]) -> list[list[Line] | Rows]:
     return [block for block in found if block]
 
 
-def _tables(lines: list[Line]) -> list[tuple[list[Word], Rows]]:
-    """(its words, its rows) of each table."""
+def _tables(lines: list[Line]) -> list[tuple[list[Word], Block]]:
+    """(its words, its rows) of each table, and of text in columns that was drawn across them."""
     words = [word for line in lines for word in line]
     if len(words) < 2 * MIN_ROWS or len(words) > MAX_ROW_WORDS:
         return []
     rows = _rows(words)
     if sum(row.parts > 1 for row in rows) < MIN_ROWS:
         return []
+    line_of = {id(word): n for n, line in enumerate(lines) for word in line}
     found = []
     for run in _runs(rows):
-        if table := _table(run):
+        if table := _table(run, line_of):
             found.append(table)
     return found
 
@@ -113,7 +117,7 @@ def _runs(rows: list[Row]) -> list[list[Row]]:
     return [run for run in runs if len(run) >= MIN_ROWS]
 
 
-def _table(run: list[Row]) -> tuple[list[Word], Rows] | None:
+def _table(run: list[Row], line_of: dict[int, int]) -> tuple[list[Word], Block] | None:
     gutters = _gutters(run)
     if not gutters:
         return None
@@ -122,9 +126,14 @@ def _table(run: list[Row]) -> tuple[list[Word], Rows] | None:
         del cells[0], run[0]
     while cells and sum(map(bool, cells[-1])) < 2:
         del cells[-1], run[-1]
-    if len(cells) < MIN_ROWS or not _is_table(cells):
-        return None
     words = [word for row in run for word in row.words]
+    if len(cells) < MIN_ROWS:
+        return None
+    if not _is_table(cells):
+        across = sum(len({line_of[id(word)] for word in row.words}) == 1 for row in run)
+        if len(cells) < MIN_COLUMN_ROWS or across < 0.5 * len(run) or not _is_text(cells):
+            return None
+        return words, [cell for column in zip(*cells, strict=True) for cell in column if cell]
     return words, [_texts(row) for row in _joined(cells, run)]
 
 
@@ -162,11 +171,18 @@ def _gutters(run: list[Row]) -> list[tuple[float, float]]:
 
 
 def _divides(gutter: tuple[float, float], run: list[Row]) -> bool:
-    both = sum(
-        row.words[0].left < gutter[0] and max(word.right for word in row.words) > gutter[1]
-        for row in run
-    )
-    return both >= max(2, 0.4 * len(run))
+    """Whether there are words on both sides of it in many rows; or in few, and they begin or end
+    below each other.
+    """
+    behind = []
+    for row in run:
+        right = [word for word in row.words if word.left >= gutter[1] - 0.1]
+        if right and row.words[0].left < gutter[0]:
+            behind.append(right)
+    if len(behind) >= max(2, 0.4 * len(run)):
+        return True
+    starts = [words[0].left for words in behind]
+    return len(behind) >= 2 and max(starts) - min(starts) <= ALIGNED
 
 
 def _cells(row: Row, gutters: list[tuple[float, float]]) -> list[list[Word]]:
@@ -201,16 +217,25 @@ def _is_table(cells: list[list[list[Word]]]) -> bool:
     )
 
 
+def _is_text(cells: list[list[list[Word]]]) -> bool:
+    """Whether all columns are running text."""
+    columns = list(zip(*cells, strict=True))
+    return all(
+        statistics.mean(len(cell) for cell in column) > 0.8 * MAX_CELL_WORDS for column in columns
+    )
+
+
 def _joined(cells: list[list[list[Word]]], run: list[Row]) -> list[list[list[Word]]]:
-    """A line that goes on in some cells of the row above is part of it: it has no first cell, and
-    stands nearer than rows do.
+    """A line that goes on in a cell of the row above is part of it: it is alone in its row, not in
+    the first column, and stands nearer than rows do.
     """
     steps = [above.middle - below.middle for above, below in itertools.pairwise(run)]
     near = min(steps, default=0.0) * 1.15
     rows = [cells[0]]
     varies = max(steps, default=0.0) > near
     for row, step in zip(cells[1:], steps, strict=True):
-        if varies and not row[0] and step <= near and len(rows) > 1:
+        alone = sum(map(bool, row)) == 1 and not row[0]
+        if varies and alone and step <= near and len(rows) > 1:
             rows[-1] = [above + below for above, below in zip(rows[-1], row, strict=True)]
         else:
             rows.append(row)

@@ -16,12 +16,18 @@ MAX_UNMAPPED_SHARE = 0.1
 # with a wrong map, they are any.
 MAX_RARE_SHARE = 0.3
 MIN_RARE = 8
+# Of the height of a line; with their space above and below them they have 0.8 and more.
+MIN_CJK_WIDTH = 0.62
+# A third of any text in Latin letters is vowels.
+MIN_LETTERS = 200
+MIN_VOWELS = 0.2
 # So many letters of a page without a map, and it is looked at whether its words are words.
 DOUBTFUL_SHARE = 0.5
 
 _UNMAPPED = re.compile(r"[\x00-\x08\x0b-\x1f\ufffd\ue000-\uf8ff]")
 _HANGUL = re.compile(r"[\uac00-\ud7a3]")
 _IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
+_CJK = re.compile(r"[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _LATIN_WORD = re.compile(r"[^\W\d_]{3,}")
 _VOWEL = re.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøùúûüýąęěőűůı]", re.IGNORECASE)
 _SYMBOL_IN_WORD = re.compile(r"\w[^\w\s.,'’\-/:@&()]\w|[a-z][A-Z0-9]")
@@ -29,14 +35,17 @@ _SYMBOL_IN_WORD = re.compile(r"\w[^\w\s.,'’\-/:@&()]\w|[a-z][A-Z0-9]")
 _AND = re.compile(r"(?:und|oder|bzw|sowie|and|or|nor|to|et|ou|en|of|och|og|eller|y|e|o)\b[^-]")
 
 
-def is_garbled(text: str, unmapped: float) -> bool:
+def is_garbled(lines: list[Line], unmapped: float) -> bool:
     """Whether a font without a map to letters, or with a wrong one, made this. `unmapped` is the
     share of letters of which PDFium says that they have none.
     """
+    text = " ".join(word.text for line in lines for word in line)
     letters = "".join(text.split())
     if not letters:
         return False
-    if len(_UNMAPPED.findall(text)) > MAX_UNMAPPED_SHARE * len(letters):
+    if len(_UNMAPPED.findall(letters)) > MAX_UNMAPPED_SHARE * len(letters):
+        return True
+    if _is_narrow(lines) or _lacks_vowels(letters):
         return True
     hangul = "".join(_HANGUL.findall(letters))
     if len(hangul) >= MIN_RARE and _rare(hangul, "euc_kr") > MAX_RARE_SHARE:
@@ -46,6 +55,27 @@ def is_garbled(text: str, unmapped: float) -> bool:
     if len(ideographs) >= MIN_RARE and min(_rare(ideographs, one) for one in sets) > MAX_RARE_SHARE:
         return True
     return unmapped > DOUBTFUL_SHARE and not _reads_well(text)
+
+
+def _is_narrow(lines: list[Line]) -> bool:
+    """Whether what would be Chinese, Japanese or Korean is as narrow as other scripts: those are as
+    wide as high.
+    """
+    widths = []
+    for word in (word for line in lines for word in line):
+        sides = sorted((word.right - word.left, word.height))
+        count = len(word.text)
+        if len(_CJK.findall(word.text)) > 0.6 * count > 1 and sides[0] > 0:
+            widths += [sides[1] / sides[0] / count] * count
+    return len(widths) >= MIN_RARE and statistics.median(widths) < MIN_CJK_WIDTH
+
+
+def _lacks_vowels(letters: str) -> bool:
+    """Whether small Latin letters stand for others: there are many, and hardly one is a vowel."""
+    small = re.sub(r"[^a-z]", "", letters)
+    if len(small) < MIN_LETTERS or len(small) < 0.5 * len(letters):
+        return False
+    return len(re.findall(r"[aeiouy]", small)) < MIN_VOWELS * len(small)
 
 
 def _rare(letters: str, charset: str) -> float:
