@@ -45,7 +45,7 @@ def is_garbled(lines: list[Line], unmapped: float) -> bool:
         return False
     if len(_UNMAPPED.findall(letters)) > MAX_UNMAPPED_SHARE * len(letters):
         return True
-    if _is_narrow(lines) or _lacks_vowels(letters):
+    if (_CJK.search(letters) and _is_narrow(lines)) or _lacks_vowels(letters):
         return True
     hangul = "".join(_HANGUL.findall(letters))
     if len(hangul) >= MIN_RARE and _rare(hangul, "euc_kr") > MAX_RARE_SHARE:
