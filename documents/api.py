@@ -11,6 +11,8 @@ from ninja.files import UploadedFile
 from ninja.responses import Status as Reply
 from pydantic import ConfigDict
 
+from formats.unread import sentence
+
 from . import lifecycle, refusals, uploads
 from .downloads import original
 from .forms import KnowledgeBaseForm
@@ -56,8 +58,18 @@ class KnowledgeBaseOut(ModelSchema):
         fields = ["name", "slug", "created_at"]
 
 
+class UnreadOut(Schema):
+    """Something in the file that was not read."""
+
+    kind: str
+    place: str
+    count: int
+    sentence: str
+
+
 class DocumentOut(ModelSchema):
     knowledge_base: str
+    unread: list[UnreadOut]
     replaces: UUID | None
     explain: str
 
@@ -81,6 +93,10 @@ class DocumentOut(ModelSchema):
     @staticmethod
     def resolve_explain(document: Document) -> str:
         return document.explain()
+
+    @staticmethod
+    def resolve_unread(document: Document) -> list[dict[str, Any]]:
+        return [entry | {"sentence": sentence(**entry)} for entry in document.unread]
 
 
 class AcceptedOut(DocumentOut):
@@ -153,7 +169,9 @@ def get_knowledge_base(request: HttpRequest, slug: str) -> Any:
 def list_documents(
     request: HttpRequest,
     slug: str,
-    status: Literal["", "pending", "processing", "ready", "failed", "stuck", "deleted"] = "",
+    status: Literal[
+        "", "pending", "processing", "ready", "failed", "partly_read", "stuck", "deleted"
+    ] = "",
     q: str = "",
     page: int = Query(1, ge=1),
 ) -> Any:

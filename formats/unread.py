@@ -30,7 +30,9 @@ THINGS = {
     "embedded_file": ("embedded file was not read", "embedded files were not read"),
     "formula": ("formula has no saved value", "formulas have no saved value"),
 }
-KINDS = tuple(PAGES) + tuple(THINGS)
+# Kinds that are said of the whole document.
+WHOLE = {"damaged_file": "The file is damaged; what survived of it was read"}
+KINDS = (*PAGES, *THINGS, *WHOLE)
 # A short name of each, for a list of them.
 LABELS = {
     "picture": "Pictures",
@@ -39,6 +41,7 @@ LABELS = {
     "drawn_page": "Drawings without text",
     "unmapped_page": "Fonts without letters",
     "damaged_page": "Damaged pages",
+    "damaged_file": "Damaged files",
     "embedded_file": "Embedded files",
     "formula": "Formulas without a value",
 }
@@ -51,6 +54,8 @@ def sentence(kind: str, place: str, count: int) -> str:
 
     `place` is what `pages` makes of page numbers, or names a part ("sheet Prices"), or is empty.
     """
+    if kind in WHOLE:
+        return f"{WHOLE[kind]}."
     if kind in PAGES and place.startswith("page"):
         said = f"{place} {_verb(kind, count)}"
         return f"{said[:1].upper()}{said[1:]}."
@@ -64,7 +69,8 @@ def nothing_read(found: Iterable[tuple[str, int]], is_empty: bool) -> str:
     counts: Counter[str] = Counter()
     for kind, count in found:
         counts[kind] += count
-    said = ", ".join(_counted(kind, count) for kind, count in counts.most_common())
+    counted = (_counted(kind, count) for kind, count in counts.most_common() if kind not in WHOLE)
+    said = ", ".join(counted) or "it is damaged"
     advice = (
         "run text recognition (OCR) on it and upload the result"
         if RECOGNISABLE.intersection(counts)

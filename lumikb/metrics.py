@@ -45,7 +45,7 @@ from . import health
 from .health import OPS
 from .probes import Probe, ask
 
-QUERIES = 9
+QUERIES = 10
 SERVICES = ("storage", "embedding", "vectors", "database")  # that a document may be postponed for
 
 CONNECTIONS = """
@@ -111,6 +111,12 @@ def _documents() -> Iterator[Metric]:
         "Live documents by status.",
         "status",
         {status: counted.get(status, 0) for status in Status.values},
+    )
+    yield _labelled(
+        "documents_unread",
+        "Live documents that are ready, of which something of this kind was not read.",
+        "kind",
+        documents.unread_counts(),
     )
     waiting = documents.due().aggregate(age=Now() - Min("due_at"))["age"]
     yield GaugeMetricFamily(

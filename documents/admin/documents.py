@@ -15,6 +15,7 @@ from django.utils.timesince import timesince
 
 from documents import lifecycle
 from documents.models import Document, DocumentEvent
+from formats.unread import LABELS
 
 from .readonly import ReadOnly
 
@@ -28,6 +29,24 @@ class StuckFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         return queryset.stuck() if self.value() == "yes" else queryset
+
+
+class UnreadFilter(admin.SimpleListFilter):
+    title = "not read"
+    parameter_name = "unread"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        counts = Document.objects.unread_counts()
+        kinds = [(kind, f"{LABELS[kind]} ({count:,})") for kind, count in counts.items() if count]
+        return [("any", f"Anything ({Document.objects.partly_read().count():,})"), *kinds]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if not self.value():
+            return queryset
+        found = queryset.partly_read()
+        if self.value() == "any":
+            return found
+        return found.filter(unread__contains=[{"kind": self.value()}])
 
 
 class DeletedFilter(admin.SimpleListFilter):
@@ -79,11 +98,12 @@ class EventInline(ReadOnly, admin.TabularInline):
 class DocumentAdmin(ReadOnly, admin.ModelAdmin):
     list_display = [
         "filename", "knowledge_base", "state", "explanation",
-        "stage", "progress", "attempts", "age",
+        "stage", "progress", "not_read", "attempts", "age",
     ]  # fmt: skip
     list_filter = [
         StuckFilter,
         "status",
+        UnreadFilter,
         "knowledge_base",
         ("failure_code", FailureFilter),
         DeletedFilter,
@@ -102,10 +122,10 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):
         ("Lease", {"fields": ["lease_epoch", "lease_expires_at"]}),
         ("Waiting", {"fields": ["waiting_for", "postponed_since", "posted_at"]}),
         ("Failure", {"fields": ["failure_code", "failure_message"]}),
-        ("Index", {"fields": ["chunk_count", "indexed_at", "indexed_epoch"]}),
+        ("Index", {"fields": ["not_read", "chunk_count", "indexed_at", "indexed_epoch"]}),
         ("Deletion", {"fields": ["replaces", "deleted_at", "purging_at", "purged_at"]}),
     ]
-    readonly_fields = ["state", "explanation", "progress", "created_at", "storage_key"]
+    readonly_fields = ["state", "explanation", "not_read", "progress", "created_at", "storage_key"]
     inlines = [EventInline]
     show_full_result_count = False
 
@@ -126,6 +146,10 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):
         if not document.progress_total:
             return ""
         return f"{document.progress_count}/{document.progress_total}"
+
+    @admin.display(description="not read")
+    def not_read(self, document: Document) -> str:
+        return " ".join(document.unread_sentences)
 
     @admin.display(description="age", ordering="created_at")
     def age(self, document: Document) -> str:

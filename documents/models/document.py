@@ -15,6 +15,8 @@ from django.db.models.lookups import LessThan
 from django.urls import reverse
 from django.utils import timezone
 
+from formats.unread import KINDS, RECOGNISABLE, sentence
+
 from .access import KnowledgeBase
 from .records import Heartbeat, Outage, OutboxMessage
 
@@ -78,11 +80,15 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         return self.filter(knowledge_base__membership__user_id=user.pk)
 
     def matching(self, status: str = "", q: str = "") -> Self:
-        """What a list shows: a status, `stuck` or `deleted`, else all live; `q` in the name."""
+        """What a list shows: a status, `partly_read`, `stuck` or `deleted`, else all live; `q` in
+        the name.
+        """
         if status == "deleted":
             found = self.exclude(deleted_at=None).filter(purging_at=None)
         elif status == "stuck":
             found = self.stuck()
+        elif status == "partly_read":
+            found = self.partly_read()
         else:
             found = self.live().filter(Q(status=status) if status else Q())
         return found.filter(filename__icontains=normalize("NFC", q)) if q else found
@@ -136,6 +142,18 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         return unfinished.filter(
             Q(progressed_at__lt=Now() - settings.STUCK_AFTER, due_at__lt=Now())
             | Q(status=Status.PROCESSING, lease_expires_at__lt=Now())
+        )
+
+    def partly_read(self) -> Self:
+        """Ready, but the parser passed something over: the index `document_partly_read`."""
+        return self.live().filter(~Q(unread=[]), status=Status.READY)
+
+    def unread_counts(self) -> dict[str, int]:
+        """Of each kind of `formats.unread`, in how many of the ready documents it was passed
+        over.
+        """
+        return self.partly_read().aggregate(
+            **{kind: Count("pk", Q(unread__contains=[{"kind": kind}])) for kind in KINDS}
         )
 
     def searchable(self) -> Self:
@@ -279,6 +297,12 @@ class Document(models.Model):
             ),
             # /metrics counts the live ones by status.
             models.Index(fields=["status"], condition=Q(deleted_at=None), name="document_status"),
+            # partly_read(): few of many.
+            models.Index(
+                fields=["knowledge_base", "-created_at"],
+                condition=Q(deleted_at=None, status=Status.READY) & ~Q(unread=[]),
+                name="document_partly_read",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -313,6 +337,16 @@ class Document(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.status in (Status.READY, Status.FAILED) or self.deleted_at is not None
+
+    @property
+    def unread_sentences(self) -> list[str]:
+        """The reading report, for people."""
+        return [sentence(**entry) for entry in self.unread]
+
+    @property
+    def is_recognisable(self) -> bool:
+        """Whether text recognition would read some of what was passed over."""
+        return any(entry["kind"] in RECOGNISABLE for entry in self.unread)
 
     def explain(self) -> str:
         """Why is it not ready? One sentence for a person, in the time zone in use."""

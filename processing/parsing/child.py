@@ -26,7 +26,7 @@ from processing.errors import PermanentError
 from processing.parsing import seccomp
 from processing.parsing.draft import Draft
 from processing.parsing.model import MAX_ANSWER_BYTES
-from processing.parsing.sentences import BROKE_OFF, DAMAGED, TOO_MUCH_MEMORY, TOO_MUCH_TEXT
+from processing.parsing.sentences import BROKE_OFF, TOO_MUCH_MEMORY, TOO_MUCH_TEXT, UNREADABLE
 
 filtered = True  # False in a server that has found that it cannot be: the worker decides if it may
 
@@ -127,7 +127,7 @@ def answer(file: IO[bytes], content_type: str) -> dict[str, object]:
         traceback.print_exc()
         if _is_mistake(error):
             return {"error": ["parser_died", BROKE_OFF]}
-        return {"error": ["corrupt", DAMAGED]}
+        return {"error": ["corrupt", UNREADABLE]}
     return {
         "text": document.text,
         "sections": [astuple(section) for section in document.sections],

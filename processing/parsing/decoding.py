@@ -44,8 +44,10 @@ _ESCAPES = (
 # letters of NEC and IBM, its gbk is a part of gb18030.
 _PYTHON_NAMES = {"gbk": "gb18030", "euc-jp": "euc_jis_2004"}
 # Those in which some bytes mean nothing.
-_WITH_GAPS = ("cp932", "euc_jis_2004", "gb18030", "big5hkscs", "cp949", "cp874", "cp1253", "cp1255")
-_WITH_GAPS += ("iso8859-6", "iso8859-7", "iso8859-8")
+_WITH_GAPS = (
+    *("cp932", "euc_jis_2004", "gb18030", "big5hkscs", "cp949", "cp874", "cp1253", "cp1255"),
+    *("iso8859-6", "iso8859-7", "iso8859-8"),
+)
 # Guesses that are wrong more often than right: these are hardly met in files any more, and too
 # like those that are. (64 sentences in 30 languages: one more right without them.)
 _NEVER = (
@@ -66,25 +68,26 @@ def decode(data: bytes, declared: str | None = None) -> str:
     UTF-8 comes before the declaration because bytes that are valid UTF-8 by chance hardly exist,
     wrong declarations do. Raises PermanentError("unsupported_type") for what is no text at all.
     """
-    for mark, encoding in _MARKS:
+    for mark, marked in _MARKS:
         if data.startswith(mark):
-            return data[len(mark) :].decode(encoding, "replace")
-    for escape, encoding in _ESCAPES:
+            return data[len(mark) :].decode(marked, "replace")
+    for escape, escaped in _ESCAPES:
         if escape.search(data) and data.isascii():
-            return data.decode(encoding, "replace")
+            return data.decode(escaped, "replace")
     if wide := _wide(data):
         return data.decode(wide, "replace")
     if (text := _utf8(data)) is not None:
         return text
     if sum(map(data.count, _CONTROLS)) > MAX_CONTROL_SHARE * len(data):
-        for encoding in ("utf-16-le", "utf-16-be"):
-            if _is_one_script(data, encoding):
-                return data.decode(encoding, "replace")
+        for wide in ("utf-16-le", "utf-16-be"):
+            if _is_one_script(data, wide):
+                return data.decode(wide, "replace")
         raise PermanentError(
             "unsupported_type", "This file is not text; upload it in the format that its name says."
         )
-    if declared and (encoding := _python_name(declared)) not in (None, "utf-8"):
-        text = data.decode(encoding, "replace")
+    named = _python_name(declared) if declared else None
+    if named and named != "utf-8":
+        text = data.decode(named, "replace")
         if not _is_damaged(text):
             return text
     return data.decode(_guess(data), "replace")

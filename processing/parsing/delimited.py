@@ -28,7 +28,7 @@ class Dialect:
     delimiter: str
     doublequote: bool = True
     escapechar: str | None = None
-    quoting: int = csv.QUOTE_MINIMAL
+    quotes: bool = True
 
     def rows(self, text: str) -> Iterator[list[str]]:
         """Raises csv.Error where a quote is not closed, or text follows a closed one."""
@@ -37,8 +37,8 @@ class Dialect:
             delimiter=self.delimiter,
             doublequote=self.doublequote,
             escapechar=self.escapechar,
-            quoting=self.quoting,
-            skipinitialspace=self.quoting != csv.QUOTE_NONE,
+            quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
+            skipinitialspace=self.quotes,
             strict=True,
         )
 
@@ -64,12 +64,8 @@ def _dialects(text: str, delimiters: str) -> Iterator[Dialect]:
     sample = text[:SAMPLE_CHARS]
     if len(text) > SAMPLE_CHARS:
         sample = sample[: sample.rfind("\n")]
-    for quotes in (
-        {},
-        {"doublequote": False, "escapechar": "\\"},
-        {"quoting": csv.QUOTE_NONE},
-    ):
-        tried = [Dialect(delimiter, **quotes) for delimiter in delimiters]  # type: ignore[arg-type]
+    for quotes in ((True, None, True), (False, "\\", True), (True, None, False)):
+        tried = [Dialect(delimiter, *quotes) for delimiter in delimiters]
         scores = {dialect: score for dialect in tried if (score := _score(dialect, sample))}
         if scores:
             yield max(scores, key=lambda dialect: scores[dialect])

@@ -126,8 +126,8 @@ def _cells(line: str) -> list[str]:
 
 
 def _front_matter_end(lines: list[str]) -> int:
-    """The number of lines of YAML between two `---`, or TOML between two `+++`, at the very top; its
-    last line would look like a Setext heading.
+    """The number of lines of YAML between two `---`, or of TOML between two `+++`, at the very top;
+    its last line would look like a Setext heading.
     """
     ends = {"---": ("---", "..."), "+++": ("+++",)}.get(lines[0], ())
     return next((number + 1 for number, line in enumerate(lines[1:200], 1) if line in ends), 0)

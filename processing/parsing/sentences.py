@@ -1,7 +1,10 @@
 """What more than one reader has to say to the uploader."""
 
 DAMAGED = "This file is damaged or not what its name says; save it again and upload the result."
-ENCRYPTED = "This file is protected by a password; remove the protection and upload it again."
+ENCRYPTED = (
+    "This file is protected by a password or a licence; remove the protection and upload it again."
+)
+UNREADABLE = "We cannot read this file; open it in its own program, save it anew and upload that."
 BROKE_OFF = "Reading this document broke off; save it in another format and upload the result."
 TOO_SLOW = "Reading this document takes too long; split it and upload the parts."
 TOO_MUCH_TEXT = "This document has too much text; split it and upload the parts."

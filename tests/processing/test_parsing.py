@@ -208,8 +208,11 @@ def test_csv_keeps_line_breaks_and_delimiters_inside_quotes_in_their_row():
         (b"sep=;\nx;y\n1,5;2,5\n", "x | y\n1,5 | 2,5"),
         (b'Comment\n"Great, really"\n"Bad, never"\n', "Comment\nGreat, really\nBad, never"),
         (b"Great, really\nBad\nNever, ever, again\n", "Great, really\nBad\nNever, ever, again"),
-        (b'n,t\n' + b"1,x\n" * 90_000 + b'2,"a ""b"", c"\n', 'n | t\n' + "1 | x\n" * 90_000 + '2 | a "b", c'),
+        (
+            b"n,t\n" + b"1,x\n" * 90_000 + b'2,"a ""b"", c"\n',
+            "n | t\n" + "1 | x\n" * 90_000 + '2 | a "b", c',
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_cells_of_a_csv_are_told_apart(data, text):
     assert read(data, files.CSV).text == text

@@ -53,7 +53,9 @@ def warm_up() -> None:
 def read(file: IO[bytes], draft: Draft) -> None:
     """Raises PermanentError: `encrypted`, `corrupt`, `too_large`, `no_text`."""
     data = file.read()
-    document = _open(data)
+    document, is_whole = _open(data)
+    if not is_whole:
+        draft.unread("damaged_file")
     if len(document) > MAX_PAGES:
         raise PermanentError(
             "too_large",
@@ -79,9 +81,10 @@ def read(file: IO[bytes], draft: Draft) -> None:
     _read_attachments(document, data, attached, draft)
 
 
-def _open(data: bytes) -> pdfium.PdfDocument:
+def _open(data: bytes) -> tuple[pdfium.PdfDocument, bool]:
+    """The document, and whether all of it is there."""
     try:
-        return pdfium.PdfDocument(data)
+        return pdfium.PdfDocument(data), True
     except pdfium.PdfiumError as error:
         # PDFium keeps the last error, perhaps of a document before; every locked one says /Encrypt.
         if b"/Encrypt" in data and error.err_code in (
@@ -90,7 +93,7 @@ def _open(data: bytes) -> pdfium.PdfDocument:
         ):
             raise PermanentError("encrypted", ENCRYPTED) from error
         if rebuilt := salvage(data):
-            return pdfium.PdfDocument(rebuilt)
+            return pdfium.PdfDocument(rebuilt), False
         raise PermanentError("corrupt", DAMAGED) from error
 
 

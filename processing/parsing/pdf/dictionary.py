@@ -45,4 +45,5 @@ def _is_known(word: str, language: str) -> bool:
 def _words(language: str) -> dict[str, int]:
     # Not by SpellChecker, which takes five times as long to count letters that we do not ask for.
     packed = files("spellchecker").joinpath(f"resources/{language}.json.gz").read_bytes()
-    return json.loads(gzip.decompress(packed))  # type: ignore[no-any-return]
+    words: dict[str, int] = json.loads(gzip.decompress(packed))
+    return words

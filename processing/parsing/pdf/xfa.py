@@ -14,7 +14,8 @@ MAX_PACKET = 20 * 1024**2  # bytes
 
 def is_dynamic(document: pdfium.PdfDocument) -> bool:
     """Whether its pages are made by Adobe's programs alone: those that it has hold no fields."""
-    if raw.FPDF_GetFormType(document) != raw.FORMTYPE_XFA_FULL:
+    forms = (raw.FORMTYPE_XFA_FULL, raw.FORMTYPE_XFA_FOREGROUND)
+    if raw.FPDF_GetFormType(document) not in forms:
         return False
     return not any(raw.FPDFPage_GetAnnotCount(page) for page in document)
 

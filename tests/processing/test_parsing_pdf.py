@@ -1,0 +1,293 @@
+"""PDFs of every kind that was found wanting: what a person reads in them, and what is said of the
+rest.
+"""
+
+import pytest
+
+from formats.unread import sentence
+from processing.errors import PermanentError
+from processing.parsing import ParsedDocument
+from tests.processing import files, pdfs
+from tests.processing.test_parsing import parts, read
+
+
+def pdf(data: bytes) -> ParsedDocument:
+    return read(data, files.PDF)
+
+
+def text_of(content: bytes, *fonts: bytes, entries: bytes = b"", box: bytes = pdfs.A4) -> str:
+    return pdf(pdfs.of_page(content, entries, box, *fonts)).text
+
+
+def failure(data: bytes) -> str:
+    with pytest.raises(PermanentError) as caught:
+        pdf(data)
+    assert caught.value.code == "no_text"
+    return caught.value.sentence
+
+
+# What was put on a page
+
+
+def test_the_values_of_a_form_stand_behind_their_names_and_secrets_nowhere():
+    assert pdf(pdfs.form()).text == (
+        "Name: Marguerite Ollivander\nPaid leave: ☑\nSick leave: ☐\nCode:\nEnd of form."
+    )
+
+
+def test_remarks_on_a_page_are_read_and_hidden_ones_are_not():
+    data = pdfs.annotated(pdfs.said(72, 700, "The page."))
+    assert (
+        pdf(data).text
+        == "The page.\n\nNote: Typed on the page\n\nNote: Sticky note about the boiler"
+    )
+
+
+def test_attached_files_are_read_below_their_names_and_others_are_reported():
+    inner = pdfs.of_page(pdfs.said(72, 700, "Inside of it"))
+    attached = {"terms.pdf": inner, "n.csv": b"a,b\n1,2\n", "x.bin": b"\0", "bad.pdf": b"%PDF-"}
+    document = pdf(pdfs.with_files(attached, pdfs.said(72, 700, "Cover")))
+    assert parts(document) == [
+        (1, "", "Cover"),
+        (None, "terms.pdf", "Inside of it"),
+        (None, "n.csv", "a | b\n1 | 2"),
+    ]
+    assert [(entry.kind, entry.place) for entry in document.unread] == [
+        ("embedded_file", "x.bin"),
+        ("embedded_file", "bad.pdf"),
+    ]
+
+
+def test_a_file_inside_of_an_attached_file_is_reported():
+    inner = pdfs.with_files({"deep.txt": b"deep"}, pdfs.said(72, 700, "Inner"))
+    document = pdf(pdfs.with_files({"inner.pdf": inner}, pdfs.said(72, 700, "Outer")))
+    assert "deep" not in document.text
+    assert [sentence(e.kind, e.place, e.count) for e in document.unread] == [
+        "1 embedded file was not read (inner.pdf)."
+    ]
+
+
+def test_an_xfa_form_is_read_from_its_xml():
+    assert pdf(pdfs.xfa(pdfs.XFA)).text == (
+        "Grant application\nApplicant: Rosalind Pemberton\nsum: 12500"
+    )
+
+
+# Letters and lines
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (["The long-", "term plan"], "The long-term plan"),
+        (["The state-of-the-", "art design"], "The state-of-the-art design"),
+        (["The docu-", "mentation"], "The documentation"),
+        (["The self-", "employed"], "The self-employed"),
+        (["The pre-", "and postwar years"], "The pre- and postwar years"),
+        (["Die Kündigungs-", "frist und der Rest"], "Die Kündigungsfrist und der Rest"),
+        (["Der Haupt-", "und der Nebeneingang"], "Der Haupt- und der Nebeneingang"),
+        (["Das Ton-", "band und der Film"], "Das Tonband und der Film"),
+        (["Les ports et peut-", "être plus"], "Les ports et peut-être plus"),
+        (["Les docu-", "ments sont là"], "Les documents sont là"),
+        (["The log-", "book. One logbook."], "The logbook. One logbook."),
+        (["In Black-", "White there"], "In Black-White there"),
+    ],
+)
+def test_a_hyphen_at_the_end_of_a_line_stays_where_it_belongs(written, text):
+    assert text_of(pdfs.lines(*written)) == text
+
+
+def test_letters_set_apart_are_words():
+    assert text_of(b"6 Tc " + pdfs.said(72, 700, "ANNUAL REPORT") + b"0 Tc ") == "ANNUAL REPORT"
+    placed = b"".join(
+        pdfs.said(72 + 18 * n, 600, c) for n, c in enumerate("SECRET MATTER") if c != " "
+    )
+    assert text_of(placed) == "SECRET MATTER"
+
+
+def test_what_is_drawn_again_where_it_stands_is_read_once():
+    bold = pdfs.said(72, 700, "Emergency stop") + pdfs.said(72.4, 700, "Emergency stop")
+    shadow = pdfs.said(73, 649, "Shadow") + pdfs.said(72, 650, "Shadow")
+    twice = pdfs.lines("Line one", "Line two", top=600) * 2
+    again = pdfs.lines("Line one", top=500)
+    assert text_of(bold + shadow + twice + again) == (
+        "Emergency stop\nShadow\nLine one\nLine two\nLine one"
+    )
+
+
+def test_letters_below_each_other_are_a_word():
+    column = b"".join(pdfs.said(400, 700 - 18 * n, letter) for n, letter in enumerate("WAYOUT"))
+    assert text_of(column + pdfs.said(72, 500, "Text")) == "WAYOUT\nText"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "ordering", "said"),
+    [
+        ("GBK-EUC-H", "GB1", "员工每年享有十五天带薪年假".encode("gbk")),
+        ("GBK-EUC-V", "GB1", "员工每年享有十五天带薪年假".encode("gbk")),
+        ("UniJIS-UCS2-V", "Japan1", "縦書きの就業規則".encode("utf-16-be")),
+        ("90ms-RKSJ-H", "Japan1", "有給休暇は年間二十日".encode("cp932")),
+        ("ETen-B5-H", "CNS1", "員工每年享有十五天".encode("big5")),
+        ("KSCms-UHC-V", "Korea1", "연차휴가는매년십오일".encode("cp949")),
+    ],
+)
+def test_a_font_that_is_not_in_the_file_needs_none_on_the_machine(encoding, ordering, said):
+    codec = {"GB1": "gbk", "CNS1": "big5", "Korea1": "cp949", "Japan1": "cp932"}[ordering]
+    expected = said.decode("utf-16-be" if "UCS2" in encoding else codec)
+    assert text_of(pdfs.shown(said), pdfs.composite(encoding, ordering)) == expected
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_turned_page_is_read_and_its_table_too(turn):
+    rows = [["Room", "Seats"], ["Maple", "12"], ["Birch", "7"], ["Cedar", "40"]]
+    text = text_of(pdfs.table(rows), entries=b"/Rotate %d" % turn)
+    assert text == "Room | Seats\nMaple | 12\nBirch | 7\nCedar | 40"
+
+
+def test_what_stands_outside_of_the_page_is_not_read():
+    content = pdfs.said(72, -300, "Below the edge") + pdfs.said(72, 5000, "Above")
+    assert text_of(content, box=b"/MediaBox[0 -400 595 442]") == "Below the edge"
+
+
+# Tables
+
+ROWS = [
+    ["Room", "Capacity", "Equipment"],
+    ["Maple", "12", "screen"],
+    ["Birch", "", "whiteboard"],
+    ["Cedar", "40", ""],
+]
+
+
+@pytest.mark.parametrize("by_column", [False, True])
+def test_the_cells_of_a_table_are_told_apart_by_their_columns(by_column):
+    above = pdfs.said(72, 780, "A line of running text stands above the table, as it often does.")
+    document = pdf(pdfs.of_page(above + pdfs.table(ROWS, by_column)))
+    assert parts(document) == [
+        (1, "", "A line of running text stands above the table, as it often does."),
+        (
+            1,
+            "",
+            "Room | Capacity | Equipment\nMaple | 12 | screen\nBirch |  | whiteboard\nCedar | 40 |",
+        ),
+    ]
+    assert document.sections[1].context == "Room | Capacity | Equipment"
+
+
+def test_a_column_with_few_values_is_one():
+    rows = [["Site", "Litres", "Remark"]]
+    rows += [[f"Depot {n}", str(100 + n), "closed" if n in (3, 9) else ""] for n in range(12)]
+    assert "Depot 3 | 103 | closed\nDepot 4 | 104 |" in text_of(pdfs.table(rows))
+
+
+def test_a_cell_of_two_lines_is_one_cell():
+    rows = [
+        (740, "Valve", "left", "opens slowly when it is"),
+        (728, "", "", "cold"),
+        (708, "Pump", "right", "dry"),
+        (688, "Tap", "top", "drips"),
+    ]
+    content = b"".join(
+        pdfs.said(72 + 120 * column, y, cell)
+        for y, *cells in rows
+        for column, cell in enumerate(cells)
+    )
+    assert text_of(content) == (
+        "Valve | left | opens slowly when it is cold\nPump | right | dry\nTap | top | drips"
+    )
+
+
+def test_running_text_in_columns_is_no_table_and_read_column_by_column():
+    left = [
+        "The heron nests in the reeds",
+        "in April and the young ones fly",
+        "in July when it is dry and",
+    ]
+    left += ["the water of the lake is low", "as everybody knows by now."]
+    right = [
+        "A second column tells of boats",
+        "that lie at the northern shore",
+        "until the ice is gone and the",
+    ]
+    right += ["fishermen come back to mend", "what the winter has broken."]
+    content = b"".join(
+        b"BT /F1 11 Tf 60 %d Td (%s) Tj 250 0 Td (%s) Tj ET "
+        % (700 - 14 * n, a.encode(), b.encode())
+        for n, (a, b) in enumerate(zip(left, right, strict=True))
+    )
+    text = text_of(content)
+    assert "|" not in text
+    assert " ".join(text.split()) == " ".join([*left, *right])
+
+
+# What cannot be read
+
+
+def test_pages_that_are_images_are_reported():
+    document = pdf(pdfs.mixed_scan())
+    assert document.text == "Resale package: cover page"
+    assert [sentence(e.kind, e.place, e.count) for e in document.unread] == [
+        "Pages 2 to 6 are images in which no text was read."
+    ]
+
+
+def test_a_scan_with_a_stamp_on_each_page_fails_with_the_reason():
+    assert failure(pdfs.stamped_scan()) == (
+        "Hardly anything in this file was read: 3 pages are images in which no text was read; "
+        "run text recognition (OCR) on it and upload the result."
+    )
+
+
+def test_a_scan_with_recognised_text_is_read_and_nothing_is_missing():
+    document = pdf(pdfs.recognised_scan())
+    assert document.text.count("recognised text") == 12
+    assert document.unread == ()
+
+
+def test_a_page_of_text_with_a_picture_is_no_scan():
+    content = b"q 100 0 0 100 400 600 cm /Im Do Q " + pdfs.said(72, 700, "See the picture.")
+    assert pdf(pdfs.of_page(content)).unread == ()
+
+
+def test_an_empty_page_among_others_is_not_reported():
+    document = pdfs.Pdf()
+    document.page(pdfs.said(72, 700, "Text"))
+    document.page(b"10 10 m 500 10 l S")
+    assert pdf(document.saved()).unread == ()
+
+
+GARBLED = {
+    "no map at all": (pdfs.shown(b"".join(b"\0%c" % n for n in range(1, 28))), ("Identity-H", "Identity", 600)),
+    "codes of letters that are others": (
+        pdfs.shown("7KH ERLOHU URRP NH\\ KDQJV EHKLQG WKH SRUWHU ORGJH GRRU".encode("utf-16-be")),
+        ("Identity-H", "Identity", 600),
+    ),
+    "a map to Chinese over narrow letters": (
+        pdfs.shown(b"".join(b"\x10%c" % (100 + n) for n in range(40))),
+        ("Identity-H", "GB1", 500),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GARBLED)
+def test_letters_that_a_font_does_not_map_are_reported_and_never_stored(name):
+    content, font = GARBLED[name]
+    page = pdfs.Pdf(pdfs.composite(*font))
+    page.page(pdfs.said(72, 700, "A sound page."))
+    page.page(content)
+    document = pdf(page.saved())
+    assert document.text == "A sound page."
+    assert [(e.kind, e.place) for e in document.unread] == [("unmapped_page", "page 2")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HTTP/2 x=y*z; foo_bar(a, b) != NULL && i++ < 10; printf('%s', s);",
+        "kg mm cm ml hPa kWh VDC mA dB Hz rpm psi",
+        "QWRTZ PSDFG HJKLM BCVXN",
+        "H2SO4 + 2 NaOH -> Na2SO4 + 2 H2O",
+    ],
+)
+def test_text_of_few_words_is_not_taken_for_garbage(text):
+    assert text_of(pdfs.said(72, 700, text)) == text
