@@ -22,7 +22,7 @@ DOCUMENTS = f"{KNOWLEDGE_BASES}/handbook/documents"
 DOCUMENT_KEYS = {
     "id", "knowledge_base", "filename", "content_type", "size", "sha256", "replaces",
     "status", "stage", "progress_count", "progress_total", "attempts", "due_at", "explain",
-    "failure_code", "failure_message", "chunk_count", "indexed_at",
+    "failure_code", "failure_message", "chunk_count", "unread", "indexed_at",
     "created_at", "progressed_at", "deleted_at",
 }  # fmt: skip
 

@@ -65,6 +65,19 @@ def test_documents_are_counted_by_status(monitored: None, make_document: MakeDoc
     assert value("documents", status="processing") == value("documents", status="failed") == 1
 
 
+def test_documents_are_counted_by_what_was_not_read_of_them(
+    monitored: None, make_document: MakeDocument
+) -> None:
+    for name, kinds in (("a.pdf", ["image_page", "embedded_file"]), ("b.pdf", ["image_page"])):
+        claim = lifecycle.claim(make_document(name).pk)
+        assert claim
+        report = [{"kind": kind, "place": "", "count": 2} for kind in kinds]
+        assert lifecycle.succeed(claim, [], report)
+    assert value("documents_unread", kind="image_page") == 2
+    assert value("documents_unread", kind="embedded_file") == 1
+    assert value("documents_unread", kind="formula") == 0
+
+
 def test_ages_are_those_of_the_oldest(monitored: None, make_document: MakeDocument) -> None:
     assert value("oldest_waiting_seconds") == value("oldest_without_progress_seconds") == 0
     for minutes, name in ((1, "a.md"), (3, "b.md"), (2, "c.md"), (-9, "later.md")):

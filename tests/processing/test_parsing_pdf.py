@@ -257,7 +257,10 @@ def test_an_empty_page_among_others_is_not_reported():
 
 
 GARBLED = {
-    "no map at all": (pdfs.shown(b"".join(b"\0%c" % n for n in range(1, 28))), ("Identity-H", "Identity", 600)),
+    "no map at all": (
+        pdfs.shown(b"".join(b"\0%c" % n for n in range(1, 28))),
+        ("Identity-H", "Identity", 600),
+    ),
     "codes of letters that are others": (
         pdfs.shown("7KH ERLOHU URRP NH\\ KDQJV EHKLQG WKH SRUWHU ORGJH GRRU".encode("utf-16-be")),
         ("Identity-H", "Identity", 600),
@@ -266,7 +269,7 @@ GARBLED = {
         pdfs.shown(b"".join(b"\x10%c" % (100 + n) for n in range(40))),
         ("Identity-H", "GB1", 500),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", GARBLED)

@@ -235,7 +235,7 @@ def _joined(cells: list[list[list[Word]]], run: list[Row]) -> list[list[list[Wor
     varies = max(steps, default=0.0) > near
     for row, step in zip(cells[1:], steps, strict=True):
         alone = sum(map(bool, row)) == 1 and not row[0]
-        if varies and alone and step <= near and len(rows) > 1:
+        if varies and alone and step <= near:
             rows[-1] = [above + below for above, below in zip(rows[-1], row, strict=True)]
         else:
             rows.append(row)

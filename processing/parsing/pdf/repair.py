@@ -21,6 +21,8 @@ def salvage(data: bytes) -> bytes | None:
     out = bytearray(b"%PDF-1.7\n")
     pages, highest = [], 0
     starts = list(_OBJECT.finditer(data))
+    if not starts:
+        return None
     for start, end in zip(
         starts, [start.start() for start in starts[1:]] + [len(data)], strict=True
     ):
