@@ -1,8 +1,11 @@
 """One query in, the right passages out; and never one that the user may not see."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 from typing import Any
+from unicodedata import normalize
 from uuid import uuid4
 
 import pytest
@@ -10,11 +13,15 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
+from django.utils.html import escape
+from hypothesis import given
+from hypothesis import strategies as st
 
 from documents import lifecycle
 from documents.models import Chunk, Document, KnowledgeBase, Membership
 from processing.errors import ServiceUnavailable
 from processing.index import embeddings, terms, vectors
+from processing.index.folding import runs
 from processing.index.languages import language_of
 from search import retrieval
 from search.presentation import highlight
@@ -29,6 +36,7 @@ from tests.processing.stubs import (
     qdrant_stub,
     refused_url,
 )
+from tests.texts import SAMPLES
 
 pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
@@ -400,6 +408,24 @@ def test_the_words_of_the_query_are_marked_and_all_else_is_escaped(
     text: str, query: str, html: str
 ) -> None:
     assert highlight(text, query) == html
+
+
+def test_the_word_is_marked_in_every_language_and_nothing_else_changes() -> None:
+    for language, sample in SAMPLES.items():
+        for text in (sample, normalize("NFD", sample)):
+            for run in runs(text):
+                word = text[run.start : run.end]
+                html = highlight(text, word, language)
+                shown = unescape(html.replace("<mark>", "").replace("</mark>", ""))
+                assert shown == text
+                marked = "".join(re.findall("<mark>(.*?)</mark>", html))
+                assert run.parts[0][0] in unescape(marked)
+
+
+@given(st.text(), st.text())
+def test_without_its_marks_it_is_the_text(text: str, query: str) -> None:
+    html = highlight(text, query)
+    assert html.replace("<mark>", "").replace("</mark>", "") == escape(text)
 
 
 def test_a_query_is_never_html_itself() -> None:
