@@ -18,7 +18,7 @@ accesslog = None
 
 
 def post_worker_init(worker: object) -> None:
-    """Import LiteLLM (2 s) before the first search needs it; after the fork, beside the serving."""
-    from processing.index import embeddings
+    """Load what the first search would wait for; after the fork, beside the serving."""
+    from search import retrieval
 
-    threading.Thread(target=embeddings.warm_up, daemon=True).start()
+    threading.Thread(target=retrieval.warm_up, daemon=True).start()

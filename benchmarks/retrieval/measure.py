@@ -42,7 +42,7 @@ def put(collection: Collection, knowledge_base: int) -> None:
 
 
 def found(question: Question, knowledge_base: int) -> Candidates:
-    [dense] = embeddings.embed([question.text])
+    dense = embeddings.embed_query(question.text)
     words = terms.query_weights(question.text)
     return vectors.candidates(dense, words, [knowledge_base], DEPTH)
 

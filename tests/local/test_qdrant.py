@@ -240,6 +240,27 @@ def test_hybrid_search_fuses_ranks_within_the_filter(client, fusion, expected):
     assert hits[0].payload["document"] == "d1"
 
 
+def test_several_queries_are_answered_together_each_for_itself(client):
+    dense, words = client.query_batch_points(
+        "docs",
+        [
+            m.QueryRequest(query=[2.0, 0.0, 0.0, 0.0], using="dense", limit=1),
+            m.QueryRequest(
+                query=sparse({7: 1.0, 9: 1.0}),
+                using="bm25",
+                filter=m.Filter(must=[where("kb", "a", "b")]),
+                with_vector=["bm25"],
+            ),
+        ],
+    )
+    assert [hit.id for hit in dense.points] == [PARIS]
+    assert dense.points[0].vector is None
+    assert words.points[0].id == PARIS
+    assert {7, 9} <= set(words.points[0].vector["bm25"].indices)
+    with refused(400):
+        client.query_batch_points("docs", [m.QueryRequest(query=[1.0], using="dense", limit=0)])
+
+
 def test_weights_move_the_fused_ranks(client):
     prefetch = [
         m.Prefetch(query=[1.0, 0, 0, 0], using="dense", limit=1),
