@@ -7,15 +7,17 @@ import sys
 from pathlib import Path
 from shlex import quote
 
-from deploy.local.application import acting_as, application, endpoint, manage, visible
+from deploy.local.application import application, endpoint, manage, visible
 from deploy.local.console import Console
 from deploy.local.home import CannotStart, locked, write_private
+from deploy.local.needs import environment
 from deploy.local.process import REPOSITORY
 from deploy.local.servers import SERVERS, listen_problem, start_servers
 from deploy.local.supervisor import Interrupted, Supervisor
 
 
 def main() -> int:
+    os.umask(0o077)  # ours, and that of all that we start
     home = Path(os.environ.get("LUMIKB_HOME") or REPOSITORY / ".lumikb").resolve()
     console = Console(sys.stdout)
     try:
@@ -62,7 +64,7 @@ def run(supervisor: Supervisor, home: Path, host: str, port: int, console: Conso
     env = {**os.environ, **settings}
     try:
         supervisor.wait_ready("postgres")
-        supervisor.run(manage("migrate", acting_as("OWNER", env), "migrate", "--noinput"))
+        supervisor.run(manage("migrate", environment("migrate", env), "migrate", "--noinput"))
         login = first_run(supervisor, home, env, console)
         web, *others = application(env, host, port)
         supervisor.start(web)
@@ -82,7 +84,7 @@ def first_run(supervisor: Supervisor, home: Path, env: dict[str, str], console: 
         return "admin, with the password of the first start"
     chosen = env.get("LUMIKB_ADMIN_PASSWORD")
     password = chosen or secrets.token_urlsafe(12)
-    user = {**env, "DJANGO_SUPERUSER_PASSWORD": password}
+    user = {**environment("admin", env), "DJANGO_SUPERUSER_PASSWORD": password}
     create = ("createsuperuser", "--noinput", "--username=admin", "--email=admin@localhost")
     try:
         supervisor.run(manage("admin", user, *create))
@@ -93,9 +95,15 @@ def first_run(supervisor: Supervisor, home: Path, env: dict[str, str], console: 
         login = "admin, with the password of the first start"
     console.plain(f"Log in as {login}")  # at once: it is not kept anywhere
     token = supervisor.run(
-        manage("api-token", env, "create_api_token", "admin", "--name", "make-run", private=True)
+        manage(
+            "api-token",
+            environment("admin", env),
+            *("create_api_token", "admin", "--name", "make-run"),
+            private=True,
+        )
     )
     write_private(token_file, token[-1] + "\n")
+    console.plain(f"API token: {token[-1]}")  # this once
     return login
 
 
@@ -104,7 +112,7 @@ def banner(home: Path, host: str, port: int, login: str) -> str:
     return f"""
   LumiKB is ready:  http://{endpoint(visible(host), port)}/
   Log in:           {login}
-  API token:        {token_file.read_text().strip()}  (kept in {token_file})
+  API token:        in {token_file}
   Stop:             Ctrl-C
 """
 

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from deploy.local.needs import environment
 from deploy.local.process import Program
 from deploy.local.servers import http_answers
 
@@ -14,17 +15,17 @@ def application(env: dict[str, str], host: str, port: int) -> list[Program]:
     """The web first, then WORKERS workers and RELAYS relays (by default 1), and reconcile."""
 
     every = os.environ.get("RECONCILE_EVERY", "300")
-    ops = acting_as("OPS", env)
+    relay = environment("relay", env)
     return [
-        web(env, host, port),
-        *(worker(acting_as("WORKER", env), name) for name in _names("worker", "WORKERS")),
-        *(manage(name, ops, "relay") for name in _names("relay", "RELAYS")),
-        manage("reconcile", ops, "reconcile", "--every", every),
+        web(environment("web", env), host, port),
+        *(worker(environment("worker", env), name) for name in _names("worker", "WORKERS")),
+        *(manage(name, relay, "relay") for name in _names("relay", "RELAYS")),
+        manage("reconcile", environment("reconcile", env), "reconcile", "--every", every),
     ]
 
 
 def acting_as(role: str, env: dict[str, str]) -> dict[str, str]:
-    """The environment of a process that is not the web: WORKER, OPS or OWNER in PostgreSQL."""
+    """All of the environment, in a role that is not the web's: WORKER, OPS or OWNER. For tests."""
     return env | {"DATABASE_URL": env[f"{role}_DATABASE_URL"]}
 
 

