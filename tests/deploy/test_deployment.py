@@ -309,3 +309,51 @@ def test_every_container_is_confined():
 
 
 ENDS = ("migrate", "bucket", "manage")
+
+
+@pytest.mark.parametrize(
+    ("command", "role", "taken"),
+    [
+        ("migrate", "", "owner"),
+        ("reconcile", "", "ops"),
+        ("createsuperuser", "", "ops"),
+        ("shell", "web", "web"),
+    ],
+)
+def test_a_command_by_hand_with_systemd_has_the_role_that_it_needs(
+    command: str, role: str, taken: str, tmp_path: Path
+) -> None:
+    secrets = tmp_path / "etc/secrets"
+    secrets.mkdir(parents=True)
+    (tmp_path / "etc/lumikb.env").write_text("HTTPS=true\n")
+    names = ("secret_key", "redis_url", "s3_access_key", "s3_secret_key", "qdrant_api_key")
+    urls = [f"{each}_database_url" for each in ("owner", "ops", "web", "worker")]
+    for name in (*names, "embedding_api_key", *urls):
+        (secrets / name).write_text(f"the {name}\n")
+    setpriv = tmp_path / "setpriv"
+    setpriv.write_text('#!/bin/sh\necho "$DATABASE_URL, $SECRET_KEY, $HTTPS: $*"\n')
+    setpriv.chmod(0o755)
+    done = by_hand_with_systemd(tmp_path, command, ROLE=role)
+    assert done.stdout.startswith(f"the {taken}_database_url, the secret_key, true: ")
+    assert done.stdout.rstrip().endswith(f".venv/bin/python manage.py {command}")
+
+
+def test_a_command_by_hand_without_systemd_says_what_is_missing(tmp_path: Path) -> None:
+    done = by_hand_with_systemd(tmp_path, "migrate")
+    assert done.returncode == 1
+    assert done.stderr.startswith("There is no LumiKB of systemd here: ")
+    assert done.stderr.count("\n") == 1
+
+
+def by_hand_with_systemd(root: Path, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """deploy/systemd/manage, run by root, with `root` in place of /etc/lumikb and /opt/lumikb."""
+    script = (DEPLOY / "systemd/manage").read_text()
+    script = script.replace("/etc/lumikb", f"{root}/etc").replace("/opt/lumikb", str(root))
+    script = script.replace("$(id -u)", "0")
+    return subprocess.run(
+        ["/bin/sh", "-c", script, "manage", *command],
+        env={"PATH": f"{root}:{os.environ['PATH']}"} | env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -80,7 +80,7 @@ class Product:
         done = subprocess.run(
             [sys.executable, "manage.py", *command],
             cwd=REPOSITORY,
-            env={**_without_settings(), **self.env, **self.settings()},
+            env={**_without_settings(), **self.env, "LUMIKB_HOME": str(self.home)},
             capture_output=True,
             text=True,
             check=False,
