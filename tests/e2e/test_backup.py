@@ -19,13 +19,13 @@ from django.db.models import F
 
 from documents import lifecycle
 from documents.models import ApiToken, Document, OutboxMessage
-from search.query import search
 from tests.conftest import LONG_AGO, let_lease_expire, process
 from tests.e2e.backup import Backup, new_world
 from tests.e2e.lab import PATIENCE
 from tests.e2e.product import wait_for
 from tests.e2e.stores import Stores, assert_exact
 from tests.processing import files
+from tests.searching import search
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.django_db(transaction=True)]
 

@@ -21,7 +21,6 @@ from deploy.local.servers import free_ports
 from documents.models import Document
 from processing.errors import RetryableError, ServiceUnavailable
 from processing.index import embeddings
-from search.query import search
 from tests.conftest import let_outages_pass, process
 from tests.processing.stubs import (
     Answer,
@@ -34,6 +33,7 @@ from tests.processing.stubs import (
     refusing,
     unit,
 )
+from tests.searching import search
 
 PROGRAM = Path(sys.prefix) / "litellm/bin/litellm"
 KEY = "sk-of-the-tests"

@@ -35,8 +35,8 @@ from lumikb.storage import FileStorage, S3Storage
 from processing import actors, pipeline, reconcile, relay
 from processing.errors import ServiceUnavailable
 from processing.index import embeddings, vectors
-from search.query import search
 from tests.conftest import let_outages_pass, process
+from tests.searching import search
 
 MiB = 1024 * 1024
 KEYS = {"access_key": "key", "secret_key": "secret", "region_name": "us-east-1"}

@@ -17,8 +17,8 @@ from qdrant_client import models
 from documents import lifecycle
 from documents.models import Document
 from processing.index import vectors
-from search.query import search
 from tests.conftest import let_outages_pass, process
+from tests.searching import search
 
 from .stubs import (
     DIMENSIONS,

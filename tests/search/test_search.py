@@ -36,6 +36,7 @@ from tests.processing.stubs import (
     qdrant_stub,
     refused_url,
 )
+from tests.searching import search
 from tests.texts import SAMPLES
 
 pytestmark = pytest.mark.django_db
@@ -87,13 +88,6 @@ def put_points(document: Document, chunks: list[Chunk]) -> None:
         for chunk, vector in zip(chunks, dense, strict=True)
     ]
     vectors.upsert(document.knowledge_base_id, document.pk, points)
-
-
-def search(
-    user: Any, text: str, slugs: list[str] | None = None, limit: int = 10, **fields: Any
-) -> list[Passage]:
-    query = parse(text).narrowed(knowledge_bases=slugs, **fields)
-    return retrieval.search(user, query, limit).best(limit)
 
 
 def names(passages: list[Passage]) -> list[str]:
