@@ -14,6 +14,7 @@ from deploy.local.process import MARK, Process, Program
 
 POLL = 0.05  # seconds between two looks at the processes
 DEATHS = 3  # before a program is ready: more is not a stumble
+SAY_AFTER = 10.0  # seconds without a word to the person who waits
 
 
 class Interrupted(Exception):
@@ -65,16 +66,21 @@ class Supervisor:
                 process.bury()
                 self._write_pids()
 
-    def wait_ready(self, *names: str, seconds: float = 120.0) -> None:
-        """Tend until these do their work. Raises CannotStart with the last lines of a failure."""
-        deadline = time.monotonic() + seconds
+    def wait_ready(self, *names: str) -> None:
+        """Tend until these do their work: as long as they live, for the machine may be busy.
+
+        Raises CannotStart, with its last lines, for one that keeps dying.
+        """
+        say_at = time.monotonic() + SAY_AFTER
         for process in [self._processes[name] for name in names]:
+            name = process.program.name
             while problem := self._problem(process):
-                if process.deaths >= DEATHS or time.monotonic() > deadline:
+                if process.deaths >= DEATHS:
                     log = "\n".join(f"    {line}" for line in process.lines)
-                    raise CannotStart(
-                        f"{process.program.name} did not start: {problem}\nIts last lines:\n{log}"
-                    )
+                    raise CannotStart(f"{name} did not start: {problem}\nIts last lines:\n{log}")
+                if time.monotonic() > say_at:
+                    self._console.plain(f"Still waiting for {name} ({problem}) ...")
+                    say_at = time.monotonic() + SAY_AFTER
                 self.pause()
 
     def run(self, program: Program) -> list[str]:
@@ -125,7 +131,10 @@ class Supervisor:
         """`pids.json`: the running main processes by name, for operators and tests."""
         running = {name: one.pid for name, one in self._processes.items() if not one.restart_at}
         pids = {"supervisor": os.getpid(), **running}
-        write_private(self._home / "pids.json", json.dumps(pids) + "\n")
+        try:
+            write_private(self._home / "pids.json", json.dumps(pids) + "\n")
+        except OSError as error:  # a full disk is no reason to stop everything
+            self._console.plain(f"pids.json is not up to date: {error}")
 
 
 def kill_strays(home: Path, seconds: float = 5.0) -> None:

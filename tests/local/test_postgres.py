@@ -30,7 +30,7 @@ def start(supervisor, data):
         postgres.initialise(data, SECRETS)
         [port] = free_ports(1)
         supervisor.start(postgres.program(data, port, SECRETS))
-        supervisor.wait_ready("postgres", seconds=30)
+        supervisor.wait_ready("postgres")
         return postgres.url(port, postgres.OWNER, SECRETS)
 
     return start
@@ -87,7 +87,7 @@ def test_a_busy_session_of_a_killed_server_does_not_keep_the_next_one_out(start,
     session = connection.info.backend_pid
     kill_server(data)
     assert running(session)  # it computes and has not noticed: the case that this test is about
-    supervisor.wait_ready("postgres", seconds=30)
+    supervisor.wait_ready("postgres")
     assert not running(session)
 
 

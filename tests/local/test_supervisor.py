@@ -47,10 +47,38 @@ def test_a_server_that_ends_is_reported_with_the_end_of_its_log(supervisor):
         supervisor.wait_ready("broken")
 
 
-def test_a_server_that_never_gets_ready_is_reported_with_the_reason(supervisor):
-    supervisor.start(program("deaf", "import time; time.sleep(60)", ready=not_ready))
-    with pytest.raises(CannotStart, match="deaf did not start: ConnectionRefusedError: nobody"):
-        supervisor.wait_ready("deaf", seconds=0.2)
+def test_a_server_that_lives_is_waited_for_and_the_reason_is_said(
+    supervisor, output, tmp_path, monkeypatch
+):
+    """However long it takes; here until it has been said three times."""
+    monkeypatch.setattr("deploy.local.supervisor.SAY_AFTER", 0.1)
+
+    def ready():
+        if output.getvalue().count("\n") < 3:
+            not_ready()
+
+    supervisor.start(program("busy", "import time; time.sleep(60)", ready=ready))
+    supervisor.wait_ready("busy")
+    said = "Still waiting for busy (ConnectionRefusedError: nobody listens) ..."
+    assert output.getvalue().splitlines() == [said] * 3
+
+
+def test_who_waits_can_be_interrupted(supervisor):
+    supervisor.start(program("busy", "import time; time.sleep(60)", ready=not_ready))
+    supervisor.interrupts = 1
+    with pytest.raises(Interrupted):
+        supervisor.wait_ready("busy")
+
+
+def test_a_full_disk_does_not_stop_what_runs(supervisor, output, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("deploy.local.supervisor.write_private", full)
+    supervisor.start(program("one", "import time; time.sleep(60)"))
+    supervisor.tend()
+    assert "pids.json is not up to date: [Errno 28]" in output.getvalue()
+    assert supervisor._processes["one"].alive()
 
 
 def test_the_private_output_of_a_program_is_returned_and_not_shown(supervisor, output):
