@@ -100,13 +100,20 @@ function startUploads(form) {
       }
     } else if (answer.status === 0) {
       show(job, "error", "The connection was lost. See whether the file is in the list before you send it again.", "", true);
-    } else if (answer.status >= 500) {
-      show(job, "error", "The server could not store the file just now.", "", true);
-    } else if (answer.status === 413) {
-      show(job, "error", `The file is larger than ${form.dataset.maxSize}, the most that is accepted.`);
+    } else if (answer.status >= 500 || answer.status === 413) {
+      const retry = answer.status >= 500;
+      show(job, "error", sentenceOf(answer), "", retry);
     } else {
       show(job, "error", "You may have logged out, or lost access. Reload this page and try again.");
     }
+  }
+
+  // Our own error pages have one; what answers without is a proxy before us.
+  function sentenceOf(answer) {
+    const ours = answer.page.querySelector("[data-sentence]");
+    if (ours) return ours.textContent;
+    if (answer.status === 413) return "A proxy before LumiKB does not let a file of this size through. Tell your operator.";
+    return "The server could not store the file just now.";
   }
 
   // The answer to a replacement is the new document's page, or the old one's with the reason why not.
