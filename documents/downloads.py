@@ -1,14 +1,21 @@
 """The stored file on its way back to a person."""
 
+import io
+import shutil
+from tempfile import TemporaryFile
+
 from django.conf import settings
+from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.http import FileResponse, HttpResponseBase
 
 from .connections import release
 from .deadlines import within
 from .models import Document
-from .refusals import Refused, content_unavailable
+from .refusals import Refused, content_unavailable, no_room
+from .room import is_full
 
+COPY_SECONDS = 60.0  # for all of a file from S3; nginx waits 120 s for an answer (deploy/nginx)
 # Whatever is in it runs nothing and loads nothing, in a browser that shows it all the same, too.
 FILE_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
 # Chromium's own PDF viewer does not open in a sandbox.
@@ -16,18 +23,20 @@ PDF_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def original(document: Document) -> HttpResponseBase:
-    """Stream the original. Only a PDF is shown in the browser; all else is saved, never run.
+    """The original. Only a PDF is shown in the browser; all else is saved, never run.
 
     Raises Refused when storage does not have it, or does not answer.
     """
     release()
     try:
-        with within(settings.REQUEST_TIMEOUT):  # until it begins: the client may be slow
+        with within(settings.REQUEST_TIMEOUT):
             file = default_storage.open(document.storage_key)
+        with within(COPY_SECONDS):
+            file = _on_disk(file)
     except FileNotFoundError:
         raise Refused("file_missing", "The stored file is missing.", 410) from None
     except OSError as error:
-        raise content_unavailable() from error
+        raise no_room() if is_full(error) else content_unavailable() from error
     inline = document.content_type == "application/pdf"
     return FileResponse(
         file,
@@ -35,7 +44,20 @@ def original(document: Document) -> HttpResponseBase:
         filename=document.filename,
         content_type=document.content_type if inline else "application/octet-stream",
         headers={
-            "Content-Length": document.size,  # a stream from S3 does not know its own
+            "Content-Length": document.size,
             "Content-Security-Policy": PDF_POLICY if inline else FILE_POLICY,
         },
     )
+
+
+def _on_disk(file: File) -> File:
+    """From there it goes out at the client's pace, without a thread (lumikb/serving)."""
+    try:
+        file.fileno()
+    except io.UnsupportedOperation:  # a stream from S3
+        copy = TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR)  # noqa: SIM115 (FileResponse does)
+        with file:
+            shutil.copyfileobj(file, copy, file.DEFAULT_CHUNK_SIZE)
+        copy.seek(0)
+        return File(copy)
+    return file

@@ -88,6 +88,15 @@ def duplicate_filename(error: lifecycle.DuplicateFilename, filename: str, sha256
     return Refused("duplicate_filename", message, 409, details)
 
 
+def no_room() -> Refused:
+    return Refused(
+        "no_room",
+        "There is no room left on the server. Nothing was kept; tell your operator, and try again "
+        "when there is.",
+        507,
+    )
+
+
 def storage_unavailable() -> Refused:
     """Of an upload."""
     return Refused(

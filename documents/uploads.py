@@ -8,7 +8,7 @@ with a stable code, and nothing is stored for them.
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from django.conf import settings
@@ -19,7 +19,7 @@ from django.core.files.uploadhandler import (
     SkipFile,
     TemporaryFileUploadHandler,
 )
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.utils.datastructures import MultiValueDict
 
@@ -36,10 +36,12 @@ from .refusals import (
     empty_file,
     file_too_large,
     invalid_filename,
+    no_room,
     request_too_large,
     storage_unavailable,
     too_many_files,
 )
+from .room import is_full
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +81,8 @@ class HashingUploadHandler(TemporaryFileUploadHandler):
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         FileUploadHandler.new_file(self, *args, **kwargs)
         # Not Django's: that one's path ends as the user's name does, however long that is.
-        self.file = ReceivedFile("upload", self.content_type, 0, self.charset)
+        with _room():
+            self.file = ReceivedFile("upload", self.content_type, 0, self.charset)
         self.file.name = self.file_name
         self.hash = hashlib.sha256()
         self.received = 0
@@ -92,10 +95,12 @@ class HashingUploadHandler(TemporaryFileUploadHandler):
             self.request.oversized_files = [*oversized, self.file_name]  # type: ignore[union-attr]
             raise SkipFile
         self.hash.update(raw_data)
-        super().receive_data_chunk(raw_data, start)
+        with _room():
+            super().receive_data_chunk(raw_data, start)
 
     def file_complete(self, file_size: int) -> ReceivedFile:
-        file = cast(ReceivedFile, super().file_complete(file_size))
+        with _room():
+            file = cast(ReceivedFile, super().file_complete(file_size))
         file.sha256 = self.hash.hexdigest()
         return file
 
@@ -113,7 +118,8 @@ def close_files(
             return get_response(request)
         finally:
             for handler in request.upload_handlers:
-                handler.upload_interrupted()
+                with suppress(OSError):  # a full disk does not take what is still in a buffer
+                    handler.upload_interrupted()
 
     return middleware
 
@@ -193,11 +199,18 @@ def _made(document_id: str) -> Document:
 
 @contextmanager
 def _kept_only_if_registered(document: Document) -> Iterator[None]:
-    """Around its transaction: what is not registered has no object."""
+    """Around its transaction: what is not registered has no object.
+
+    PostgreSQL that has no room has said no; a lost connection may hide a commit (reconcile).
+    """
     try:
         yield
     except (lifecycle.DuplicateFilename, KeyTaken, Refused):
         _discard(document)
+        raise
+    except DatabaseError as error:
+        if is_full(error):
+            _discard(document)
         raise
 
 
@@ -250,9 +263,20 @@ def _store(
             default_storage.save(document.storage_key, file)
     except OSError as error:  # what Django's file storage and ours for S3 raise
         log.warning("cannot store an upload: %s", error)
-        raise storage_unavailable() from error
+        raise no_room() if is_full(error) else storage_unavailable() from error
     failpoint("upload.stored")
     return document
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """For what is written into a temporary file. Raises Refused when the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise no_room() from error
+        raise
 
 
 def _discard(document: Document) -> None:

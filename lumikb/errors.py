@@ -17,6 +17,8 @@ from django.http import (
 from django.shortcuts import render
 
 from documents.connections import release
+from documents.refusals import Refused, no_room
+from documents.room import is_full
 
 RETRY_AFTER_SECONDS = "5"
 NOT_FOUND = "There is nothing here, or it is not yours to see or change."
@@ -42,10 +44,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500, but not for what is nobody's bug.
 
-    A database that does not answer is 503. A text that it cannot hold (a NUL, or
-    half of a surrogate pair) and a body that ends too soon are the request's fault.
+    A refusal may come while a middleware reads the body. A database that does not answer is 503. A
+    text that it cannot hold (a NUL, or half of a surrogate pair) and a body that ends too soon are
+    the request's fault.
     """
     error = sys.exc_info()[1]
+    if error and is_full(error):
+        error = no_room()
+    if isinstance(error, Refused):
+        return _answer(request, error.status, error.code, error.message)
     if isinstance(error, DataError | UnreadablePostError) or (
         isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed"
     ):
@@ -102,7 +109,7 @@ def method_not_allowed(
 def _answer(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
     """JSON under /api/, a page elsewhere; neither asks the database."""
     release()
-    if request.path.startswith("/api/"):
+    if request.path_info.startswith("/api/"):
         return JsonResponse(error_body(code, message), status=status)
     return render(request, "error.html", {"status": status, "message": message}, status=status)
 

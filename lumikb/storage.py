@@ -92,12 +92,19 @@ class FileStorage(FileSystemStorage):
                     yield Stored(key, datetime.fromtimestamp(stat.st_mtime, UTC), stat.st_size)
 
     def _save(self, name: str, content: File) -> str:
-        name = super()._save(name, content)  # type: ignore[misc] # the stubs lack it
-        path = self.path(name)
-        _sync(path)
-        while path != self.location:  # the entry in each folder, which may be new too
-            path = os.path.dirname(path)
+        try:
+            name = super()._save(name, content)  # type: ignore[misc] # the stubs lack it
+            path = self.path(name)
             _sync(path)
+            while path != self.location:  # the entry in each folder, which may be new too
+                path = os.path.dirname(path)
+                _sync(path)
+        except FileExistsError:  # another's
+            raise
+        except OSError:  # a full disk has taken some of it
+            with suppress(OSError):
+                self.delete(name)
+            raise
         return name
 
 

@@ -111,11 +111,11 @@ def _fetch(document: Document, copy: IO[bytes]) -> None:
                 for block in original.chunks():
                     digest.update(block)
                     copy.write(block)
+            copy.flush()
         except FileNotFoundError as error:
             raise PermanentError(
                 "file_missing", "The stored file is missing; upload it again."
             ) from error
-    copy.flush()
     if digest.hexdigest() != document.sha256:
         raise PermanentError(
             "file_changed", "The stored file is not the one that was uploaded; upload it again."
