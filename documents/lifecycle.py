@@ -7,8 +7,7 @@ error. All times are the database's.
 """
 
 import random
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -37,6 +36,7 @@ Action = OutboxMessage.Action
 Priority = OutboxMessage.Priority
 
 IMMEDIATELY = timedelta(0)
+BY_THE_DATABASE = ["created_at", "due_at", "posted_at", "progressed_at"]  # its clock's defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class DuplicateFilename(Exception):
 
 def register(document: Document) -> Document:
     """Accept an uploaded file whose object is stored. Raises DuplicateFilename."""
-    with _unique_name(document), transaction.atomic():
-        document.save(force_insert=True)
+    with transaction.atomic():
+        _insert(document)
         _record(document.pk, "registered", by=document.uploaded_by_id)
         _post(document.pk, Action.PROCESS)
     return document
@@ -81,7 +81,7 @@ def replace(old: Document, new: Document) -> Document | None:
     document has the new name.
     """
     by = new.uploaded_by_id
-    with _unique_name(new), transaction.atomic():
+    with transaction.atomic():
         if not _mark_deleted(Document.objects.live().filter(pk=old.pk)):
             return None
         old.refresh_from_db(fields=["indexed_at", "replaces"])
@@ -90,7 +90,7 @@ def replace(old: Document, new: Document) -> Document | None:
         else:  # never searchable: what it was to replace still is, and waits for the new one
             new.replaces_id = old.replaces_id
             _post(old.pk, Action.PURGE, delay=settings.PURGE_AFTER)
-        new.save(force_insert=True)
+        _insert(new)
         _record(old.pk, "replaced", f"by {new.pk}", by=by)
         _record(new.pk, "registered", f"replaces {old.pk}", by=by)
         _post(new.pk, Action.PROCESS)
@@ -364,8 +364,14 @@ def restore(document_id: UUID, by: Any) -> bool:
     """
     deleted = Document.objects.filter(pk=document_id, purging_at=None).exclude(deleted_at=None)
     unfinished = Q(status__in=[Status.PENDING, Status.PROCESSING])
+    document = deleted.first()
+    if document is None:
+        return False
     with transaction.atomic():
         _drop_replacements(document_id, by)
+        existing = namesake(document.knowledge_base_id, document.filename)
+        if existing not in (None, document_id):
+            raise DuplicateFilename(existing)
         try:
             with transaction.atomic():  # so that the queries after a refusal still work
                 restored = deleted.update(
@@ -377,7 +383,7 @@ def restore(document_id: UUID, by: Any) -> bool:
                     **_due(IMMEDIATELY),
                 )
         except IntegrityError as error:
-            raise _duplicate(error, Document.objects.get(pk=document_id)) from error
+            raise _duplicate(error, document) from error
         if not restored:
             transaction.set_rollback(True)  # the replacements stay
             return False
@@ -506,13 +512,14 @@ def _release_replaced(document_id: UUID) -> None:
         _post(old_id, Action.PURGE, delay=settings.PURGE_AFTER)
 
 
-@contextmanager
-def _unique_name(document: Document) -> Iterator[None]:
-    """Around the transaction, which is over when the violation is looked into."""
+def _insert(document: Document) -> None:
+    """Raises DuplicateFilename, without an error in PostgreSQL's log: it is an everyday matter."""
+    Document.objects.bulk_create([document], ignore_conflicts=True)
     try:
-        yield
-    except IntegrityError as error:
-        raise _duplicate(error, document) from error
+        document.refresh_from_db(fields=BY_THE_DATABASE)
+    except Document.DoesNotExist:
+        existing = namesake(document.knowledge_base_id, document.filename)
+        raise DuplicateFilename(existing) from None
 
 
 def _duplicate(error: IntegrityError, document: Document) -> Exception:

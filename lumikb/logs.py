@@ -1,4 +1,4 @@
-"""The last guard of the secrets: whatever a library writes into a log, they are not in it."""
+"""What the log says, and what it must not: the last guard of the secrets."""
 
 import logging
 import re
@@ -8,6 +8,27 @@ from urllib.parse import quote, unquote
 
 SHORTEST = 8  # characters; a shorter one would blot out words
 TOKENS = r"lumikb_[\w-]{20,}|(?i:bearer) [^\s'\",]{8,}|(?<=sessionid=)\w{8,}"
+
+
+class Proportion(logging.Filter):
+    """How loud the log is about a request that was not answered with 200.
+
+    A traceback is for a fault of ours: 500. All else is a line; and a client's mistake (4xx, a
+    duplicate among them) is nothing that an operator must look into.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        status = getattr(record, "status_code", 500)  # Django's loggers have it
+        if status == 500:
+            return True
+        if record.exc_info:
+            error = record.exc_info[1]
+            words = str(error).partition("\n")[0]
+            record.msg = f"{record.getMessage()} ({type(error).__name__}: {words})"
+            record.args, record.exc_info = (), None
+        if status < 500:
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return record.levelno >= logging.root.level
 
 
 class RedactingFormatter(logging.Formatter):
