@@ -43,6 +43,8 @@ PLACES = {
     ("lumikb/postgresql/base.py", "Connection.connect"),
     ("lumikb/postgresql/base.py", "psycopg_pool.ConnectionPool.check_connection"),  # a statement
     ("lumikb/probes.py", "answer.result"),  # which is there
+    ("lumikb/serving/conversation.py", "asyncio.open_connection"),  # of a client who has come
+    ("lumikb/serving/worker.py", "self._stopping.wait"),  # in asyncio.wait_for
     ("lumikb/storage.py", "botocore.config.Config"),
     ("processing/index/embeddings.py", "litellm.embedding"),
     ("processing/index/tokens.py", "httpx.Client"),
