@@ -19,6 +19,11 @@ env = FileAwareEnv(strip_whitespace=True)  # NAME_FILE names a file with the val
 BASE_DIR = Path(__file__).resolve().parent.parent
 MiB = 1024 * 1024
 
+
+def _path_of_host(text: str) -> str:
+    return f"/{text.strip('/')}".rstrip("/")
+
+
 # LiteLLM fetches a price list from the network when it is imported, unless this is set before.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -57,6 +62,7 @@ MIGRATION_MODULES = {
 
 MIDDLEWARE = [
     "lumikb.errors.retry_after",  # around all that may answer 503
+    "lumikb.caching.kept_nowhere",  # around all but the static files' own word
     "documents.uploads.close_files",  # around all that may read a body
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -105,6 +111,12 @@ USE_TZ = True
 FORMAT_MODULE_PATH = "lumikb.formats"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# Below which path of its host all of this is, as /kb. SCRIPT_NAME: requests come with it, and the
+# server takes it off (lumikb/serving). FORCE_SCRIPT_NAME: a proxy has taken it off already.
+SCRIPT_NAME = _path_of_host(env.str("SCRIPT_NAME", ""))
+FORCE_SCRIPT_NAME = _path_of_host(env.str("FORCE_SCRIPT_NAME", "")) or SCRIPT_NAME or None
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{FORCE_SCRIPT_NAME or ''}/"  # another may be beside us
+
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # serves the apps' files as they stand: nothing to collect or build
@@ -121,7 +133,8 @@ TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0))
 HTTPS = env.bool("HTTPS", False)
 if HTTPS:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics"]  # asked from within, without TLS
+    # Asked from within, without TLS.
+    SECURE_REDIRECT_EXEMPT = [rf"^{(FORCE_SCRIPT_NAME or '')[1:]}/?(health/|metrics)"]
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 365 * 24 * 3600)
     if TRUSTED_PROXIES:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -379,7 +392,10 @@ SECRETS = [
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"document": {"()": "processing.middleware.DocumentFilter"}},
+    "filters": {
+        "document": {"()": "processing.middleware.DocumentFilter"},
+        "proportion": {"()": "lumikb.logs.Proportion"},
+    },
     "formatters": {
         "line": {
             "()": "lumikb.logs.RedactingFormatter",
@@ -391,7 +407,7 @@ LOGGING = {
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["document"],
+            "filters": ["document", "proportion"],
         },
     },
     "root": {

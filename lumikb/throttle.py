@@ -55,6 +55,7 @@ def remember_browsers(
                 name,
                 salt=COOKIE,
                 max_age=COOKIE_SECONDS,
+                path=settings.SESSION_COOKIE_PATH,
                 secure=settings.SESSION_COOKIE_SECURE,
                 httponly=True,
                 samesite="Strict",
