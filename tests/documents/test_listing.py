@@ -19,13 +19,14 @@ COUNT = 3000
 @pytest.fixture
 def waiting(knowledge_base: KnowledgeBase) -> None:
     """So many documents that wait, all of one moment, as one transaction makes them."""
-    Document.objects.bulk_create(
+    rows = [
         Document(
             knowledge_base=knowledge_base, filename=f"{number}.md", content_type="text/markdown",
             size=1, sha256="0" * 64, due_at=Now(),
         )
         for number in range(COUNT)
-    )  # fmt: skip
+    ]  # fmt: skip
+    Document.objects.bulk_create(rows, batch_size=500)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE documents_document")
 
