@@ -64,6 +64,86 @@ def test_html_leaves_out_the_machinery_and_follows_the_headings():
     ]
 
 
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("<x-a><template shadowrootmode=open><p>shadow</template></x-a><p>light", "shadow\n\nlight"),
+        ("<template><p>inert</template><p>shown", "shown"),
+        ("<iframe srcdoc='&lt;p&gt;framed'></iframe><p>after", "framed\n\nafter"),
+        ("<button>How?</button><div hidden=until-found>So.</div>", "How?\nSo."),
+        ("<button aria-controls=a>Q</button><div id=a hidden>A</div><p hidden>no", "Q\nA"),
+        ("<div role=tabpanel hidden>Second tab</div>", "Second tab"),
+        ("<details><summary>Who pays?</summary><p>We do.</details>", "Who pays?\n\nWe do."),
+        ("<body><noscript>Enable JavaScript.</noscript><noscript><p>Open.</noscript>", "Open."),
+        ("<label>Name <input value='Ada'></label><input type=hidden value=secret>", "Name Ada"),
+        ("<select><option>A<option selected>B</select><button type=submit>Go</button>", "B"),
+        ("<textarea>as\n  typed</textarea>", "as\n  typed"),
+        ("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp></ruby>字", "漢字"),
+        ("<svg><title>icon</title><text>Boiler</text><text>Tank</text></svg>", "Boiler\nTank"),
+        ("<math><mi>x</mi><annotation>\\x</annotation></math>", "x"),
+        ("<img src=x alt='A chart of sales'>", "A chart of sales"),
+        ("<p>It&#146;s &#128;50", "It’s €50"),
+        ("<p>un<wbr>break<wbr>able soft&shy;ware H<sub>2</sub>O", "unbreakable software H2O"),
+        ("<dl><dt>Grue<dd>A beast.</dl>", "Grue\nA beast."),
+    ],
+)  # fmt: skip
+def test_html_shows_what_a_person_sees_or_can_open(body, text):
+    assert read(body.encode(), files.HTML).text == text
+
+
+def test_an_answer_below_a_heading_that_is_a_button_is_cited_by_it():
+    page = "<h1>Help</h1><h3><button>How long?</button></h3><p>Five years."
+    assert parts_of(page, files.HTML)[-1] == (None, "Help > How long?", "How long?\n\nFive years.")
+
+
+def test_html_tables_keep_every_cell_in_its_place():
+    page = (
+        "<table><caption>Visits</caption><thead><tr><th rowspan=2>Site<th colspan=2>2024"
+        "<tr><th>Q1<th>Q2</thead><tr><td rowspan=2>North<td>1<td>2<tr><td><td>4<tr><td>South"
+        "</table>"
+    )
+    document = read(page.encode(), files.HTML)
+    assert document.text == (
+        "Visits\n\nSite | 2024 |\n | Q1 | Q2\nNorth | 1 | 2\n|  | 4\nSouth |  |"
+    )
+    assert [section.context.split("\n") for section in document.sections][1:3] == [
+        ["Site | 2024 Q1 | 2024 Q2"],
+        ["North", "Site | 2024 Q1 | 2024 Q2"],
+    ]
+
+
+def test_a_table_that_lays_out_a_page_is_none():
+    page = "<table><tr><td><h2>News</h2><p>It rains.<td>menu</table>"
+    assert parts_of(page, files.HTML) == [(None, "News", "News\n\nIt rains.\n\nmenu")]
+
+
+def test_markdown_tables_keep_their_columns_names_and_html_in_it_is_read():
+    source = (
+        "+++\ntitle = 'x'\n+++\n# One\nText\n| Part | Count |\n|:-----|------:|\n| Nut | 4 |\n\n"
+        "<div align=center><h2>Sub</h2></div>\n\n![p](data:image/png;base64,AAAA+/=) end\n"
+        "<!-- hidden\nremark --> shown\n```\n<!-- code --> <div>\n| a | b |\n|---|---|\n```\n"
+    )
+    document = read(source.encode(), files.MARKDOWN)
+    assert [
+        (heading, document.text[s.start : s.end], s.context)
+        for s, heading in ((s, s.heading) for s in document.sections)
+    ] == [
+        ("", "+++\ntitle = 'x'\n+++", ""),
+        ("One", "# One\nText", ""),
+        ("One", "| Part | Count |\n|:-----|------:|\n| Nut | 4 |", "Part | Count"),
+        ("One > Sub", "Sub", ""),
+        (
+            "One > Sub",
+            "![p]() end\n\n shown\n```\n<!-- code --> <div>\n| a | b |\n|---|---|\n```",
+            "",
+        ),
+    ]
+
+
+def test_a_comment_that_never_ends_hides_nothing():
+    assert read(b"before <!-- open\n\nafter", files.MARKDOWN).text == "before <!-- open\n\nafter"
+
+
 def test_html_table_rows_are_lines():
     page = "<table><tr><th>Part<th>Count<tr><td><div>Screw</div><td>4<tr><td><td>5</table>"
     assert parts_of(page, files.HTML) == [(None, "", "Part | Count\nScrew | 4\n | 5")]
