@@ -55,6 +55,19 @@ def test_results_name_the_document_mark_the_words_and_lead_to_the_passage(
     assert reverse("passage", args=[document.chunk_set.get().pk]) in html
 
 
+def test_what_a_worker_has_indexed_is_found_by_phrase_form_and_name(
+    make_ready: MakeDocument, page: Client
+) -> None:
+    make_ready("Jahresabschluss.md", "Die Rechnungen des Jahres liegen im grünen Ordner.".encode())
+    for query in ('"IM GRUNEN ORDNER"', "Rechnung", "jahresabschluss.md"):
+        context = get(page, "search", q=query).context
+        assert [result["best"]["passage"].document.filename for result in context["results"]] == [
+            "Jahresabschluss.md"
+        ], query
+        assert context["fits"], query
+    assert not get(page, "search", q='"im Ordner"').context["results"]
+
+
 def test_the_page_without_a_query_asks_nobody(page: Client, settings: Any) -> None:
     with embedding_stub(settings, failing(500)) as stub:
         assert get(page, "search").status_code == 200
