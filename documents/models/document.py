@@ -23,6 +23,7 @@ from .records import Heartbeat, Outage, OutboxMessage
 # The failures that are not the file's: of a service, of the operator's settings, of ours.
 MAY_BE_OVER = {
     "bad_embeddings",
+    "bad_token_count",
     "embedding_refused",
     "index_incomplete",
     "index_refused",

@@ -29,6 +29,7 @@ from documents.models import (
     ApiToken,
     Chunk,
     Document,
+    Heartbeat,
     KnowledgeBase,
     Membership,
     Outage,
@@ -174,6 +175,7 @@ def named(document: Document) -> Named:
         "documents/apitoken": ApiToken.objects.latest("pk").pk,
         "documents/outage": Outage.objects.get().pk,
         "documents/reconcilerun": ReconcileRun.objects.latest("pk").pk,
+        "documents/heartbeat": Heartbeat.objects.get(kind=Heartbeat.Kind.RELAY).pk,
         "auth/user": User.objects.get(username="hidden").pk,
         "auth/group": Group.objects.get().pk,
         "axes/accessattempt": AccessAttempt.objects.get().pk,
@@ -189,6 +191,7 @@ def foreign(make_user: Callable[..., User]) -> Named:
     ApiToken.issue(make_user("hidden"), SECRET)
     Group.objects.create(name=SECRET)
     ReconcileRun.objects.create()
+    Heartbeat.beat(Heartbeat.Kind.RELAY)
     Outage.objects.create(
         service=SECRET, reason=SECRET, since=Now(), failed_at=Now(), retry_at=Now()
     )

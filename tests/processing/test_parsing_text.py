@@ -67,7 +67,10 @@ def test_html_leaves_out_the_machinery_and_follows_the_headings():
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ("<x-a><template shadowrootmode=open><p>shadow</template></x-a><p>light", "shadow\n\nlight"),
+        (
+            "<x-a><template shadowrootmode=open><p>shadow</template></x-a><p>light",
+            "shadow\n\nlight",
+        ),
         ("<template><p>inert</template><p>shown", "shown"),
         ("<iframe srcdoc='&lt;p&gt;framed'></iframe><p>after", "framed\n\nafter"),
         ("<button>How?</button><div hidden=until-found>So.</div>", "How?\nSo."),
