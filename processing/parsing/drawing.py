@@ -2,6 +2,7 @@
 equations, and the words that stand for a picture.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 # What a program put in for want of words: the name of the picture's file.
 _FILE_NAME = re.compile(r"\S+\.(?:png|jpe?g|gif|bmp|emf|wmf|svg|tiff?|webp|heic)", re.IGNORECASE)
 _INVISIBLE = dict.fromkeys(range(0x2061, 0x2065), " ")  # between a function and its argument
+MAX_SERIES = 255  # Excel's own limit
+MAX_NAME = 1_000  # characters of a category of several levels
 _SHOWS = {"t", "relIds", "chart", "pic", "imagedata", "textpath"}
 
 
@@ -116,7 +119,7 @@ def _chart_rows(root: Any) -> Iterator[list[str]]:
     names: list[str] = []
     columns: list[dict[int, str]] = []
     categories: dict[int, str] = {}
-    for series in root.iter(f"{C}ser"):
+    for series in itertools.islice(root.iter(f"{C}ser"), MAX_SERIES):
         names.append(" ".join(v.text or "" for v in series.iterfind(f"{C}tx//{C}v")))
         columns.append(_points(series, "val", "yVal"))
         categories |= _points(series, "cat", "xVal")
@@ -139,7 +142,7 @@ def _points(series: Any, *names: str) -> dict[int, str]:
                 index = int(point.get("idx", "0"))
                 value = point.findtext(f"{C}v") or ""
                 value = _as_number(value, code) if local(cache).startswith("num") else value
-                points[index] = f"{value} {points[index]}" if index in points else value
+                points[index] = f"{value} {points[index]}"[:MAX_NAME] if index in points else value
     return points
 
 
@@ -168,31 +171,30 @@ def _as_number(value: str, code: str) -> str:
 
 def equation(element: Any) -> str:
     """An equation on one line: "(a+b)/c", "x^2"."""
-    said = {
-        name: "".join(equation(child) for child in element.iterfind(f"{M}{name}"))
-        for name in ("num", "den", "e", "sup", "sub", "deg")
-    }
+
+    def of(name: str) -> str:
+        return "".join(equation(child) for child in element.iterfind(f"{M}{name}"))
+
     match local(element):
         case "t":
             return (element.text or "").translate(_INVISIBLE)
         case "f":
-            return f"{_grouped(said['num'])}/{_grouped(said['den'])}"
+            return f"{_grouped(of('num'))}/{_grouped(of('den'))}"
         case "sSup":
-            return f"{said['e']}^{_grouped(said['sup'])}"
+            return f"{of('e')}^{_grouped(of('sup'))}"
         case "sSub":
-            return f"{said['e']}_{_grouped(said['sub'])}"
+            return f"{of('e')}_{_grouped(of('sub'))}"
         case "sSubSup":
-            return f"{said['e']}_{_grouped(said['sub'])}^{_grouped(said['sup'])}"
+            return f"{of('e')}_{_grouped(of('sub'))}^{_grouped(of('sup'))}"
         case "rad":
-            return f"{said['deg']}√{_grouped(said['e'])}"
+            return f"{of('deg')}√{_grouped(of('e'))}"
         case "d":
-            return f"{_character(element, 'begChr', '(')}{said['e']}" + _character(
-                element, "endChr", ")"
-            )
+            begin, end = _character(element, "begChr", "("), _character(element, "endChr", ")")
+            return f"{begin}{of('e')}{end}"
         case "nary":
-            lower = f"_{_grouped(said['sub'])}" if said["sub"] else ""
-            upper = f"^{_grouped(said['sup'])}" if said["sup"] else ""
-            return f"{_character(element, 'chr', '∫')}{lower}{upper} {said['e']}"
+            lower, upper = of("sub"), of("sup")
+            bounds = f"_{_grouped(lower)}" * bool(lower) + f"^{_grouped(upper)}" * bool(upper)
+            return f"{_character(element, 'chr', '∫')}{bounds} {of('e')}"
     return "".join(equation(child) for child in children(element))
 
 

@@ -3,13 +3,14 @@ the book's contents list and its own headings.
 """
 
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from typing import IO, Any
 from urllib.parse import unquote, urldefrag
 
 from lxml import etree
-from selectolax.lexbor import LexborHTMLParser
 
 from processing.errors import PermanentError
 from processing.parsing.archive import Archive
@@ -26,6 +27,9 @@ _TYPE = "{http://www.idpf.org/2007/ops}type"
 # The contents list stands above all headings of the chapters themselves, which begin with 1.
 _CONTENTS_LEVEL = -20
 _MAX_DEPTH = 10
+_HEADING = re.compile(r"<h[1-6](?:\s[^<>]*)?>(.*?)</h[1-6]>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^<>]*>")
+_LENIENT = etree.XMLParser(recover=True, resolve_entities=False, no_network=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +157,7 @@ class _Book:
 
     def _xml(self, name: str) -> Any:
         """The root of a file; books are often a little wrong."""
-        parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True)
-        root = etree.fromstring(self._archive.read(name), parser)
+        root = etree.fromstring(self._archive.read(name), _LENIENT)
         if root is None:
             raise PermanentError("corrupt", DAMAGED)
         return root
@@ -172,8 +175,8 @@ def _level(depth: int) -> int:
 
 def _begins_with(markup: str, title: str) -> bool:
     """Whether the chapter's own first heading says the same."""
-    heading = LexborHTMLParser(markup).css_first("h1, h2, h3, h4, h5, h6")
-    return heading is not None and _folded(heading.text()) == _folded(title)
+    heading = _HEADING.search(markup)
+    return heading is not None and _folded(_TAG.sub("", unescape(heading[1]))) == _folded(title)
 
 
 def _folded(title: str) -> str:
@@ -181,5 +184,6 @@ def _folded(title: str) -> str:
 
 
 def _svg_text(markup: str) -> str:
-    texts = (node.text() for node in LexborHTMLParser(markup).css("text"))
+    root = etree.fromstring(markup.encode(), _LENIENT)
+    texts = () if root is None else ("".join(node.itertext()) for node in root.iter("{*}text"))
     return "\n".join(filter(str.strip, texts))

@@ -21,7 +21,9 @@ from processing.parsing.archive import Archive
 from processing.parsing.sentences import DAMAGED
 
 # One XML parser for all parts: no entities, no network; libxml2's limits on depth and length stay.
-_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)
+_PARSER = etree.XMLParser(
+    resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+)
 # ISO Strict's names are the others' without the year: ".../ooxml/drawingml/main".
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
 _TRANSITIONAL = rb"http://schemas.openxmlformats.org/\1/2006/"
@@ -49,7 +51,7 @@ class Package:
             for member in self._archive.infolist()
             if not member.is_dir()
         }
-        self._relations: dict[str, list[Relation]] = {}
+        self._relations: dict[str, dict[str, Relation]] = {}  # of a part, by their ids
 
     def main(self, usual: str) -> str:
         """The part that all others belong to: what the package says, else what it is `usually`
@@ -68,13 +70,12 @@ class Package:
         """The relations of a part ("" is the package) to parts that there are, of these kinds or of
         any.
         """
-        if part not in self._relations:
-            self._relations[part] = list(self._read_relations(part))
-        return [r for r in self._relations[part] if not kinds or r.kind in kinds]
+        return [r for r in self._of(part).values() if not kinds or r.kind in kinds]
 
     def target(self, part: str, id: str | None) -> str | None:
         """The part that this part calls so."""
-        return next((r.target for r in self.related(part) if r.id == id), None)
+        relation = self._of(part).get(id or "")
+        return None if relation is None else relation.target
 
     def first(self, part: str, kind: str) -> str | None:
         """The only part of its kind that belongs to this one: its styles, its notes."""
@@ -96,6 +97,11 @@ class Package:
     def open(self, part: str) -> IO[bytes]:
         """The part as a stream, its namespaces as they are (see `usual_names`)."""
         return self._archive.open(self._members[_plain(part)])
+
+    def _of(self, part: str) -> dict[str, Relation]:
+        if part not in self._relations:
+            self._relations[part] = {r.id: r for r in self._read_relations(part)}
+        return self._relations[part]
 
     def _read_relations(self, part: str) -> Iterator[Relation]:
         folder, name = posixpath.split(part)

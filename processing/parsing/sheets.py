@@ -30,6 +30,7 @@ from processing.parsing.tables import ABOVE, LEFT, MAX_HEADER_ROWS
 NO_TEXT = "This workbook contains no values; fill it in, save it in Excel and upload it again."
 MAX_CELLS = 2_000_000  # 15 s of the processor here
 MAX_MERGES = 20_000
+MAX_OPEN_MERGES = 250  # in one row, where they cannot overlap
 MAX_MERGED_WIDTH = 500
 
 S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -240,7 +241,7 @@ class _Merges:
         """Mark the covered cells of a row; rows come in order."""
         while self._coming and self._coming[-1][0] <= number:
             self._open.append(self._coming.pop())
-        self._open = [box for box in self._open if box[2] >= number]
+        self._open = [box for box in self._open if box[2] >= number][-MAX_OPEN_MERGES:]
         for top, left, _, right in self._open:
             if top == number and right > left:
                 cells += [""] * (right - len(cells))
@@ -297,7 +298,12 @@ def _elements(stream: IO[bytes] | _WithoutEmpty, name: str) -> Iterator[Any]:
     for.
     """
     parser = etree.XMLPullParser(
-        events=("end",), tag=f"{S}{name}", resolve_entities=False, no_network=True
+        events=("end",),
+        tag=f"{S}{name}",
+        resolve_entities=False,
+        no_network=True,
+        remove_comments=True,
+        remove_pis=True,
     )
     while data := stream.read(_BLOCK_BYTES):
         parser.feed(usual_names(data))

@@ -20,7 +20,6 @@ NO_TEXT = (
     "This presentation contains no text; if its slides are images, "
     "run text recognition (OCR) and upload the result."
 )
-MAX_SLIDES = 5_000  # of what one file may show: a slide may be named often
 MAX_COLUMNS = 500
 
 P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
@@ -36,7 +35,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
     deck = _Deck(package, draft)
     slides = package.xml(main, "presentation").iter(f"{P}sldId")
     parts = (package.target(main, relation_id(entry)) for entry in slides)
-    for page, part in zip(range(1, MAX_SLIDES + 1), filter(None, parts), strict=False):
+    for page, part in enumerate(filter(None, parts), 1):
         deck.read_slide(part, page)
     deck.read_embedded()
 

@@ -5,7 +5,7 @@ By the XML itself: python-docx gives neither numbers nor moves, text boxes, cont
 hidden text or symbols, and opens no document without styles.
 """
 
-import email
+import email.parser
 import email.policy
 import io
 from collections.abc import Iterator
@@ -177,7 +177,7 @@ class _Reader:
             inner = Package(io.BytesIO(data))
             _Reader(inner, self._draft, self._outline, self._depth + 1).read()
         elif target.lower().endswith((".mht", ".mhtml", ".eml")):
-            message = email.message_from_bytes(data, policy=email.policy.default)
+            message = email.parser.BytesParser(policy=email.policy.default).parsebytes(data)
             body = message.get_body(("html", "plain"))
             if body is not None:
                 read_markup(body.get_content(), self._draft, self._outline)
@@ -193,14 +193,17 @@ class _Reader:
         """Each text once, of those that some page shows."""
         settings = self._beside("settings")
         said: set[str] = set()
+        done: set[str] = set()
         for name, heading in (("headerReference", "Header"), ("footerReference", "Footer")):
             for section in root.iter(f"{W}sectPr"):
                 kinds = {"default"} | ({"first"} if is_on(section, "titlePg") else set())
                 kinds |= {"even"} if is_on(settings, "evenAndOddHeaders") else set()
                 for reference in section.iterfind(f"{W}{name}"):
                     part = self._package.target(self._main, relation_id(reference))
-                    if part is None or reference.get(f"{W}type", "default") not in kinds:
+                    kind = reference.get(f"{W}type", "default")
+                    if part is None or part in done or kind not in kinds:
                         continue
+                    done.add(part)
                     self._part = part
                     words = Words()
                     self._blocks(self._package.xml(part), words)

@@ -10,6 +10,7 @@ from typing import Any
 from processing.parsing.word_styles import W, is_on, number, value
 
 LEVELS = 9
+MAX_PATTERN_CHARS = 255
 BULLET = "-"  # whatever the sign, and most are of fonts that only Word has
 
 _PLACE = re.compile(r"%([1-9])")
@@ -120,16 +121,19 @@ class Numbers:
 
 def _levels(parent: Any) -> Iterator[tuple[int, _Level]]:
     for element in parent.iterfind(f"{W}lvl"):
+        level = number(element.get(f"{W}ilvl")) or 0
+        if not 0 <= level < LEVELS:
+            continue
         format = next((e for e in element.iter(f"{W}numFmt")), None)
         said = "decimal" if format is None else format.get(f"{W}val", "decimal")
         if format is not None and said == "custom":
             said = format.get(f"{W}format", "decimal")
         yield (
-            number(element.get(f"{W}ilvl")) or 0,
+            level,
             _Level(
                 start=number(value(element, "start")) or 0,
                 format=said,
-                pattern=value(element, "lvlText") or "",
+                pattern=(value(element, "lvlText") or "")[:MAX_PATTERN_CHARS],
                 suffix=value(element, "suff") or "tab",
                 in_decimals=bool(is_on(element, "isLgl")),
                 restart=number(value(element, "lvlRestart")),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+MAX_DIGITS = 12  # of any number that means something
 MAX_BASES = 20  # Word itself allows about ten; also ends the loops
 BODY_LEVEL = 9  # w:outlineLvl counts headings from 0; 9 is running text
 
@@ -62,7 +63,7 @@ def is_on(parent: Any, name: str) -> bool | None:
 
 def number(text: str | None) -> int | None:
     try:
-        return None if text is None else int(text)
+        return None if text is None else int(text[:MAX_DIGITS])
     except ValueError:
         return None
 
