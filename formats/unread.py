@@ -28,6 +28,7 @@ THINGS = {
         "recordings (sound or film) were not read",
     ),
     "embedded_file": ("embedded file was not read", "embedded files were not read"),
+    "damaged_part": ("part is damaged", "parts are damaged"),
     "formula": ("formula has no saved value", "formulas have no saved value"),
 }
 # Kinds that are said of the whole document.
@@ -43,6 +44,7 @@ LABELS = {
     "damaged_page": "Damaged pages",
     "damaged_file": "Damaged files",
     "embedded_file": "Embedded files",
+    "damaged_part": "Damaged parts",
     "formula": "Formulas without a value",
 }
 # Text recognition reads these.

@@ -6,7 +6,6 @@ namespaces, content types of templates and slide shows. So the parts are found h
 relations alone, as Office does it; and what nobody reads (pictures, fonts) is never inflated.
 """
 
-import io
 import posixpath
 import re
 from collections.abc import Iterator
@@ -23,6 +22,9 @@ from processing.parsing.sentences import DAMAGED
 # One XML parser for all parts: no entities, no network; libxml2's limits on depth and length stay.
 _PARSER = etree.XMLParser(
     resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+)
+_LENIENT = etree.XMLParser(
+    resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True, recover=True
 )
 # ISO Strict's names are the others' without the year: ".../ooxml/drawingml/main".
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
@@ -51,6 +53,7 @@ class Package:
             for member in self._archive.infolist()
             if not member.is_dir()
         }
+        self.damaged = 0  # parts that could not be read, or not whole
         self._relations: dict[str, dict[str, Relation]] = {}  # of a part, by their ids
 
     def main(self, usual: str) -> str:
@@ -84,12 +87,21 @@ class Package:
     def xml(self, part: str, root: str = "") -> Any:
         """The part's root element, ISO Strict's namespaces made the usual ones.
 
-        Raises PermanentError("corrupt") when it is not called `root`: another kind of file.
+        The part without which there is no document must be whole and called `root`: else this
+        raises PermanentError("corrupt"). Of any other one, what can be read is, and `damaged`
+        counts it: a chart that is damaged keeps nobody's program from showing the rest.
         """
-        found = parse_xml(self.read(part))
+        data = usual_names(self.read(part))
+        try:
+            found = etree.fromstring(data, _PARSER)
+        except etree.XMLSyntaxError as error:
+            if root:
+                raise PermanentError("corrupt", DAMAGED) from error
+            self.damaged += 1
+            found = etree.fromstring(data, _LENIENT) if data.strip() else None
         if root and etree.QName(found).localname != root:
             raise PermanentError("corrupt", DAMAGED)
-        return found
+        return etree.Element("nothing") if found is None else found
 
     def read(self, part: str) -> bytes:
         return self._archive.read(self._members[_plain(part)])
@@ -118,14 +130,6 @@ class Package:
                     kind = element.get("Type", "").rsplit("/", 1)[-1]
                     yield Relation(element.get("Id", ""), kind, spelling)
                     break
-
-
-def parse_xml(data: bytes) -> Any:
-    """The root element of a part. Raises etree.XMLSyntaxError."""
-    root = etree.parse(io.BytesIO(usual_names(data)), _PARSER).getroot()
-    if root is None:
-        raise PermanentError("corrupt", DAMAGED)
-    return root
 
 
 def usual_names(xml: bytes) -> bytes:

@@ -61,6 +61,8 @@ def read(file: IO[bytes], draft: Draft) -> None:
         target = package.target(workbook.part, relation_id(sheet))
         if target is not None:
             _read_sheet(workbook, target, one_line(sheet.get("name", "")), draft)
+    if package.damaged:
+        draft.unread("damaged_part", count=package.damaged)
 
 
 @dataclass

@@ -38,6 +38,8 @@ def read(file: IO[bytes], draft: Draft) -> None:
     for page, part in enumerate(filter(None, parts), 1):
         deck.read_slide(part, page)
     deck.read_embedded()
+    if package.damaged:
+        draft.unread("damaged_part", count=package.damaged)
 
 
 class _Deck:

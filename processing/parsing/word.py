@@ -80,6 +80,8 @@ class _Reader:
             flow.end()
         for part in dict.fromkeys(self._embedded):
             read_object(self._package, part, "", self._draft)
+        if self._package.damaged:
+            self._draft.unread("damaged_part", count=self._package.damaged)
 
     def _beside(self, kind: str) -> Any:
         name = self._package.first(self._main, kind)

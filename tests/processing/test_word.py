@@ -292,6 +292,13 @@ def test_a_file_that_word_shows_as_a_part_is_read(name, content):
     assert text(data) == "above\n\nfrom elsewhere\n\nbelow"
 
 
+def test_a_damaged_part_beside_the_text_is_said_and_the_text_read():
+    data = word(p("Body"), {"comments.xml": ("comments", part("w:comments", p("a remark"))[:-20])})
+    document = read(data, files.DOCX)
+    assert document.text.startswith("Body")
+    assert document.unread == (Unread("damaged_part"),)
+
+
 # Tables
 
 
