@@ -62,7 +62,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
         if "svg" in chapter.media_type:
             draft.add(_svg_text(markup), heading=outline.path)
         else:
-            read_markup(markup, draft, outline, titled=not titles)
+            read_markup(markup, draft, outline, titled=False)
         if draft.count == before and ("<img" in markup or "<image" in markup):
             draft.unread("picture")
 

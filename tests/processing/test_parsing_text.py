@@ -107,7 +107,7 @@ def test_html_tables_keep_every_cell_in_its_place():
     )
     document = read(page.encode(), files.HTML)
     assert document.text == (
-        "Visits\n\nSite | 2024 |\n | Q1 | Q2\nNorth | 1 | 2\n|  | 4\nSouth |  |"
+        "Visits\n\nSite | 2024 |\n| Q1 | Q2\nNorth | 1 | 2\n|  | 4\nSouth |  |"
     )
     assert [section.context.split("\n") for section in document.sections][1:3] == [
         ["Site | 2024 Q1 | 2024 Q2"],
@@ -149,7 +149,7 @@ def test_a_comment_that_never_ends_hides_nothing():
 
 def test_html_table_rows_are_lines():
     page = "<table><tr><th>Part<th>Count<tr><td><div>Screw</div><td>4<tr><td><td>5</table>"
-    assert parts_of(page, files.HTML) == [(None, "", "Part | Count\nScrew | 4\n | 5")]
+    assert parts_of(page, files.HTML) == [(None, "", "Part | Count\nScrew | 4\n| 5")]
 
 
 def test_the_title_of_an_html_page_stands_in_for_its_main_heading():
