@@ -1,6 +1,8 @@
 """Which letters the bytes of a text stand for, when nobody says, or says wrongly."""
 
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -107,3 +109,27 @@ def test_any_bytes_are_decoded_or_refused(seed):
     data = random.Random(seed).randbytes(2_000)
     text = bytes(byte for byte in data if byte >= 32)
     assert isinstance(decode(text), str)
+
+
+WARM = """
+import sys
+from encodings import *
+from tests.processing.test_parsing_encodings import ASCII, SENTENCES
+from processing.parsing import decoding
+for name in SENTENCES:
+    "".encode(name)
+decoding.warm_up()
+opened = []
+sys.addaudithook(lambda event, details: opened.append(details[0]) if event == "open" else None)
+for name, text in SENTENCES.items():
+    for data in (text, text[:9], ASCII * 2_500 + text, text * 2_000):
+        decoding.decode(data.encode(name, "ignore"))
+print([name for name in opened if "chardet" in str(name)])
+"""
+
+
+def test_the_detector_opens_no_file_once_it_is_warm():
+    done = subprocess.run(
+        [sys.executable, "-c", WARM], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr
