@@ -21,6 +21,8 @@ _VALUES = {
 }
 _PASSWORD = 1 << 13  # a flag of text fields: PDF 32000-1, table 228
 MAX_ANNOTATIONS = 5_000  # of a page
+MAX_FIELDS = 1_000  # of a page whose values are read
+_NONE = -1  # the number of no field
 MAX_ATTACHED = 50 * 1024**2  # bytes of one
 
 
@@ -63,7 +65,7 @@ def annotations_of(document: pdfium.PdfDocument, page: pdfium.PdfPage) -> Annota
             if kind in (_LINK, _POPUP) or raw.FPDFAnnot_GetFlags(annotation) & _UNSEEN:
                 continue
             found.is_drawn = True
-            if kind == _WIDGET:
+            if kind == _WIDGET and len(found.fields) < MAX_FIELDS:
                 _add_field(document, annotation, found)
             elif kind == raw.FPDF_ANNOT_FILEATTACHMENT:
                 if attachment := raw.FPDFAnnot_GetFileAttachment(annotation):
@@ -81,25 +83,38 @@ def place(lines: list[Line], fields: list[Field]) -> list[Line]:
     """
     if not fields:
         return lines
-    values: list[tuple[Field, list[Line]]] = []
-    kept = lines
-    for each in fields:
-        rest: list[Line] = []
-        inside: list[Line] = []
-        for line in kept:
-            within = [word for word in line if each.holds(word)]
-            if within:
-                inside.append(within)
-            if outside := [word for word in line if not each.holds(word)]:
-                rest.append(outside)
-        if each.replaces or not inside:
-            inside = [[_word(each)]] if each.value else []
-        kept = rest
-        if inside:
-            values.append((each, inside))
-    for each, inside in values:
-        _insert(kept, each, inside)
+    inside: dict[int, list[Line]] = {}
+    kept: list[Line] = []
+    rows = _rows(fields)
+    for line in lines:
+        parts: dict[int, Line] = {}
+        for word in line:
+            held = (n for n in rows.get(_row(word.middle), ()) if fields[n].holds(word))
+            parts.setdefault(next(held, _NONE), []).append(word)
+        if rest := parts.pop(_NONE, None):
+            kept.append(rest)
+        for number, part in parts.items():
+            inside.setdefault(number, []).append(part)
+    for number, each in enumerate(fields):
+        value = inside.get(number, [])
+        if each.replaces or not value:
+            value = [[_word(each)]] if each.value else []
+        if value:
+            _insert(kept, each, value)
     return kept
+
+
+def _rows(fields: list[Field]) -> dict[int, list[int]]:
+    """The fields' numbers by the stripes of the page in which they stand."""
+    rows: dict[int, list[int]] = {}
+    for number, each in enumerate(fields):
+        for row in range(_row(each.bottom), min(_row(each.top), _row(each.bottom) + 500) + 1):
+            rows.setdefault(row, []).append(number)
+    return rows
+
+
+def _row(height: float) -> int:
+    return int(height // 10)
 
 
 def attachments_of(document: pdfium.PdfDocument) -> Iterator[tuple[str, bytes | None]]:
