@@ -1,6 +1,7 @@
 """XFA forms, which Adobe's own programs draw from XML; the PDF's page only says "Please wait"."""
 
 import ctypes
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -24,25 +25,38 @@ def lines_of(document: pdfium.PdfDocument) -> list[str]:
     """What the form says: its texts and "caption: value" of its fields, in its order; then the
     values that no field shows.
     """
-    template, values = [], []
+    parts: list[Any] = []
+    values: dict[str, deque[str]] = {}
     for root in _packets(document):
         for node in root.iter():
-            if _name(node) == "template":
-                template.append(node)
-            elif _name(node) == "data" and "xfa-data" in node.tag:
-                values += [(_name(leaf), leaf.text.strip()) for leaf in _leaves(node)]
+            if _name(node) == "data" and "xfa-data" in node.tag:
+                for leaf in _leaves(node):
+                    values.setdefault(_name(leaf), deque()).append(leaf.text.strip())
+                break
+        parts += _outermost(root)
     lines = []
-    for node in (node for root in template for node in root.iter()):
+    for node in parts:
         if _name(node) == "draw":
             lines.append(_text(node))
-        elif _name(node) == "field":
-            caption = next((_text(child) for child in node if _name(child) == "caption"), "")
-            value = _taken(values, node.get("name", ""))
-            lines.append(
-                f"{caption.rstrip(':')}: {value}" if caption and value else caption or value
-            )
-    lines += [f"{name}: {value}" for name, value in values]
+            continue
+        caption = next((_text(child) for child in node if _name(child) == "caption"), "")
+        waiting = values.get(node.get("name", ""))
+        value = waiting.popleft() if waiting else ""
+        lines.append(f"{caption.rstrip(':')}: {value}" if caption and value else caption or value)
+    lines += [f"{name}: {value}" for name, waiting in values.items() for value in waiting]
     return [line for line in lines if line]
+
+
+def _outermost(root: Any) -> list[Any]:
+    """The texts and fields of the form's template, none inside of another."""
+    found, stack = [], [root]
+    while stack:
+        node = stack.pop()
+        if _name(node) in ("draw", "field"):
+            found.append(node)
+        elif _name(node) != "datasets":
+            stack.extend(reversed(node))
+    return found
 
 
 def _packets(document: pdfium.PdfDocument) -> Iterator[Any]:
@@ -61,15 +75,6 @@ def _packets(document: pdfium.PdfDocument) -> Iterator[Any]:
 
 def _leaves(node: Any) -> list[Any]:
     return [leaf for leaf in node.iter() if not len(leaf) and (leaf.text or "").strip()]
-
-
-def _taken(values: list[tuple[str, str]], name: str) -> str:
-    """The next value of this name, which no other field gets."""
-    for n, (key, value) in enumerate(values):
-        if key == name:
-            del values[n]
-            return value
-    return ""
 
 
 def _text(node: Any) -> str:
