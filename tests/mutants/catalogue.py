@@ -37,6 +37,10 @@ OF_RECONCILE = "tests/processing/test_reconcile.py::"
 OF_RELAY = "tests/processing/test_relay.py::"
 OF_SANDBOX = "tests/processing/test_parsing_sandbox.py::"
 OF_SEARCH = "tests/search/test_search.py::"
+OF_IDEMPOTENCY = "tests/documents/test_idempotency.py::"
+OF_ROUTES = "tests/lumikb/test_routes.py::"
+OF_SECURITY = "tests/lumikb/test_security.py::"
+OF_STRICTNESS = "tests/lumikb/test_strictness.py::"
 OF_VECTORS = "tests/processing/test_vectors.py::"
 
 
@@ -238,6 +242,13 @@ MUTANTS = [
         "for document in _lost()[:HEAL_LIMIT]:",
         "for document in Document.objects.none():",
         (OF_RELAY + "test_what_redis_lost_is_posted_again",),
+    ),
+    Mutant(
+        "what waits in Redis counts as lost",
+        RELAY,
+        "unposted.exclude(pk__in=queue.documents_of(actors.process.actor_name))",
+        "unposted",
+        (OF_RELAY + "test_a_message_that_waits_in_redis_or_that_a_worker_has_taken_is_not_lost",),
     ),
     Mutant(
         "a failure ends the relay",
@@ -477,6 +488,58 @@ MUTANTS = [
         "Document.objects.searchable().filter(knowledge_base__in=knowledge_base_ids)",
         "Document.objects.searchable()",
         (OF_SEARCH + "test_a_point_in_the_wrong_knowledge_base_is_not_found",),
+    ),
+    # --- What clients send -----------------------------------------------------------------------
+    Mutant(
+        "an Idempotency-Key answers another request, too",
+        "documents/idempotency.py",
+        "if known.fingerprint != self._fingerprint():",
+        "if False:",
+        (OF_IDEMPOTENCY + "test_another_request_with_the_key_is_refused",),
+    ),
+    Mutant(
+        "an Idempotency-Key is everybody's",
+        "documents/idempotency.py",
+        "filter(user=self.user, key=self.key).first()",
+        "filter(key=self.key).first()",
+        (OF_IDEMPOTENCY + "test_a_key_is_its_users_own",),
+    ),
+    Mutant(
+        "of two requests at once both do it",
+        UPLOADS,
+        "        once.remember(document.pk)\n",
+        "",
+        (OF_IDEMPOTENCY + "test_an_upload_whose_answer_was_lost_is_made_once",),
+    ),
+    Mutant(
+        "a slug tells that another has it",
+        "documents/models/access.py",
+        'return f"{stem}-{end}"',
+        "return stem",
+        (
+            "tests/documents/test_slugs.py::test_a_name_that_a_hidden_one_has_is_answered_as_a_free_one",
+        ),
+    ),
+    Mutant(
+        "what the API does not know is ignored",
+        "lumikb/strictness.py",
+        "if unknown := set(sent) - known - BROWSERS_OWN:",
+        "if unknown := set():",
+        (OF_STRICTNESS + "test_a_query_parameter_that_is_not_known_is_refused_by_its_name",),
+    ),
+    Mutant(
+        "a network may try as many names as it likes",
+        "lumikb/throttle.py",
+        "return settings.AXES_FAILURE_LIMIT if locks_out else failures",
+        "return failures",
+        (OF_SECURITY + "test_who_tries_many_names_from_one_address_is_slowed",),
+    ),
+    Mutant(
+        "staff may try which rows there are",
+        "lumikb/adminsite.py",
+        "if not model_admin.has_view_or_change_permission(request):",
+        "if False:",
+        (OF_ROUTES + "test_what_is_anothers_looks_like_nothing[admin/]",),
     ),
     # --- Reconciling -----------------------------------------------------------------------------
     Mutant(
