@@ -15,9 +15,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Case, Exists, F, Q, Value, When
+from django.db.models import Case, Exists, F, IntegerField, Q, Value, When
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce, Greatest, Now
+from django.db.models.lookups import LessThan
 
 from . import outages
 from .models import (
@@ -119,8 +120,10 @@ def claim(document_id: UUID, worker: int | None = None) -> Claim | None:
                 _post(document_id, Action.PROCESS, priority=Priority.RESUMED)
         if not taken:
             return None
-        epoch, attempt = Document.objects.values_list("lease_epoch", "attempts").get(pk=document_id)
-        _record(document_id, "claimed", f"attempt {attempt}", epoch=epoch)
+        taken_by = Document.objects.filter(pk=document_id)
+        [(epoch, attempt, turns)] = taken_by.values_list("lease_epoch", "attempts", "turns")
+        if not turns:  # else it goes on, which is no news
+            _record(document_id, "claimed", f"attempt {attempt}", epoch=epoch)
     return Claim(document_id, epoch, attempt, is_probe)
 
 
@@ -142,40 +145,84 @@ def renew(claims: Collection[Claim]) -> set[Claim]:
     return {held for held in claims if (held.document_id, held.epoch) in still}
 
 
-def progress(claim: Claim, stage: str, count: int = 0, total: int = 0) -> bool:
-    """Say how far the work has come; `count` of `total` chunks."""
+def progress(
+    claim: Claim, stage: str, count: int = 0, total: int = 0, place: str = "", keep: bool = False
+) -> bool:
+    """Say how far the work has come; `count` of `total` chunks, or the place in the file.
+
+    `keep`: so many are in the index, and no later turn does them again.
+    """
+    kept: dict[str, Any] = {}
+    if keep:
+        kept = {
+            "kept_count": count,
+            **getting_on(F("kept_chars") + count),
+            "paced_since": Coalesce("paced_since", Now()),
+            "paced_count": Case(
+                When(paced_since=None, then=count),
+                default=F("paced_count"),
+                output_field=IntegerField(),
+            ),
+        }
     updated = _leased(claim).update(
-        stage=stage, progress_count=count, progress_total=total, progressed_at=Now()
+        stage=stage,
+        progress_count=count,
+        progress_total=total,
+        place=place[:100],
+        progressed_at=Now(),
+        **kept,
     )
     return bool(updated)
 
 
+def getting_on(how_far: Any) -> dict[str, Any]:
+    """The changes by which the tries and deaths so far are forgiven, when this is further than the
+    document ever came: characters read and passages in the index.
+    """
+    further = Q(LessThan(F("furthest"), how_far))
+    return {
+        "attempts_kept": Case(
+            When(further, F("attempts") - 1),
+            default=F("attempts_kept"),
+            output_field=IntegerField(),
+        ),
+        "deaths_kept": Case(When(further, F("deaths")), default=F("deaths_kept")),
+        "furthest": Greatest("furthest", how_far),
+    }
+
+
 def succeed(
     claim: Claim,
-    chunks: Sequence[Chunk],
+    chunks: Sequence[Chunk] = (),
     unread: Sequence[dict[str, Any]] = (),
-    parts: Sequence[TextPart] = (),
+    *,
+    kept: int | None = None,
 ) -> bool:
     """READY: from this commit on search reads these chunks, and no longer what they replace.
 
-    `unread`: the reading report, as `Document.unread` keeps it. `parts`: of a long text.
+    `unread`: the reading report, as `Document.unread` keeps it. `kept`: not `chunks` but so many,
+    which the reading under way has kept already. What search read before is left to `kept.sweep`.
     """
+    reading: Any = claim.epoch if kept is None else F("kept_epoch")
+    count = len(chunks) if kept is None else kept
+    for chunk in chunks:
+        chunk.reading = claim.epoch
     with transaction.atomic():
         done = _leased(claim).update(
             status=Status.READY,
-            chunk_count=len(chunks),
+            chunk_count=count,
             unread=list(unread),
-            indexed_epoch=claim.epoch,
+            indexed_epoch=reading,
+            chunk_reading=reading,
             indexed_at=Now(),
             **_NO_LEASE,
+            **_NOTHING_KEPT,
             **_NOTHING_WAITED_FOR,
         )
         if not done:
             return False
-        Chunk.objects.filter(document_id=claim.document_id).delete()
-        Chunk.objects.bulk_create(chunks, batch_size=1000)
-        TextPart.objects.bulk_create(parts, batch_size=1000)
-        _record(claim.document_id, "succeeded", f"passages: {len(chunks)}", epoch=claim.epoch)
+        Chunk.objects.bulk_create(chunks)
+        _record(claim.document_id, "succeeded", f"passages: {count}", epoch=claim.epoch)
         _release_replaced(claim.document_id)
     return True
 
@@ -188,11 +235,14 @@ def fail(claim: Claim, code: str, sentence: str) -> bool:
 def retry_later(claim: Claim, code: str, sentence: str, tries: int | None = None) -> bool:
     """Back to PENDING, due after a backoff with jitter; FAILED when the tries are spent.
 
-    `tries`: fewer than `MAX_ATTEMPTS` are worth it for such an error.
+    `tries`: fewer than `MAX_ATTEMPTS` are worth it for such an error. Counted are those since it
+    got on the last time.
     """
-    if claim.attempt >= min(tries or settings.MAX_ATTEMPTS, settings.MAX_ATTEMPTS):
+    forgiven = _leased(claim).values_list("attempts_kept", flat=True).first() or 0
+    attempt = claim.attempt - forgiven
+    if attempt >= min(tries or settings.MAX_ATTEMPTS, settings.MAX_ATTEMPTS):
         return _fail(_leased(claim), claim, code, sentence)
-    backoff = min(settings.RETRY_BACKOFF * 2 ** (claim.attempt - 1), settings.RETRY_BACKOFF_MAX)
+    backoff = min(settings.RETRY_BACKOFF * 2 ** (attempt - 1), settings.RETRY_BACKOFF_MAX)
     return _give_back(_leased(claim), claim, "retried", sentence, _jitter(backoff))
 
 
@@ -236,11 +286,28 @@ def hand_back(claim: Claim) -> bool:
     )
 
 
+def yield_turn(claim: Claim) -> bool:
+    """Back to PENDING with the try given back, due at once: it goes on when it is its turn again,
+    behind those that wait with the same priority. No news for the timeline.
+    """
+    with transaction.atomic():
+        if not _leased(claim).update(
+            **_NO_LEASE | _due(IMMEDIATELY) | _PROGRESS_KEPT | {"turns": F("turns") + 1},
+            status=Status.PENDING,
+            attempts=F("attempts") - 1,
+        ):
+            return False
+        priority = Document.objects.values_list("priority", flat=True).get(pk=claim.document_id)
+        _post(claim.document_id, Action.PROCESS, priority=priority)
+    return True
+
+
 # --- Healing -------------------------------------------------------------------------------------
 
 
 def reclaim(document: Document) -> bool:
-    """Take a document from a worker that vanished: due at once, or FAILED after `MAX_DEATHS`.
+    """Take a document from a worker that vanished: due at once, or FAILED after `MAX_DEATHS` since
+    it got on the last time.
 
     The lease was the wait; a further backoff would only delay the recovery. When PostgreSQL was
     away since the last renewal, the worker may be well, and the try is given back.
@@ -257,9 +324,11 @@ def reclaim(document: Document) -> bool:
     ):
         return True
     deaths = document.deaths + 1
+    charged = deaths - document.deaths_kept
+    tried = lost.attempt - document.attempts_kept
     with transaction.atomic():
-        if deaths >= settings.MAX_DEATHS or lost.attempt >= settings.MAX_ATTEMPTS:
-            times = "once" if deaths == 1 else f"{deaths} times"
+        if charged >= settings.MAX_DEATHS or tried >= settings.MAX_ATTEMPTS:
+            times = "once" if charged == 1 else f"{charged} times"
             where = f"the last time at: {document.doing}."
             sentence = f"Processing it killed its worker {times}, {where}"
             taken = _fail(abandoned, lost, "worker_died", sentence, deaths=deaths)
@@ -317,17 +386,23 @@ def repost_purge(document: Document) -> bool:
 
 
 def requeue(document_id: UUID, by: Any = None, reason: str = "") -> bool:
-    """Process a FAILED or READY document anew, with all its tries; it stays searchable."""
+    """Process a FAILED or READY document anew, with all its tries; it stays searchable.
+
+    A FAILED one goes on where it came to its end, as long as what was kept fits.
+    """
     finished = Document.objects.live().filter(
         pk=document_id, status__in=[Status.FAILED, Status.READY]
     )
     with transaction.atomic():
+        priority = Priority.INTERACTIVE if by else Priority.BULK
         if not finished.update(
-            status=Status.PENDING, **_ALL_TRIES, **_due(IMMEDIATELY), **_NOTHING_WAITED_FOR
+            status=Status.PENDING,
+            priority=priority,
+            **_ALL_TRIES | _PROGRESS_KEPT | _due(IMMEDIATELY) | _NOTHING_WAITED_FOR,
         ):
             return False
         _record(document_id, "requeued", reason, by=by and by.pk)
-        _post(document_id, Action.PROCESS, priority=Priority.INTERACTIVE if by else Priority.BULK)
+        _post(document_id, Action.PROCESS, priority=priority)
     return True
 
 
@@ -337,7 +412,7 @@ def unstick(document: Document, by: Any) -> bool:
     hanging = Document.objects.live().filter(Q(status=Status.PENDING) | vanished, pk=document.pk)
     with transaction.atomic():
         if not hanging.update(
-            **_NO_LEASE | _due(IMMEDIATELY) | _NOTHING_WAITED_FOR | _ALL_TRIES,
+            **_NO_LEASE | _PROGRESS_KEPT | _due(IMMEDIATELY) | _NOTHING_WAITED_FOR | _ALL_TRIES,
             status=Status.PENDING,
         ):
             return False
@@ -376,10 +451,13 @@ def restore(document_id: UUID, by: Any) -> bool:
             with transaction.atomic():  # so that the queries after a refusal still work
                 restored = deleted.update(
                     deleted_at=None,
+                    turns=0,
                     status=Case(When(unfinished, then=Value(Status.PENDING)), default=F("status")),
                     # What is done keeps the count of what it took.
-                    attempts=Case(When(~unfinished, then=F("attempts")), default=0),
-                    deaths=Case(When(~unfinished, then=F("deaths")), default=0),
+                    **{
+                        name: Case(When(~unfinished, then=F(name)), default=0)
+                        for name in _ALL_TRIES
+                    },
                     **_due(IMMEDIATELY),
                 )
         except IntegrityError as error:
@@ -410,7 +488,9 @@ def finish_purge(document_id: UUID) -> bool:
     """The vectors and objects are gone; the passages go now, and the row stays as a tombstone."""
     with transaction.atomic():
         purging = Document.objects.filter(pk=document_id, purged_at=None).exclude(purging_at=None)
-        if not purging.update(purged_at=Now(), chunk_count=0, indexed_at=None, indexed_epoch=None):
+        if not purging.update(
+            purged_at=Now(), chunk_count=0, indexed_at=None, indexed_epoch=None, **_NOTHING_KEPT
+        ):
             return False
         Chunk.objects.filter(document_id=document_id).delete()
         TextPart.objects.filter(document_id=document_id).delete()
@@ -420,14 +500,39 @@ def finish_purge(document_id: UUID) -> bool:
 
 # --- What the transitions are made of ------------------------------------------------------------
 
-_ALL_TRIES: dict[str, Any] = {"attempts": 0, "deaths": 0}
+_ALL_TRIES: dict[str, Any] = {
+    "attempts": 0,
+    "deaths": 0,
+    "attempts_kept": 0,
+    "deaths_kept": 0,
+    "furthest": 0,
+}
 _NO_LEASE: dict[str, Any] = {
     "lease_expires_at": None,
     "worker": None,
     "stage": "",
+    "place": "",
     "progress_count": 0,
     "progress_total": 0,
+    "turns": 0,
     "progressed_at": Now(),
+}
+_PROGRESS_KEPT: dict[str, Any] = {  # a bar never goes back
+    "progress_count": F("kept_count"),
+    "progress_total": Case(
+        When(kept_unit=0, then=F("kept_passages")), default=0, output_field=IntegerField()
+    ),
+}
+_NOTHING_KEPT: dict[str, Any] = {
+    "fingerprint": "",
+    "kept_epoch": None,
+    "kept_unit": 1,
+    "kept_chars": 0,
+    "kept_passages": 0,
+    "kept_count": 0,
+    "kept_unread": [],
+    "paced_since": None,
+    "paced_count": 0,
 }
 _NOTHING_WAITED_FOR: dict[str, Any] = {
     "waiting_for": "",
@@ -482,7 +587,10 @@ def _give_back(
 ) -> bool:
     with transaction.atomic():
         if not documents.update(
-            **_NO_LEASE | _due(delay) | changes, status=Status.PENDING, waiting_for=reason[:200]
+            **_NO_LEASE | _PROGRESS_KEPT | _due(delay) | changes,
+            status=Status.PENDING,
+            paced_since=None,
+            waiting_for=reason[:200],
         ):
             return False
         _record(claim.document_id, kind, reason, epoch=claim.epoch)

@@ -19,22 +19,22 @@ PART_CHARS = 100_000  # at most 400 KB, read for a passage's page; the longest t
 NAME = re.compile(r"text-(\d+)(?:-(\d+))?")
 
 
-def store(document: Document, epoch: int, text: str) -> list[TextPart]:
+def store(document: Document, reading: int, epoch: int, text: str) -> list[TextPart]:
     """Store a whole text; returns its parts, not saved yet, or none when it is short.
 
     Raises OSError.
     """
     if len(text) <= PART_CHARS:
-        put(document.text_key(epoch), text)
+        put(document.text_key(reading), text)
         return []
-    parts = [
-        TextPart(document=document, reading=epoch, epoch=epoch, number=number, start=start,
+    stored = [
+        TextPart(document=document, reading=reading, epoch=epoch, number=number, start=start,
                  end=min(start + PART_CHARS, len(text)))
         for number, start in enumerate(range(0, len(text), PART_CHARS))
     ]  # fmt: skip
-    for part in parts:
+    for part in stored:
         put(_key(document, part), text[part.start : part.end])
-    return parts
+    return stored
 
 
 def put(key: str, text: str) -> None:
@@ -57,19 +57,23 @@ def excerpt(document: Document, start: int, end: int) -> str:
 
     Holds no connection while it reads. Raises OSError.
     """
-    overlapping = indexed_parts(document).filter(start__lt=end, end__gt=start)
-    parts = list(overlapping)
+    overlapping = list(indexed_parts(document).filter(start__lt=end, end__gt=start))
     release()
-    if not parts:
+    if not overlapping:
         return _from_the_start(document.text_key(document.indexed_epoch or 0), start, end)
     return "".join(
-        _read(_key(document, part))[max(start - part.start, 0) : end - part.start] for part in parts
+        _read(_key(document, part))[max(start - part.start, 0) : end - part.start]
+        for part in overlapping
     )
 
 
 def indexed_parts(document: Document) -> QuerySet[TextPart]:
     """The parts of the text that search reads, in order."""
-    return TextPart.objects.filter(document=document.pk, reading=document.indexed_epoch or 0)
+    return parts(document, document.indexed_epoch or 0)
+
+
+def parts(document: Document, reading: int) -> QuerySet[TextPart]:
+    return TextPart.objects.filter(document=document.pk, reading=reading)
 
 
 def _key(document: Document, part: TextPart) -> str:

@@ -318,7 +318,11 @@ PURGE_AFTER = timedelta(hours=env.int("PURGE_AFTER_HOURS", 24))
 # --- Processing -------------------------------------------------------------------------------
 
 TIME_LIMIT = timedelta(seconds=600)  # hard: Dramatiq interrupts the actor
-SOFT_TIME_LIMIT = timedelta(seconds=540)  # the pipeline stops between two steps
+# After so long a document makes room for others between two steps, and keeps what it has.
+TURN = timedelta(seconds=env.float("TURN_SECONDS", 120, validate=validate.Range(min=0.1, max=240)))
+# Without any progress for so long it is stopped, which counts as a try; TURN and this fit into the
+# hard limit.
+STALL = timedelta(seconds=env.float("STALL_SECONDS", 300, validate=validate.Range(max=300)))
 PARSE_TIMEOUT = env.int("PARSE_TIMEOUT", 300)  # seconds
 # "required": a worker does not start on a system where its parsers' system calls are not filtered.
 PARSER_SANDBOX = env.str(

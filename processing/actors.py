@@ -17,12 +17,13 @@ from documents.models import Document
 
 from . import heartbeat, isolation, pipeline
 from .errors import (
-    TOO_SLOW,
     LeaseLost,
     PermanentError,
     RetryableError,
     ServiceUnavailable,
+    TurnOver,
     WorkerStopping,
+    stalled,
 )
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,11 @@ def _process(document_id: UUID) -> None:
         except WorkerStopping:
             log.info("handed back: this worker stops")
             lifecycle.hand_back(claim)
+        except TurnOver:
+            lifecycle.yield_turn(claim)
+            failpoint("worker.yielded")
         except TimeLimitExceeded:
-            lifecycle.retry_later(claim, "too_slow", TOO_SLOW, tries=2)
+            lifecycle.retry_later(claim, "stalled", stalled(lease.place), tries=3)
         except (OperationalError, InterfaceError):
             log.exception("PostgreSQL does not answer, or not as it should")
             _postpone_once_postgres_answers(lease)

@@ -5,8 +5,6 @@ else catches vendor exceptions. Every error for the uploader carries a stable `c
 `sentence` without jargon; tracebacks go to the log.
 """
 
-TOO_SLOW = "This document takes too long to process; split it and upload the parts."
-
 
 class ProcessingError(Exception):
     """The root of everything below; never raised itself."""
@@ -53,8 +51,18 @@ class WorkerStopping(ProcessingError):
     """This process was asked to stop and the time to finish is over: give the document back."""
 
 
+class TurnOver(ProcessingError):
+    """Others are to have their turn: give the document back, which goes on later."""
+
+
 class LeaseLost(ProcessingError):
     """Another worker owns the document now, or it was deleted: stop and touch nothing more."""
+
+
+def stalled(place: str) -> str:
+    """The sentence for a document that did not get on any more."""
+    where = f"at {place}" if place else "without any progress"
+    return f"Processing this document came to a halt {where}; if it does so again, split it there."
 
 
 def http_reason(status: int) -> str:

@@ -25,7 +25,7 @@ from documents.models import Heartbeat, Stage
 from documents.models.document import BEATS, WORKER_LOCK
 
 from . import durations
-from .errors import TOO_SLOW, LeaseLost, RetryableError, WorkerStopping
+from .errors import LeaseLost, RetryableError, TurnOver, WorkerStopping, stalled
 from .parsing import client
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class Lease:
         self.claim = claim
         self.began = self.renewed = claimed_at
         self.lost = False
+        self.place = ""  # where in the document the work is
+        self._moved = claimed_at  # the last time that it got on
         self._stage, self._stage_began = str(Stage.FETCH), claimed_at
 
     @property
@@ -54,26 +56,45 @@ class Lease:
         return self.lost or time.monotonic() - self.renewed > settings.LEASE.total_seconds()
 
     def check(self) -> None:
-        """Between two steps: go on? Raises LeaseLost, WorkerStopping, or RetryableError at the soft
-        time limit.
+        """In the midst of a step: go on? Raises LeaseLost, WorkerStopping, or RetryableError after
+        `STALL_SECONDS` without progress.
         """
         now = time.monotonic()
         if self.is_over:
             raise LeaseLost
         if now > _stop_at:
             raise WorkerStopping
-        if now - self.began > settings.SOFT_TIME_LIMIT.total_seconds():
-            raise RetryableError("too_slow", TOO_SLOW, tries=2)
+        if now - self._moved > settings.STALL.total_seconds():
+            raise RetryableError("stalled", stalled(self.place), tries=3)
 
-    def progress(self, stage: str, count: int = 0, total: int = 0) -> None:
-        """Check, and say how far the work is; holds no connection afterwards. Raises as check()."""
-        self.check()
+    def moved(self, place: str = "") -> None:
+        """The document gets on; and where in it the work is."""
+        self._moved = time.monotonic()
+        self.place = place or self.place
+
+    def progress(
+        self, stage: str, count: int = 0, total: int = 0, place: str = "", keep: bool = False
+    ) -> None:
+        """Say how far the work is, and check; holds no connection afterwards. Raises as check(),
+        and TurnOver when a turn has lasted long enough and what it has done is kept.
+        """
+        if self.is_over:
+            raise LeaseLost
         if stage != self._stage:
             self.end_stage()
             self._stage = stage
-        if not lifecycle.progress(self.claim, stage, count, total):
+        self.moved(place)
+        if not lifecycle.progress(self.claim, stage, count, total, place, keep):
             raise LeaseLost
         release()
+        self.check()
+        if keep:
+            self.end_turn()
+
+    def end_turn(self) -> None:
+        """After something was kept: raises TurnOver when the turn has lasted long enough."""
+        if time.monotonic() - self.began > settings.TURN.total_seconds():
+            raise TurnOver
 
     def end_stage(self) -> None:
         """Remember how long the stage took that ends now, in whatever way."""

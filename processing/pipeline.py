@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -15,13 +15,14 @@ from typing import IO
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from documents import lifecycle, outages, texts
+from documents import kept, lifecycle, outages, texts
 from documents.connections import release
 from documents.deadlines import within
 from documents.failpoints import failpoint
-from documents.models import Chunk, Document, Stage, TextPart
+from documents.kept import Kept
+from documents.models import Chunk, Document, Stage
 
-from . import chunking, parsing
+from . import chunking, fingerprint, parsing
 from .errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailable
 from .heartbeat import Lease
 from .index import embeddings, terms, tokens, vectors
@@ -37,50 +38,44 @@ STORAGE_REASONS = {
 
 
 def run(lease: Lease) -> None:
-    """Make the claimed document READY. Raises the errors of `errors.py`."""
+    """Make the claimed document READY, or do a turn of the work. Raises the errors of `errors.py`.
+
+    A document of one batch is done at once. All others are kept as they get on, so that no turn
+    does again what one before has done.
+    """
     claim = lease.claim
     document = Document.objects.get(pk=claim.document_id)
+    work = kept.begin(claim, document, fingerprint.of(document))
     release()
-    with TemporaryFile() as copy:  # it has no name: a killed worker leaves none behind
-        _fetch(document, copy)
-        failpoint("worker.fetched")
-        lease.progress(Stage.PARSE)
-        parsed = parsing.parse(
-            Path(f"/proc/self/fd/{copy.fileno()}"),
-            document.content_type,
-            timeout=settings.PARSE_TIMEOUT,
-            memory_bytes=settings.PARSE_MEMORY_BYTES,
-            check=lease.check,
-        )
-    failpoint("worker.parsed")
-    lease.check()
-    with _storage():
-        parts = texts.store(document, claim.epoch, parsed.text)
-    failpoint("worker.text_stored")
-    chunks = _chunks(document, parsed)
-    for done, batch in _embedding_batches(chunks):
-        lease.progress(Stage.EMBED, done, len(chunks))
-        _index(document, batch)
-        if claim.is_probe and not done:
-            outages.over()  # from the storage to the index, all answered
+    if work is None:
+        raise LeaseLost
+    chunks: list[Chunk] = []
+    if not work.is_read:
+        work, chunks = _read(lease, document, work)
+    if not chunks:
+        _index_kept(lease, document, work)
+    else:
+        lease.progress(Stage.EMBED, 0, work.passages)
+        _index(document, chunks)
+        if claim.is_probe:
+            outages.over()
             release()
-        failpoint("worker.batch_indexed")
-    lease.progress(Stage.INDEX, len(chunks), len(chunks))
-    vectors.trim(document.pk, keep=len(chunks))
+        lease.progress(Stage.INDEX, work.passages, work.passages)
+    vectors.trim(document.pk, keep=work.passages)
     failpoint("worker.trimmed")
-    if (count := vectors.count(document.pk)) != len(chunks):
+    if (count := vectors.count(document.pk)) != work.passages:
+        kept.forget(claim)
         raise RetryableError(
-            "index_incomplete", f"The index has {count} of {len(chunks)} passages."
+            "index_incomplete", f"The index has {count} of {work.passages} passages."
         )
     failpoint("worker.counted")
     lease.check()
-    unread = [asdict(entry) for entry in parsed.unread]
-    if not lifecycle.succeed(claim, chunks, unread, parts):
+    if not lifecycle.succeed(claim, chunks, work.unread, kept=None if chunks else work.passages):
         raise LeaseLost
     release()
     failpoint("worker.succeeded")
     if claim.epoch > 1:
-        _delete_earlier_texts(document, claim.epoch)
+        _delete_earlier(document, work, claim.epoch)
 
 
 def purge(document: Document) -> None:
@@ -122,6 +117,38 @@ def _fetch(document: Document, copy: IO[bytes]) -> None:
         )
 
 
+def _read(lease: Lease, document: Document, work: Kept) -> tuple[Kept, list[Chunk]]:
+    """Read the text and keep it with its passages; or return them, when they are few."""
+    with TemporaryFile() as copy:  # it has no name: a killed worker leaves none behind
+        _fetch(document, copy)
+        failpoint("worker.fetched")
+        lease.progress(Stage.PARSE)
+        parsed = parsing.parse(
+            Path(f"/proc/self/fd/{copy.fileno()}"),
+            document.content_type,
+            timeout=settings.PARSE_TIMEOUT,
+            memory_bytes=settings.PARSE_MEMORY_BYTES,
+            check=lease.check,
+        )
+    failpoint("worker.parsed")
+    lease.check()
+    chunks = _chunks(document, parsed)
+    unread = tuple(asdict(entry) for entry in parsed.unread)
+    with _storage():
+        parts = texts.store(document, work.reading, lease.claim.epoch, parsed.text)
+    failpoint("worker.text_stored")
+    work = replace(work, unit=0, chars=len(parsed.text), passages=len(chunks), unread=unread)
+    if len(chunks) <= settings.EMBEDDING_BATCH_SIZE and not parts:
+        return work, chunks
+    if not kept.add(lease.claim, work.reading, parts, chunks) or not kept.mark(lease.claim, work):
+        raise LeaseLost
+    release()
+    failpoint("worker.text_kept")
+    lease.check()
+    lease.end_turn()
+    return work, []
+
+
 def _chunks(document: Document, parsed: parsing.ParsedDocument) -> list[Chunk]:
     return [
         Chunk(
@@ -141,11 +168,23 @@ def _chunks(document: Document, parsed: parsing.ParsedDocument) -> list[Chunk]:
     ]
 
 
-def _embedding_batches(chunks: Sequence[Chunk]) -> Iterator[tuple[int, Sequence[Chunk]]]:
-    """Each batch, and how many chunks came before it."""
-    size = settings.EMBEDDING_BATCH_SIZE
-    for start in range(0, len(chunks), size):
-        yield start, chunks[start : start + size]
+def _index_kept(lease: Lease, document: Document, work: Kept) -> None:
+    """The passages that are kept and not in the index yet, a batch at a time.
+
+    How far it is is said, and kept, before the next batch: only the one under way can be lost.
+    """
+    began, total = work.count, work.passages
+    while work.count < total:
+        place = f"passage {work.count + 1}"
+        lease.progress(Stage.EMBED, work.count, total, place, keep=work.count > began)
+        batch = kept.passages(document, work, settings.EMBEDDING_BATCH_SIZE)
+        release()
+        _index(document, batch)
+        if lease.claim.is_probe and work.count == began:
+            outages.over()  # from the storage to the index, all answered
+            release()
+        work = replace(work, count=work.count + len(batch))
+    lease.progress(Stage.INDEX, total, total, keep=work.count > began)
 
 
 def _index(document: Document, chunks: Sequence[Chunk]) -> None:
@@ -156,6 +195,7 @@ def _index(document: Document, chunks: Sequence[Chunk]) -> None:
     ]
     failpoint("worker.batch_embedded")
     vectors.upsert(document.knowledge_base_id, document.pk, points)
+    failpoint("worker.batch_indexed")
 
 
 def _embedded(chunks: Sequence[Chunk]) -> list[list[float]]:
@@ -170,15 +210,17 @@ def _words(document: Document, chunk: Chunk) -> dict[int, float]:
     return terms.passage_weights(chunk.text, context, chunk.language)
 
 
-def _delete_earlier_texts(document: Document, epoch: int) -> None:
-    """Nobody reads the texts of the tries before this one; what is missed goes with the purge."""
-    TextPart.objects.filter(document=document.pk, reading__lt=epoch).delete()
+def _delete_earlier(document: Document, work: Kept, epoch: int) -> None:
+    """Nobody reads the passages and texts before these; what is missed goes with the purge."""
+    kept.sweep(document, work.reading)
+    current = {Path(document.text_key(work.reading)).name}
+    current |= {part.name for part in texts.parts(document, work.reading)}
     release()
     try:
         _, names = default_storage.listdir(document.storage_prefix)
         for name in names:
             match = texts.NAME.fullmatch(name)
-            if match and int(match[1]) < epoch:
+            if match and int(match[1]) <= epoch and name not in current:
                 default_storage.delete(f"{document.storage_prefix}/{name}")
     except OSError as error:
         log.warning("left texts of earlier tries behind: %s", error)

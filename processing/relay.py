@@ -136,10 +136,10 @@ def _send(message: OutboxMessage) -> None:
     document_id = str(message.document_id)
     if message.action == OutboxMessage.Action.PURGE:
         actors.purge.send(document_id)
-    elif message.document.deaths < settings.MAX_DEATHS - 1:
-        actors.process.send(document_id)
-    else:  # its last chance: see processing/isolation.py
+    elif message.document.has_last_chance:  # see processing/isolation.py
         actors.process.send(document_id, alone=True)
+    else:
+        actors.process.send(document_id)
 
 
 def _take_due(limit: int) -> list[OutboxMessage]:

@@ -172,7 +172,7 @@ def _allowed(query: Query, knowledge_base_ids: Collection[int]) -> QuerySet[Chun
     documents = Document.objects.searchable().filter(
         _document_filter(query), knowledge_base__in=knowledge_base_ids
     )
-    chunks = Chunk.objects.filter(document__in=documents).order_by()
+    chunks = Chunk.objects.current().filter(document__in=documents).order_by()
     for phrase in query.phrases:
         chunks = chunks.filter(_stands_in_it(phrase))
     for phrase in query.excluded:

@@ -68,7 +68,9 @@ def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
     """A passage as it stands in its document's text, with what is around it."""
     documents = Document.objects.visible_to(request.user).searchable()
     chunk = get_object_or_404(
-        Chunk.objects.filter(document__in=documents).select_related("document__knowledge_base"),
+        Chunk.objects.current()
+        .filter(document__in=documents)
+        .select_related("document__knowledge_base"),
         pk=chunk_id,
     )
     words = parse(request.GET.get("q", "")).text

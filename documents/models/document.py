@@ -1,7 +1,8 @@
 """The document, its states and its passages."""
 
+import math
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 from unicodedata import normalize
 
@@ -33,6 +34,7 @@ MAY_BE_OVER = {
     "wrong_dimensions",
 }
 BEATS = 4  # so often a lease is renewed before it would run out: three may fail
+PACE_COUNT = 64  # passages: from fewer nothing is foretold
 WORKER_LOCK = 0x4C554D57  # the class of the advisory locks: any constant, "LUMW"
 
 
@@ -224,8 +226,21 @@ class Document(models.Model):
     stage = models.CharField(max_length=10, choices=Stage, blank=True)
     progress_count = models.PositiveIntegerField(default=0, help_text="chunks done in this stage")
     progress_total = models.PositiveIntegerField(default=0)
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="counted when a worker begins")
+    place = models.CharField(
+        max_length=100, blank=True, db_default="", help_text="where in it the work is: page 12"
+    )
+    priority = models.SmallIntegerField(
+        choices=OutboxMessage.Priority,
+        default=OutboxMessage.Priority.INTERACTIVE,
+        db_default=OutboxMessage.Priority.INTERACTIVE,
+    )
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="counted when a worker begins; given back when its turn ended well"
+    )
     deaths = models.PositiveSmallIntegerField(default=0, help_text="workers that vanished over it")
+    turns = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="so often given back in good order since it was claimed"
+    )
     due_at = models.DateTimeField(db_default=Now(), help_text="no worker begins before")
     lease_epoch = models.PositiveIntegerField(default=0, help_text="+1 for each claim, never reset")
     lease_expires_at = models.DateTimeField(null=True)
@@ -235,7 +250,29 @@ class Document(models.Model):
     failure_code = models.CharField(max_length=40, blank=True)
     failure_message = models.CharField(max_length=500, blank=True)
 
-    # What search reads: the index written by the worker of `indexed_epoch`.
+    # What a turn leaves to the next one: documents/kept.py.
+    fingerprint = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="of what it was made from and with"
+    )
+    kept_epoch = models.PositiveIntegerField(null=True, help_text="in which this reading began")
+    kept_unit = models.PositiveIntegerField(
+        default=1, db_default=1, help_text="page or the like at which it goes on; 0: all is read"
+    )
+    kept_chars = models.PositiveIntegerField(default=0, db_default=0, help_text="of its text")
+    kept_passages = models.PositiveIntegerField(default=0, db_default=0, help_text="read")
+    kept_count = models.PositiveIntegerField(default=0, db_default=0, help_text="in the index")
+    kept_unread = models.JSONField(default=list, db_default=[])
+    attempts_kept = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="those before it got on, which are forgiven"
+    )
+    deaths_kept = models.PositiveSmallIntegerField(default=0, db_default=0)
+    furthest = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="that it ever came: characters read, and passages kept"
+    )
+    paced_since = models.DateTimeField(null=True, help_text="its pace is measured from then")
+    paced_count = models.PositiveIntegerField(default=0, db_default=0, help_text="kept by then")
+
+    # What search reads: the text and the passages of the reading that began in `indexed_epoch`.
     chunk_count = models.PositiveIntegerField(default=0)
     unread = models.JSONField(
         default=list,
@@ -243,6 +280,9 @@ class Document(models.Model):
         help_text="what the parser passed over: kind, place, count of each",
     )
     indexed_epoch = models.PositiveIntegerField(null=True)
+    chunk_reading = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="`reading` of its passages; 0 for those of before 0.3"
+    )
     indexed_at = models.DateTimeField(null=True)
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -322,13 +362,27 @@ class Document(models.Model):
         return f"{self.storage_prefix}/original"
 
     def text_key(self, epoch: int) -> str:
-        """The extracted text that the worker of this epoch stored."""
+        """The extracted text, when it is one object, of the reading that began in this epoch."""
         return f"{self.storage_prefix}/text-{epoch}"
 
     @property
     def doing(self) -> str:
         """What its worker does, for people."""
-        return Stage(self.stage).label.lower()
+        return Stage(self.stage).label.lower() + (f" ({self.place})" if self.place else "")
+
+    @property
+    def has_last_chance(self) -> bool:
+        """One more worker that dies over it, and it is FAILED."""
+        return self.deaths - self.deaths_kept >= settings.MAX_DEATHS - 1
+
+    @property
+    def minutes_left(self) -> int | None:
+        """From the pace of this document so far; None while that says nothing yet."""
+        done = self.progress_count - self.paced_count
+        if not self.paced_since or done < max(PACE_COUNT, self.progress_total // 50):
+            return None
+        each = (self.progressed_at - self.paced_since) / done
+        return math.ceil(each * (self.progress_total - self.progress_count) / timedelta(minutes=1))
 
     @property
     def is_worth_another_try(self) -> bool:
@@ -375,11 +429,19 @@ class Document(models.Model):
                     f"Its worker has not been heard of since {_clock(self.lease_expires_at)}; "
                     "it will be taken over."
                 )
-            of = f": {self.progress_count} of {self.progress_total}" if self.progress_total else ""
-            return f"{Stage(self.stage).label}{of}."
+            return f"{Stage(self.stage).label}{self._how_far()}."
         if self.due_at > timezone.now():
             return f"Waiting: {self.waiting_for} Next try at {_clock(self.due_at)}."
+        if self.turns:
+            return f"Its next turn is soon{self._how_far()}."
         return self._explain_queue()
+
+    def _how_far(self) -> str:
+        if not self.progress_total:
+            return f": {self.place}" if self.place else ""
+        minutes = self.minutes_left
+        left = f", about {minutes} minute{'' if minutes == 1 else 's'}" if minutes else ""
+        return f": {self.progress_count} of {self.progress_total}{left}"
 
     def _explain_queue(self) -> str:
         if not hasattr(self, "ahead_count"):
@@ -404,16 +466,26 @@ def _clock(moment: datetime | None) -> str:
     return local.strftime("%H:%M %Z" if today else "%Y-%m-%d %H:%M %Z")
 
 
+class ChunkQuerySet(models.QuerySet["Chunk"]):
+    def current(self) -> Self:
+        """Those that search shows: not those of a reading that is under way, or over."""
+        return self.filter(reading=F("document__chunk_reading"))
+
+
 class Chunk(models.Model):
     """A passage of a document: what search finds and cites.
 
-    Its id is made from the document and the position, and is also the point's id in Qdrant.
+    Its id is made from the document and the position, and is also the point's id in Qdrant. It is
+    unique among the `current` ones; to the database, together with the reading.
     `extracted text[start:end] == text`; `page` counts from 1 (a slide in a presentation). `context`
     is what it needs to be understood and does not say itself.
     """
 
     id = models.UUIDField(primary_key=True)
     document = models.ForeignKey(Document, on_delete=models.CASCADE)
+    reading = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="the epoch in which the reading began"
+    )
     position = models.PositiveIntegerField()
     text = models.TextField()
     page = models.PositiveIntegerField(null=True)
@@ -426,10 +498,14 @@ class Chunk(models.Model):
     language = models.CharField(max_length=3, blank=True, db_default="", help_text="of its stems")
     words = SearchVectorField(null=True, help_text="as they are written: what phrases are found in")
 
+    objects = ChunkQuerySet.as_manager()
+
     class Meta:
         ordering = ["document", "position"]
         constraints = [
-            models.UniqueConstraint(fields=["document", "position"], name="one_chunk_per_position")
+            models.UniqueConstraint(
+                fields=["document", "reading", "position"], name="one_chunk_per_position"
+            )
         ]
         # search/retrieval.py: an exact phrase, however rare it is.
         indexes = [GinIndex(fields=["words"], name="chunk_words")]

@@ -82,7 +82,9 @@ def earlier() -> Iterator[Finding]:
 
 def passage_counts(document_ids: list[UUID]) -> dict[UUID, int]:
     """The number of passages in PostgreSQL of each of these documents that has any."""
-    rows = Chunk.objects.filter(document__in=document_ids).order_by().values_list("document")
+    rows = (
+        Chunk.objects.current().filter(document__in=document_ids).order_by().values_list("document")
+    )
     counted = dict(rows.annotate(Count("pk")))
     release()
     return counted

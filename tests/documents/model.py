@@ -20,6 +20,7 @@ POSTPONE_GIVE_UP = 4
 REPOST_AFTER = 2
 STUCK_AFTER = 5
 PURGE_AFTER = 3
+READ_CHARS = 10
 MISSED_BEAT = 2  # with so little left of a lease its worker has not renewed it in time
 
 ALIVE, GONE = 1, 2  # two workers' numbers: only the first one's session is there
@@ -35,7 +36,13 @@ class Doc:
     status: str = "pending"
     attempts: int = 0
     deaths: int = 0
+    attempts_kept: int = 0  # forgiven, because it has got on since
+    deaths_kept: int = 0
+    furthest: int = 0
+    turns: int = 0  # in a row
     epoch: int = 0
+    reading: int | None = None  # the epoch in which the one under way began
+    kept: int = 0  # passages of it that are in the index
     lease: int | None = None
     worker: int | None = None
     due: int = 0
@@ -65,6 +72,10 @@ class Doc:
     @property
     def is_finished(self) -> bool:
         return self.is_live and self.status in ("ready", "failed")
+
+    @property
+    def is_read(self) -> bool:
+        return self.reading is not None
 
     @property
     def is_leased(self) -> bool:
@@ -101,6 +112,17 @@ class Doc:
         """No worker has it any more."""
         self.go_on()
         self.lease = self.worker = None
+        self.turns = 0
+
+    def get_on(self) -> None:
+        """The tries before this are forgiven, if it was never as far."""
+        far = (READ_CHARS if self.reading is not None else 0) + self.kept
+        if far > self.furthest:
+            self.furthest = far
+            self.attempts_kept, self.deaths_kept = self.attempts - 1, self.deaths
+
+    def forgive_all(self) -> None:
+        self.attempts = self.deaths = self.attempts_kept = self.deaths_kept = self.furthest = 0
 
     def give_back(self, delay: int = 0) -> None:
         self.stop()
@@ -222,7 +244,8 @@ class Model:
         doc.status, doc.lease, doc.worker = "processing", LEASE, worker
         doc.attempts += 1
         doc.epoch += 1
-        self._note(doc, "claimed")
+        if not doc.turns:
+            self._note(doc, "claimed")
         return Claim(doc.id, doc.epoch, doc.attempts, is_probe=bool(self.outages))
 
     def renew(self, claims: list[Claim]) -> set[Claim]:
@@ -236,11 +259,42 @@ class Model:
             doc.go_on()
         return bool(doc)
 
-    def succeed(self, claim: Claim, chunks: int) -> bool:
+    def read(self, claim: Claim) -> bool:
+        """Its text and two passages are read and kept, if they are not yet."""
+        if doc := self.holder(claim):
+            doc.go_on()
+            if doc.reading is None:
+                doc.reading, doc.kept = claim.epoch, 0
+            doc.get_on()
+        return bool(doc)
+
+    def keep(self, claim: Claim) -> bool:
+        """One of them is in the index."""
+        if doc := self.holder(claim):
+            doc.go_on()
+            doc.kept = 1
+            doc.get_on()
+        return bool(doc)
+
+    def forget(self, claim: Claim) -> bool:
+        if doc := self.holder(claim):
+            doc.reading = None
+        return bool(doc)
+
+    def yield_turn(self, claim: Claim) -> bool:
+        if doc := self.holder(claim):
+            turns = doc.turns
+            doc.give_back()
+            doc.attempts -= 1
+            doc.turns = turns + 1
+        return bool(doc)
+
+    def succeed(self, claim: Claim, chunks: int, kept: bool = False) -> bool:
         if doc := self.holder(claim):
             doc.stop()
             doc.status, doc.postponed = "ready", None
-            doc.indexed, doc.chunks = claim.epoch, chunks
+            doc.indexed, doc.chunks = (doc.reading if kept else claim.epoch), chunks
+            doc.reading, doc.kept = None, 0
             self._note(doc, "succeeded")
             self._release_replaced(doc)
         return bool(doc)
@@ -252,10 +306,11 @@ class Model:
 
     def retry_later(self, claim: Claim, code: str, tries: int | None) -> bool:
         if doc := self.holder(claim):
-            if doc.attempts >= (tries or MAX_ATTEMPTS):
+            tried = doc.attempts - doc.attempts_kept
+            if tried >= (tries or MAX_ATTEMPTS):
                 self._fail(doc, code)
             else:
-                doc.give_back(min(RETRY_BACKOFF * 2 ** (doc.attempts - 1), RETRY_BACKOFF_MAX))
+                doc.give_back(min(RETRY_BACKOFF * 2 ** (tried - 1), RETRY_BACKOFF_MAX))
                 self._note(doc, "retried")
         return bool(doc)
 
@@ -293,7 +348,8 @@ class Model:
             self._note(doc, "reclaimed")
             return True
         doc.deaths += 1
-        if doc.deaths >= MAX_DEATHS or doc.attempts >= MAX_ATTEMPTS:
+        tried = doc.attempts - doc.attempts_kept
+        if doc.deaths - doc.deaths_kept >= MAX_DEATHS or tried >= MAX_ATTEMPTS:
             self._fail(doc, "worker_died")
         else:
             doc.give_back()
@@ -357,11 +413,12 @@ class Model:
                 self._delete(new, "deleted")
                 new.post("purge", PURGE_AFTER)
             new.replaces = None
-        doc.deleted = None
+        doc.deleted, doc.turns = None, 0
         doc.outbox = [message for message in doc.outbox if message[0] != "purge"]
         doc.wait()
         if doc.status in ("pending", "processing"):
-            doc.status, doc.attempts, doc.deaths = "pending", 0, 0
+            doc.status = "pending"
+            doc.forgive_all()
             doc.post("process")
         self._note(doc, "restored")
         return doc
@@ -377,6 +434,7 @@ class Model:
         if not doc.is_purging or doc.is_purged:
             return False
         doc.is_purged, doc.indexed, doc.chunks = True, None, 0
+        doc.reading, doc.kept = None, 0
         self._note(doc, "purged")
         return True
 
@@ -399,7 +457,8 @@ class Model:
 
     def _begin_anew(self, doc: Doc, kind: str) -> None:
         doc.give_back()
-        doc.attempts, doc.deaths, doc.postponed, doc.failure = 0, 0, None, ""
+        doc.forgive_all()
+        doc.postponed, doc.failure = None, ""
         self._note(doc, kind)
 
     def _release_replaced(self, new: Doc) -> None:

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from documents import lifecycle
+from documents import kept, lifecycle
 from documents.lifecycle import Claim
 from documents.models import Chunk, Document, OutboxMessage, Status
 from tests.conftest import LONG_AGO, let_lease_expire
@@ -121,6 +121,12 @@ WORKER_WRITES: dict[str, Callable[[Claim], Any]] = {
     "fail": lambda claim: lifecycle.fail(claim, "corrupt", "It is damaged."),
     "retry_later": lambda claim: lifecycle.retry_later(claim, "x", "It did not work."),
     "postpone": lambda claim: lifecycle.postpone(claim, "a service is away"),
+    "hand_back": lifecycle.hand_back,
+    "yield_turn": lifecycle.yield_turn,
+    "keep": lambda claim: lifecycle.progress(claim, "embed", 1, 2, keep=True),
+    "kept.add": lambda claim: kept.add(claim, 1, [], chunks(Document(pk=claim.document_id))),
+    "kept.mark": lambda claim: kept.mark(claim, kept.Kept("x", 1, 2, 3, 4)),
+    "kept.forget": kept.forget,
 }
 
 

@@ -13,8 +13,9 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -36,7 +37,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from documents import lifecycle, outages
+from documents import kept, lifecycle, outages
 from documents.lifecycle import Claim, DuplicateFilename
 from documents.models import Chunk, Document, DocumentEvent, KnowledgeBase, Outage, OutboxMessage
 from documents.models.document import WORKER_LOCK, PostgresStartedAt
@@ -52,7 +53,8 @@ DOCUMENT_TIMES = ["due_at", "posted_at", "progressed_at", "postponed_since", "de
 DOCUMENT_TIMES += ["lease_expires_at"]
 OUTAGE_TIMES = ["since", "failed_at", "retry_at"]
 PLAIN_COLUMNS = ["id", "filename", "replaces_id", "status", "attempts", "deaths", "lease_epoch"]
-PLAIN_COLUMNS += ["worker", "failure_code", "indexed_epoch", "chunk_count"]
+PLAIN_COLUMNS += ["worker", "failure_code", "indexed_epoch", "chunk_count", "attempts_kept"]
+PLAIN_COLUMNS += ["deaths_kept", "furthest", "turns", "kept_epoch", "kept_count"]
 FOUND_BY = ["due", "abandoned", "given_up", "unposted", "searchable", "purgeable"]
 
 # When PostgreSQL started, in place of pg_postmaster_start_time().
@@ -68,6 +70,7 @@ is_leased = attrgetter("is_leased")
 is_finished = attrgetter("is_finished")
 is_unposted = attrgetter("is_unposted")
 is_purging = attrgetter("is_purging")
+is_read = attrgetter("is_read")
 hangs = attrgetter("hangs")
 
 done: Counter[str] = Counter()  # what all the lives were made of
@@ -152,18 +155,53 @@ class Lives(RuleBasedStateMachine):
     @rule(pick=picks, count=st.integers(0, 2))
     def succeed(self, pick: int, count: int) -> None:
         claim = self._claim(pick)
-        chunks = [
-            Chunk(
-                id=Chunk.id_for(claim.document_id, position),
-                document_id=claim.document_id,
-                position=position,
-                text=f"epoch {claim.epoch}",
-                start=0,
-                end=1,
-            )
-            for position in range(count)
-        ]
+        if self.model.documents[claim.document_id].reading == claim.epoch:
+            return  # what a worker has kept it does not do once more at once
+        chunks = self._chunks(claim, claim.epoch, count)
         self._same(self.model.succeed(claim, count), lifecycle.succeed, claim, chunks)
+
+    @precondition(lambda self: self._some(is_leased))
+    @rule(pick=picks)
+    def read(self, pick: int) -> None:
+        claim = self._claim(pick)
+        self._same(self.model.read(claim), self._read, claim)
+
+    @precondition(lambda self: self._some(is_leased) and self._some(is_read))
+    @rule(pick=picks)
+    def keep(self, pick: int) -> None:
+        claim = self._claim(pick)
+        if is_read(self.model.documents[claim.document_id]):
+            keep = partial(lifecycle.progress, keep=True)
+            self._same(self.model.keep(claim), keep, claim, "embed", 1, 2)
+
+    @precondition(lambda self: self._some(is_read))
+    @rule(pick=picks)
+    def succeed_with_what_was_kept(self, pick: int) -> None:
+        claim = self._claim(pick)
+        if is_read(self.model.documents[claim.document_id]):
+            succeed = partial(lifecycle.succeed, kept=2)
+            self._same(self.model.succeed(claim, 2, kept=True), succeed, claim)
+
+    @precondition(lambda self: self._some(is_leased) and self._some(is_read))
+    @rule(pick=picks)
+    def forget(self, pick: int) -> None:
+        claim = self._claim(pick)
+        self._same(self.model.forget(claim), kept.forget, claim)
+        expected = self.model.retry_later(claim, "odd", None)
+        self._same(expected, lifecycle.retry_later, claim, "odd", "Odd.")
+
+    @precondition(lambda self: self._some(is_leased))
+    @rule(pick=picks)
+    def yield_turn(self, pick: int) -> None:
+        claim = self._claim(pick)
+        self._same(self.model.yield_turn(claim), lifecycle.yield_turn, claim)
+
+    @rule(pick=picks)
+    def sweep(self, pick: int) -> None:
+        """A worker that has succeeded, perhaps long ago, deletes what is older than its own."""
+        doc = self._doc(pick, is_finished)
+        if doc.indexed is not None:
+            kept.sweep(self._row(doc), doc.indexed)
 
     @precondition(lambda self: self._some(is_leased))
     @rule(pick=picks)
@@ -320,7 +358,7 @@ class Lives(RuleBasedStateMachine):
             _rows(OutboxMessage.objects.values_list("document_id", "action", "due_at"))
         ) == (sorted((doc.id, action, due) for doc in docs for action, due in doc.outbox))
         assert sorted(
-            _rows(Chunk.objects.values_list("document_id", "position", "text"))
+            _rows(Chunk.objects.current().values_list("document_id", "position", "text"))
         ) == sorted((doc.id, n, f"epoch {doc.indexed}") for doc in docs for n in range(doc.chunks))
         assert sorted(
             _rows(Outage.objects.values_list("service", "failures", *OUTAGE_TIMES))
@@ -341,8 +379,8 @@ class Lives(RuleBasedStateMachine):
             has_lease = row["lease_expires_at"] is not None
             assert has_lease == (is_live and row["status"] == "processing")
             assert (row["failure_code"] != "") == (row["status"] == "failed")
-            assert 0 <= row["attempts"] <= model.MAX_ATTEMPTS
-            assert 0 <= row["deaths"] <= model.MAX_DEATHS
+            assert 0 <= row["attempts"] - row["attempts_kept"] <= model.MAX_ATTEMPTS
+            assert 0 <= row["deaths"] - row["deaths_kept"] <= model.MAX_DEATHS
             assert row["lease_epoch"] >= self.rows.get(pk, row)["lease_epoch"]
             if is_live and row["indexed_epoch"] is not None:
                 assert row["searchable"]
@@ -393,9 +431,35 @@ class Lives(RuleBasedStateMachine):
             answer = transition(*arguments)
         except DuplicateFilename as error:
             answer, is_accepted = error.existing, False
-        note(f"{transition.__name__} of {arguments}: {answer}")
+        note(f"{transition} of {arguments}: {answer}")
         assert _plain(answer) == _plain(expected)
-        done[f"{transition.__name__} {'accepted' if answer and is_accepted else 'refused'}"] += 1
+        name = getattr(transition, "func", transition).__name__
+        done[f"{name} {'accepted' if answer and is_accepted else 'refused'}"] += 1
+
+    def _read(self, claim: Claim) -> bool:
+        """As the pipeline does it."""
+        document = Document.objects.get(pk=claim.document_id)
+        work = kept.begin(claim, document, "of file and parser")
+        if work is None:
+            return False
+        chunks = [] if work.is_read else self._chunks(claim, work.reading, 2)
+        if not kept.add(claim, work.reading, [], chunks):
+            return False
+        return kept.mark(claim, replace(work, unit=0, chars=model.READ_CHARS, passages=2))
+
+    @staticmethod
+    def _chunks(claim: Claim, reading: int, count: int) -> list[Chunk]:
+        return [
+            Chunk(
+                id=Chunk.id_for(claim.document_id, position),
+                document_id=claim.document_id,
+                position=position,
+                text=f"epoch {reading}",
+                start=0,
+                end=1,
+            )
+            for position in range(count)
+        ]
 
     def _has_room(self) -> bool:
         return len(self.model.documents) < MOST_DOCUMENTS
@@ -438,6 +502,12 @@ class Lives(RuleBasedStateMachine):
             "status": doc.status,
             "attempts": doc.attempts,
             "deaths": doc.deaths,
+            "attempts_kept": doc.attempts_kept,
+            "deaths_kept": doc.deaths_kept,
+            "furthest": doc.furthest,
+            "turns": doc.turns,
+            "kept_epoch": doc.reading,
+            "kept_count": doc.kept,
             "lease_epoch": doc.epoch,
             "worker": doc.worker,
             "failure_code": doc.failure,

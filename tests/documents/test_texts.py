@@ -27,7 +27,7 @@ def indexed(make_document: MakeDocument) -> Document:
 @pytest.fixture
 def in_parts(indexed: Document, monkeypatch: pytest.MonkeyPatch) -> Document:
     monkeypatch.setattr(texts, "PART_CHARS", 1000)
-    TextPart.objects.bulk_create(texts.store(indexed, 3, TEXT))
+    TextPart.objects.bulk_create(texts.store(indexed, 3, 3, TEXT))
     return indexed
 
 
@@ -51,12 +51,12 @@ def test_an_excerpt_is_what_stands_there(
 
 
 def test_the_parts_are_of_the_reading_that_search_reads(in_parts: Document) -> None:
-    TextPart.objects.bulk_create(texts.store(in_parts, 4, "another text " * 1000))
+    TextPart.objects.bulk_create(texts.store(in_parts, 4, 4, "another text " * 1000))
     assert texts.excerpt(in_parts, 990, 1010) == TEXT[990:1010]
 
 
 def test_a_short_text_is_one_object_and_has_no_parts(indexed: Document) -> None:
-    assert texts.store(indexed, 3, "The heron.") == []
+    assert texts.store(indexed, 3, 3, "The heron.") == []
     assert texts.excerpt(indexed, 4, 9) == "heron"
 
 
@@ -65,7 +65,7 @@ def test_a_part_that_a_killed_worker_left_unfinished_is_stored_anew(
 ) -> None:
     monkeypatch.setattr(texts, "PART_CHARS", 1000)
     default_storage.save(f"{indexed.storage_prefix}/text-3-1", ContentFile(b"half a p"))
-    TextPart.objects.bulk_create(texts.store(indexed, 3, TEXT))
+    TextPart.objects.bulk_create(texts.store(indexed, 3, 3, TEXT))
     assert texts.excerpt(indexed, 1000, 1400) == TEXT[1000:1400]
 
 
@@ -81,7 +81,7 @@ def test_an_excerpt_of_a_long_text_takes_few_megabytes(indexed: Document, is_old
     if is_old:
         default_storage.save(indexed.text_key(3), ContentFile(text.encode()))
     else:
-        TextPart.objects.bulk_create(texts.store(indexed, 3, text))
+        TextPart.objects.bulk_create(texts.store(indexed, 3, 3, text))
     tracemalloc.start()
     try:
         assert texts.excerpt(indexed, 10_000_000, 10_004_000) == text[10_000_000:10_004_000]

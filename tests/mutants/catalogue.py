@@ -10,6 +10,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 LIFECYCLE = "documents/lifecycle.py"
+KEPT = "documents/kept.py"
+TEXTS = "documents/texts.py"
 OUTAGES = "documents/outages.py"
 DOCUMENT = "documents/models/document.py"
 UPLOADS = "documents/uploads.py"
@@ -28,6 +30,7 @@ OF_ISOLATION = "tests/processing/test_isolation.py::"
 OF_LIFECYCLE = "tests/documents/test_lifecycle.py::"
 OF_OUTAGES = "tests/documents/test_outages.py::"
 OF_RACES = "tests/documents/test_races.py::"
+OF_TURNS = "tests/processing/test_turns.py::"
 OF_UPLOADS = "tests/documents/test_uploads.py::"
 OF_ACTORS = "tests/processing/test_actors.py::"
 OF_HEARTBEAT = "tests/processing/test_heartbeat.py::"
@@ -112,6 +115,92 @@ MUTANTS = [
         "        if not done:\n            return False\n        Chunk",
         "        Chunk",
         (OF_LIFECYCLE + "test_the_write_of_a_late_worker_changes_nothing",),
+    ),
+    # --- Turns -----------------------------------------------------------------------------------
+    Mutant(
+        "a turn is charged as a try",
+        LIFECYCLE,
+        'status=Status.PENDING,\n            attempts=F("attempts") - 1,',
+        "status=Status.PENDING,",
+        (OF_TURNS + "test_a_turn_that_is_over_waits_behind_the_others_and_is_due_at_once",),
+    ),
+    Mutant(
+        "each turn is news",
+        LIFECYCLE,
+        "if not turns:  # else it goes on, which is no news",
+        "if True:",
+        (OF_TURNS + "test_turn_by_turn_each_passage_is_embedded_once_and_the_file_is_read_once",),
+    ),
+    Mutant(
+        "getting as far as before forgives the tries",
+        LIFECYCLE,
+        'Q(LessThan(F("furthest"), how_far))',
+        "Q(pk__isnull=False)",
+        (OF_TURNS + "test_an_index_that_never_counts_right_runs_out_of_tries",),
+    ),
+    Mutant(
+        "getting on forgives nothing",
+        LIFECYCLE,
+        'Q(LessThan(F("furthest"), how_far))',
+        "Q(pk=None)",
+        (OF_TURNS + "test_many_deaths_on_a_long_way_are_forgiven",),
+    ),
+    Mutant(
+        "the bar goes back",
+        LIFECYCLE,
+        '"progress_count": F("kept_count"),',
+        '"progress_count": 0,',
+        (OF_TURNS + "test_the_bar_never_goes_back",),
+    ),
+    Mutant(
+        "what was kept by another splitting is used",
+        KEPT,
+        "if document.fingerprint != fingerprint or document.kept_epoch is None:",
+        "if document.kept_epoch is None:",
+        (OF_TURNS + "test_what_was_kept_by_another_splitting_is_done_afresh",),
+    ),
+    Mutant(
+        "what nobody finished writing counts",
+        KEPT,
+        "        chunks.filter(position__gte=document.kept_passages).delete()\n",
+        "",
+        (OF_TURNS + "test_passages_that_a_worker_wrote_and_did_not_mark_are_written_anew",),
+    ),
+    Mutant(
+        "a late worker adds passages",
+        KEPT,
+        "            if not _leased(claim).select_for_update().exists():\n"
+        "                return False\n            if not first",
+        "            if not first",
+        (OF_LIFECYCLE + "test_the_write_of_a_late_worker_changes_nothing",),
+    ),
+    Mutant(
+        "a wrong count is kept",
+        PIPELINE,
+        "        kept.forget(claim)\n",
+        "",
+        (OF_TURNS + "test_an_index_that_lost_what_was_kept_is_made_afresh_and_not_believed",),
+    ),
+    Mutant(
+        "the batch under way is kept",
+        PIPELINE,
+        "lease.progress(Stage.EMBED, work.count, total, place, keep=work.count > began)",
+        "lease.progress(Stage.EMBED, work.count + 3, total, place, keep=True)",
+        (OF_TURNS + "test_a_killed_worker_loses_the_batch_under_way_and_no_more",),
+    ),
+    Mutant(
+        "search shows the reading under way",
+        DOCUMENT,
+        'return self.filter(reading=F("document__chunk_reading"))',
+        "return self.all()",
+        (OF_TURNS + "test_until_the_new_passages_are_complete_search_shows_the_old_ones",),
+    ),
+    Mutant(
+        "a turn has no end",
+        HEARTBEAT,
+        "now - self._moved > settings.STALL.total_seconds()",
+        "False",
+        (OF_HEARTBEAT + "test_what_makes_no_progress_is_stopped_and_says_where",),
     ),
     # --- Claims and tries ------------------------------------------------------------------------
     Mutant(
@@ -260,8 +349,8 @@ MUTANTS = [
     Mutant(
         "the last try is made among others",
         RELAY,
-        "    elif message.document.deaths < settings.MAX_DEATHS - 1:\n",
-        "    elif True:\n",
+        "    elif message.document.has_last_chance:",
+        "    elif False:",
         (OF_ISOLATION + "test_a_document_at_its_last_chance_is_posted_to_be_alone",),
     ),
     Mutant(
@@ -316,9 +405,9 @@ MUTANTS = [
     ),
     Mutant(
         "a text of before a restore is an outage",
-        PIPELINE,
-        "        except FileExistsError:",
-        "        except ZeroDivisionError:",
+        TEXTS,
+        "    except FileExistsError:",
+        "    except ZeroDivisionError:",
         (
             OF_PIPELINE
             + "test_a_text_of_a_time_that_the_database_does_not_know_any_more_is_replaced",
@@ -327,44 +416,51 @@ MUTANTS = [
     Mutant(
         "ready before the count",
         PIPELINE,
-        "    if (count := vectors.count(document.pk)) != len(chunks):",
+        "    if (count := vectors.count(document.pk)) != work.passages:",
         "    lifecycle.succeed(claim, chunks)\n"
-        "    if (count := vectors.count(document.pk)) != len(chunks):",
+        "    if (count := vectors.count(document.pk)) != work.passages:",
         (OF_PIPELINE + "test_a_count_that_is_not_exact_is_not_ready",),
     ),
     Mutant(
         "the points are not counted",
         PIPELINE,
-        "    if (count := vectors.count(document.pk)) != len(chunks):",
-        "    if (count := len(chunks)) != len(chunks):",
+        "    if (count := vectors.count(document.pk)) != work.passages:",
+        "    if (count := work.passages) != work.passages:",
         (OF_PIPELINE + "test_a_count_that_is_not_exact_is_not_ready",),
     ),
     Mutant(
         "fewer points than passages are enough",
         PIPELINE,
-        "    if (count := vectors.count(document.pk)) != len(chunks):",
-        "    if (count := vectors.count(document.pk)) > len(chunks):",
+        "    if (count := vectors.count(document.pk)) != work.passages:",
+        "    if (count := vectors.count(document.pk)) > work.passages:",
         (OF_PIPELINE + "test_a_count_that_is_not_exact_is_not_ready",),
     ),
     Mutant(
         "the tail of a longer index stays",
         PIPELINE,
-        "    vectors.trim(document.pk, keep=len(chunks))\n",
+        "    vectors.trim(document.pk, keep=work.passages)\n",
         "",
         (OF_PIPELINE + "test_a_shorter_index_leaves_no_tail_of_the_longer_one",),
     ),
     Mutant(
         "the passages of the earlier index stay",
-        LIFECYCLE,
-        "        Chunk.objects.filter(document_id=claim.document_id).delete()\n",
-        "        chunks = [c for c in chunks if not Chunk.objects.filter(pk=c.pk).exists()]\n",
-        (OF_PIPELINE + "test_a_shorter_index_leaves_no_tail_of_the_longer_one",),
+        PIPELINE,
+        "    kept.sweep(document, work.reading)\n",
+        "",
+        (OF_TURNS + "test_until_the_new_passages_are_complete_search_shows_the_old_ones",),
+    ),
+    Mutant(
+        "a late sweep takes the passages of a later reading",
+        KEPT,
+        "Chunk.objects.filter(document=document.pk, reading__lt=reading)",
+        "Chunk.objects.filter(document=document.pk).exclude(reading=reading)",
+        (OF_TURNS + "test_a_sweep_that_comes_late_leaves_the_reading_under_way_alone",),
     ),
     Mutant(
         "a connection is held while a file is fetched",
         PIPELINE,
-        "    document = Document.objects.get(pk=claim.document_id)\n    release()\n",
-        "    document = Document.objects.get(pk=claim.document_id)\n",
+        "    release()\n    if work is None:",
+        "    if work is None:",
         (OF_PIPELINE + "test_no_connection_is_held_while_bytes_move_or_a_file_is_parsed",),
     ),
     Mutant(
@@ -461,9 +557,8 @@ MUTANTS = [
     Mutant(
         "requeuing makes it vanish from search",
         LIFECYCLE,
-        "status=Status.PENDING, **_ALL_TRIES, **_due(IMMEDIATELY), **_NOTHING_WAITED_FOR",
-        "status=Status.PENDING, indexed_at=None, **_ALL_TRIES, **_due(IMMEDIATELY), "
-        "**_NOTHING_WAITED_FOR",
+        "            priority=priority,\n",
+        "            priority=priority,\n            indexed_at=None,\n",
         (OF_LIFECYCLE + "test_a_ready_document_stays_searchable_while_it_is_processed_anew",),
     ),
     Mutant(

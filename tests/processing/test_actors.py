@@ -22,12 +22,12 @@ from documents.models import Document, Outage, OutboxMessage
 from documents.models import Heartbeat as Seen
 from processing import actors, heartbeat, middleware, pipeline
 from processing.errors import (
-    TOO_SLOW,
     LeaseLost,
     PermanentError,
     RetryableError,
     ServiceUnavailable,
     WorkerStopping,
+    stalled,
 )
 from processing.index import vectors
 from tests.conftest import let_outages_pass, process
@@ -100,7 +100,7 @@ def test_a_permanent_error_fails_at_the_first_try(
     ("error", "sentence"),
     [
         (RetryableError("parser_died", "The parser died."), "The parser died."),
-        (TimeLimitExceeded(), TOO_SLOW),
+        (TimeLimitExceeded(), stalled("")),
         (
             ZeroDivisionError("secret detail"),
             "Something went wrong here while processing it; it is logged for the operator.",
@@ -127,7 +127,7 @@ def test_an_error_that_may_go_away_counts_the_try_and_waits(
     [
         (RetryableError("index_incomplete", "It is not."), "index_incomplete", 8),
         (RetryableError("parser_died", "The parser died.", tries=2), "parser_died", 2),
-        (TimeLimitExceeded(), "too_slow", 2),
+        (TimeLimitExceeded(), "stalled", 3),
         (ZeroDivisionError("secret detail"), "internal_error", 8),
     ],
     ids=["RetryableError", "two tries", "TimeLimitExceeded", "unknown"],
@@ -426,7 +426,7 @@ def test_a_document_over_the_hard_limit_is_interrupted_and_tried_again(
     message = actors.process.message_with_options(args=[str(document.pk)], time_limit=200)
     broker.enqueue(message)
     eventually(lambda: kinds(document)[-1] == "retried")
-    assert Document.objects.get().waiting_for == TOO_SLOW
+    assert Document.objects.get().waiting_for == stalled("")
 
 
 def all_connections_are_in_the_pool() -> bool:

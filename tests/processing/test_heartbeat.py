@@ -22,7 +22,7 @@ from documents import lifecycle
 from documents.models import Document, Heartbeat
 from documents.models.document import WORKER_LOCK, PostgresStartedAt
 from processing import heartbeat
-from processing.errors import LeaseLost, RetryableError, WorkerStopping
+from processing.errors import LeaseLost, RetryableError, TurnOver, WorkerStopping
 from processing.heartbeat import Lease
 from processing.parsing import client
 from tests.conftest import let_lease_expire
@@ -151,17 +151,40 @@ def test_progress_holds_no_connection_afterwards(hold: Callable[..., Lease]) -> 
     assert connection.connection is None
 
 
-def test_the_soft_limit_stops_the_work_between_two_steps(
+def test_what_makes_no_progress_is_stopped_and_says_where(
     hold: Callable[..., Lease], later: Callable[[float], None]
 ) -> None:
     lease = hold()
-    later(539)
+    lease.progress("embed", 64, 300, "passage 65")
+    later(299)
     heartbeat.beat()
     lease.check()
     later(2)
     with pytest.raises(RetryableError) as caught:
         lease.check()
-    assert caught.value.code == "too_slow"
+    assert caught.value.code == "stalled"
+    assert "passage 65" in caught.value.sentence
+
+
+def test_what_gets_on_is_not_stopped_but_its_turn_ends_when_something_is_kept(
+    hold: Callable[..., Lease], later: Callable[[float], None]
+) -> None:
+    lease = hold()
+    for _ in range(3):
+        later(90)
+        heartbeat.beat()
+        lease.progress("parse")
+    with pytest.raises(TurnOver):
+        lease.progress("embed", 1, 2, keep=True)
+    assert Document.objects.get().kept_count == 1
+
+
+def test_what_is_done_is_kept_before_a_worker_stops(hold: Callable[..., Lease]) -> None:
+    lease = hold()
+    heartbeat._stop_at = 0
+    with pytest.raises(WorkerStopping):
+        lease.progress("embed", 32, 300, keep=True)
+    assert Document.objects.get().kept_count == 32
 
 
 def test_a_lease_over_the_hard_limit_is_not_renewed(

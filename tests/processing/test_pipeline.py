@@ -98,7 +98,9 @@ def test_a_long_document_is_embedded_in_batches_and_says_how_far_it_is(
     settings.EMBEDDING_BATCH_SIZE = 3
     said: list[tuple[Any, ...]] = []
     monkeypatch.setattr(
-        pipeline.Lease, "progress", lambda lease, *what: said.append(tuple(map(str, what)))
+        pipeline.Lease,
+        "progress",
+        lambda lease, *what, keep=False: said.append((*map(str, what), keep)),
     )
     with embedding_stub(settings, good_embeddings) as stub:
         document = process(make_document(content=LONG))
@@ -106,10 +108,10 @@ def test_a_long_document_is_embedded_in_batches_and_says_how_far_it_is(
     assert [len(call.json["input"]) for call in stub.calls] == [3, document.chunk_count - 3]
     total = str(document.chunk_count)
     assert said == [
-        ("parse",),
-        ("embed", "0", total),
-        ("embed", "3", total),
-        ("index", total, total),
+        ("parse", False),
+        ("embed", "0", total, "passage 1", False),
+        ("embed", "3", total, "passage 4", True),
+        ("index", total, total, True),
     ]
 
 
@@ -365,7 +367,7 @@ def test_no_connection_is_held_while_bytes_move_or_a_file_is_parsed(
     assert held == dict.fromkeys({"parse", "embedding", "qdrant", *storage}, False)
 
 
-STATEMENTS = 24  # the bar
+STATEMENTS = 23  # the bar is 25
 TRANSACTION_CONTROL = 8  # four transactions
 
 
