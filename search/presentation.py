@@ -69,7 +69,7 @@ def highlight(text: str, query: str, language: str | None = None) -> SafeString:
 
 def _marked(text: str, query: str, language: str | None) -> Iterator[tuple[int, int]]:
     """The ranges to mark, in order and apart from each other."""
-    wanted = terms.weighted(query)
+    wanted = terms.marked(query)
     ranges = sorted({(a, b) for term, a, b in terms.terms(text, language) if term in wanted})
     start = end = 0
     for first, last in ranges:

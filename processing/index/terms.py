@@ -27,6 +27,7 @@ AVERAGE_PAIRS = 250
 
 FORM = 0.4  # a query's word as it is written, beside its stems
 PART = 0.4  # a part of an identifier, beside the whole
+SINGLE = 0.2  # a character of a word that is written without spaces, beside its pairs
 MOST_PARTS = 12  # of one identifier: a longer one (a path, a DNA) has only its words
 MOST_TERMS = 200  # of a query: so many different ones, the first of them
 
@@ -63,13 +64,20 @@ def query_weights(text: str) -> dict[int, float]:
     return {_index(term): weight for term, weight in weighted(text).items()}
 
 
-def weighted(text: str) -> dict[str, float]:
-    """The terms of a query, and how much each weighs."""
+def weighted(text: str, single: float = SINGLE) -> dict[str, float]:
+    """The terms of a query, and how much each weighs; `single`: see SINGLE."""
     languages = languages_of_query(text)
     found = list(runs(text))
-    weights = _weights(found, languages, STOP_WORDS.get(languages[0] if languages else "", ()))
-    weights = weights or _weights(found, languages, ())  # of such words only: then they count
+    stop_words = STOP_WORDS.get(languages[0] if languages else "", frozenset())
+    weights = _weights(found, languages, stop_words, single)
+    # Of such words only: then they count.
+    weights = weights or _weights(found, languages, frozenset(), single)
     return dict(list(weights.items())[:MOST_TERMS])
+
+
+def marked(text: str) -> set[str]:
+    """The terms of a query that a reader is shown: no character of a longer word alone."""
+    return set(weighted(text, single=0.0))
 
 
 def lexemes(text: str) -> list[str]:
@@ -113,15 +121,19 @@ def _terms(found: Iterable[Run], language: str) -> Iterator[Term]:
 
 
 def _weights(
-    found: Iterable[Run], languages: Iterable[str], stop_words: Iterable[str]
+    found: Iterable[Run], languages: Iterable[str], stop_words: frozenset[str], single: float
 ) -> dict[str, float]:
     weights: dict[str, float] = defaultdict(float)
     for run in found:
         if run.unspaced:
-            pairs = [term for term, _, _ in _pairs(run)] or [bare(part) for part, _, _ in run.parts]
-            for pair in pairs:
+            characters = [bare(part) for part, _, _ in run.parts]
+            pairs = [term for term, _, _ in _pairs(run)]
+            for pair in pairs or characters:
                 if not stop_words or pair not in STOP_PAIRS:
                     weights[pair] += 1
+            if pairs and single:
+                for character in characters:
+                    weights[character] += single
             continue
         compounds = list(dict.fromkeys(term for term, _, _ in _compounds(run)))
         whole = compounds[:1]

@@ -131,6 +131,8 @@ def test_chinese_is_found_by_pairs_of_characters() -> None:
     assert {"尊严", "严和"} <= of("在尊严和权利上")
     assert score("尊严", "在尊严和权利上一律平等") > score("尊严", "严格地尊重")
     assert score("税", "所得税") > 0  # one character alone
+    assert 0 < score("尊严", "严格地尊重") < score("尊严", "尊严") / 2
+    assert terms.marked("尊严") == {"尊严"}
 
 
 @pytest.mark.parametrize(

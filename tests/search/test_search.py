@@ -394,6 +394,7 @@ def test_many_deleted_documents_do_not_hide_a_live_one(add: MakeDocument, editor
         ),
         ("The heron", "the heron", "The <mark>heron</mark>"),
         ("ÜBER uns", "über", "<mark>ÜBER</mark> uns"),
+        ("尊重人的尊严", "尊严", "尊重人的<mark>尊严</mark>"),
         ("heron", "", "heron"),
         ("", "heron", ""),
     ],
