@@ -199,7 +199,8 @@ class Conversation:
                 piece = b""
             await self._write(piece + (self._http.send(h11.EndOfMessage()) or b""), patience)
         finally:
-            self._worker.disk.submit(answer.body.close)
+            if not answer.in_memory:
+                self._worker.disk.submit(answer.body.close)
 
     async def _read(self, answer: Answer) -> bytes:
         if answer.in_memory:

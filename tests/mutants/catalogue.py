@@ -24,6 +24,12 @@ VECTORS = "processing/index/vectors.py"
 
 OF_DEADLINES = "tests/lumikb/test_deadlines.py::"
 OF_GUARDS = "tests/documents/test_guards.py::"
+OF_CACHING = "tests/lumikb/test_caching.py::"
+OF_FULL_DISK = "tests/documents/test_disk_full.py::"
+OF_LOGS = "tests/lumikb/test_logs.py::"
+OF_SERVING = "tests/lumikb/test_serving.py::"
+OF_SUBPATH = "tests/lumikb/test_subpath.py::"
+OF_SUPERVISOR = "tests/local/test_supervisor.py::"
 OF_ALERTS = "tests/lumikb/test_alerts.py::"
 OF_HEALTH = "tests/lumikb/test_health.py::"
 OF_ISOLATION = "tests/processing/test_isolation.py::"
@@ -520,8 +526,8 @@ MUTANTS = [
     Mutant(
         "a duplicate that the constraint refused is a success",
         LIFECYCLE,
-        "    except IntegrityError as error:\n        raise _duplicate(error, document) from error",
-        "    except IntegrityError:\n        pass",
+        "        raise DuplicateFilename(existing) from None",
+        "        pass",
         (OF_LIFECYCLE + "test_the_same_name_again_is_a_duplicate_and_leaves_no_message",),
     ),
     Mutant(
@@ -813,6 +819,108 @@ MUTANTS = [
         "wait(answers.values(), timeout=seconds)",
         "wait(answers.values())",
         (OF_HEALTH + "test_a_disk_that_is_silent_costs_one_thread_and_holds_nobody_up",),
+    ),
+    # --- Slow clients, and answers ---------------------------------------------------------------
+    Mutant(
+        "a byte now and then is enough",
+        "lumikb/serving/patience.py",
+        "min(SILENCE, self._left + moved / SLOWEST)",
+        "SILENCE",
+        (OF_SERVING + "test_who_sends_a_byte_now_and_then_is_told_and_dropped",),
+    ),
+    Mutant(
+        "who does not take his answer is waited for",
+        "lumikb/serving/conversation.py",
+        "            patience.spend(time.monotonic() - began)\n",
+        "",
+        (OF_SERVING + "test_who_does_not_take_his_answer_is_dropped",),
+    ),
+    Mutant(
+        "strangers may send files",
+        "lumikb/serving/admission.py",
+        "        known = False  # the application will say what is wrong\n    finally:\n",
+        "        known = False\n    finally:\n        known = True\n",
+        (OF_SERVING + "test_what_may_be_sent_depends_on_who_sends",),
+    ),
+    Mutant(
+        "one address may have all threads",
+        "lumikb/serving/turns.py",
+        "asyncio.Semaphore(max(1, int(at_once)))",
+        "asyncio.Semaphore(1000)",
+        (
+            OF_SERVING
+            + "test_whoever_asks_one_address_a_hundred_times_leaves_threads_for_the_others",
+        ),
+    ),
+    Mutant(
+        "a flood locks the others out",
+        "lumikb/serving/worker.py",
+        "                self._drop_one()\n",
+        "                client.close()\n                return\n",
+        (OF_SERVING + "test_when_there_are_too_many_the_one_who_waits_longest_goes",),
+    ),
+    Mutant(
+        "a stop cuts off what has begun",
+        "lumikb/serving/worker.py",
+        "            conversation.finish()",
+        "            conversation.drop()",
+        (OF_SERVING + "test_a_server_that_stops_finishes_what_has_begun",),
+    ),
+    Mutant(
+        "X_Forwarded_For is X-Forwarded-For",
+        "lumikb/serving/wsgi.py",
+        'if name in OURS or b"_" in name:',
+        "if name in OURS:",
+        (OF_SERVING + "test_a_header_with_an_underscore_is_not_there",),
+    ),
+    Mutant(
+        "a full disk keeps a part of an object",
+        "lumikb/storage.py",
+        "        except OSError:  # a full disk has taken some of it\n",
+        "        except ZeroDivisionError:\n",
+        (OF_FULL_DISK + "test_an_object_that_does_not_fit_leaves_no_part_of_it",),
+    ),
+    Mutant(
+        "PostgreSQL without room leaves an object",
+        UPLOADS,
+        "        if is_full(error):\n            _discard(document)\n",
+        "",
+        (OF_FULL_DISK + "test_what_postgresql_has_no_room_for_leaves_no_object",),
+    ),
+    Mutant(
+        "browsers keep pages",
+        "lumikb/caching.py",
+        '"no-store"',
+        '"no-cache"',
+        (OF_CACHING + "test_errors_are_kept_nowhere",),
+    ),
+    Mutant(
+        "errors of the API are pages below a path",
+        "lumikb/errors.py",
+        'request.path_info.startswith("/api/")',
+        'request.path.startswith("/api/")',
+        (OF_SUBPATH + "test_errors_of_the_api_are_json",),
+    ),
+    Mutant(
+        "a duplicate is a warning",
+        "lumikb/logs.py",
+        "        if status < 500:",
+        "        if False:",
+        (OF_LOGS + "test_a_duplicate_is_nothing_to_look_into",),
+    ),
+    Mutant(
+        "a duplicate is an error of PostgreSQL's",
+        LIFECYCLE,
+        "bulk_create([document], ignore_conflicts=True)",
+        "bulk_create([document])",
+        (OF_LOGS + "test_a_duplicate_is_no_error_to_postgresql_either",),
+    ),
+    Mutant(
+        "a start gives up on what lives",
+        "deploy/local/supervisor.py",
+        "if process.deaths >= DEATHS:",
+        "if process.deaths >= DEATHS or process.alive():",
+        (OF_SUPERVISOR + "test_a_server_that_lives_is_waited_for_and_the_reason_is_said",),
     ),
     # --- The product and its tests ---------------------------------------------------------------
     Mutant(
