@@ -66,13 +66,19 @@ class Worker(base.Worker):
 
     def _accept(self, listener: socket.socket) -> None:
         """One client, not all that wait: another process may be idle."""
-        with suppress(BlockingIOError, ConnectionError):  # another process was faster; he has gone
+        try:
             client, _ = listener.accept()
-            if len(self.conversations) >= self._most:
-                self._drop_one()
-            conversation = self._conversation(self, client)
-            self.conversations[conversation.task] = conversation
-            conversation.task.add_done_callback(self.conversations.pop)
+        except (BlockingIOError, ConnectionError):  # another process was faster; he has gone
+            return
+        except OSError as error:
+            self.log.warning("A client could not come in: %s", error)  # too many open files
+            self._drop_one()
+            return
+        if len(self.conversations) >= self._most:
+            self._drop_one()
+        conversation = self._conversation(self, client)
+        self.conversations[conversation.task] = conversation
+        conversation.task.add_done_callback(self.conversations.pop)
 
     def _drop_one(self) -> None:
         """The one who has kept us waiting longest: a flood must not lock the others out."""

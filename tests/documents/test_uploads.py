@@ -768,6 +768,20 @@ def test_a_body_without_a_length_is_read(
     assert Document.objects.get().sha256 == sha256(NOTES).hexdigest()
 
 
+def test_json_without_a_length_is_read(server: Server, editor: User) -> None:
+    lines = [
+        "POST /api/v1/knowledge-bases HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {ApiToken.issue(editor, 'test')}",
+        "Content-Type: application/json",
+        "Transfer-Encoding: chunked",
+        "Connection: close",
+    ]
+    head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+    status, answer = exchange(server, head, chunked(b'{"name": "Field notes"}'))
+    assert (status, b"Field notes" in answer) == (201, True)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 @pytest.mark.parametrize("excess", [1, uploads.ENVELOPE_BYTES, MAX_BYTES])
 def test_a_body_without_a_length_is_measured_as_it_comes(

@@ -257,6 +257,18 @@ def test_when_there_are_too_many_the_one_who_waits_longest_goes(
         others[0].recv(1)
 
 
+def test_when_no_file_is_left_for_another_the_one_who_waits_longest_goes(server: Server) -> None:
+    class Listener:
+        def accept(self) -> None:
+            raise OSError(24, "Too many open files")
+
+    slow = server.connect(SLOW["a head"])
+    eventually(lambda: server.worker.conversations)
+    server.worker.loop.call_soon_threadsafe(server.worker._accept, Listener())
+    assert until_closed(slow) == b""
+    assert server.get() == (200, b"0")
+
+
 def test_whose_request_is_at_work_is_not_dropped_for_others(
     make_server: Callable[..., Server],
 ) -> None:

@@ -855,8 +855,8 @@ MUTANTS = [
     Mutant(
         "a flood locks the others out",
         "lumikb/serving/worker.py",
-        "                self._drop_one()\n",
-        "                client.close()\n                return\n",
+        "        if len(self.conversations) >= self._most:\n            self._drop_one()\n",
+        "        if len(self.conversations) >= self._most:\n            return client.close()\n",
         (OF_SERVING + "test_when_there_are_too_many_the_one_who_waits_longest_goes",),
     ),
     Mutant(
