@@ -117,7 +117,7 @@ def _both(env: dict[str, str], token: str) -> Iterator[tuple[Target, Target]]:
         ours = stack.enter_context(web(env | storage.env()))
         settings = {"DJANGO_SETTINGS_MODULE": "benchmarks.plain"}
         plain = stack.enter_context(web(env | storage.env() | settings, path="/"))
-        yield target(ours, token), Target(plain.port, "/upload")
+        yield target(ours, token), Target(plain.port, "/upload", token)  # or no file is let in
 
 
 def _accepted(answers: list[Answer]) -> int:
