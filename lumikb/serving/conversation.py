@@ -189,7 +189,8 @@ class Conversation:
         head = h11.Response(
             status_code=answer.status,
             reason=answer.reason.encode("latin-1"),
-            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers],
+            # Django's cookies begin with a space, which h11 takes for an attack.
+            headers=[(k.encode("latin-1"), v.strip(" ").encode("latin-1")) for k, v in headers],
         )
         patience = Patience()
         piece = self._http.send(head) or b""

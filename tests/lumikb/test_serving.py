@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 from wsgiref.util import FileWrapper
 
+import httpx
 import pytest
+from django.core.wsgi import get_wsgi_application
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
@@ -368,6 +370,22 @@ def test_an_answer_to_head_has_no_body(server: Server) -> None:
     assert f"Content-Length: {LARGE}".encode() in answer
     assert answer.endswith(b"\r\n\r\n")
     eventually(lambda: server.application.opened[0].closed)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_django_answers_arrives_as_it_is(server: Server) -> None:
+    """A page with its cookie, a redirect, a file, an error of the API."""
+    server.worker.wsgi = get_wsgi_application()
+    with httpx.Client(base_url=f"http://localhost:{server.port}", trust_env=False) as browser:
+        page = browser.get("/login/")
+        assert (page.status_code, page.reason_phrase) == (200, "OK")
+        assert page.cookies["csrftoken"]
+        assert b"csrfmiddlewaretoken" in page.content
+        assert browser.get("/").headers["Location"] == "/login/?next=/"
+        script = browser.get("/static/lumikb.js")
+        assert script.content == (Path(__file__).parents[2] / "static/lumikb.js").read_bytes()
+        assert browser.get("/api/v1/nothing").json()["error"]["code"] == "not_found"
+        assert browser.head("/login/").content == b""
 
 
 @pytest.mark.parametrize(
