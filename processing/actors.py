@@ -77,7 +77,6 @@ def _process(document_id: UUID) -> None:
             lifecycle.hand_back(claim)
         except TurnOver:
             lifecycle.yield_turn(claim)
-            failpoint("worker.yielded")
         except TimeLimitExceeded:
             lifecycle.retry_later(claim, "stalled", stalled(lease.place), tries=3)
         except (OperationalError, InterfaceError):

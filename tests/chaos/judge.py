@@ -29,7 +29,7 @@ GRACE_SECONDS = 2 * 86_400  # twice the time for which the product leaves object
 # What a document that is in order can fail of: too many of its tries were disturbed.
 DISTURBED = {
     "worker_died", "internal_error", "parser_died", "parser_timeout", "index_incomplete",
-    "index_refused", "embedding_refused", "bad_embeddings", "too_slow", "service_unavailable",
+    "index_refused", "embedding_refused", "bad_embeddings", "stalled", "service_unavailable",
 }  # fmt: skip
 
 UNFINISHED = """

@@ -44,7 +44,9 @@ def take(database_url: str, qdrant_url: str, qdrant_key: str, storage: Path) -> 
         for row in _rows(connection, "SELECT * FROM documents_document"):
             snapshot.documents[row["id"]] = row
         for row in _rows(connection, "SELECT * FROM documents_chunk ORDER BY position"):
-            snapshot.chunks[row["document_id"]].append(row)
+            of_document = snapshot.documents[row["document_id"]]
+            if row["reading"] == of_document["chunk_reading"] or of_document["purged_at"]:
+                snapshot.chunks[row["document_id"]].append(row)
         for row in _rows(connection, "SELECT * FROM documents_textpart ORDER BY number"):
             snapshot.parts[row["document_id"]].append(row)
         snapshot.outbox = _rows(connection, "SELECT * FROM documents_outboxmessage")

@@ -63,8 +63,10 @@ class Stores:
         return Held(
             row,
             self.sql(
-                "SELECT * FROM documents_chunk WHERE document_id = %s ORDER BY position",
+                "SELECT * FROM documents_chunk WHERE document_id = %s AND reading = %s"
+                " ORDER BY position",
                 document_id,
+                row["chunk_reading"],
             ),
             self.sql(
                 "SELECT * FROM documents_documentevent WHERE document_id = %s ORDER BY id",
