@@ -25,7 +25,8 @@ CREATE TABLE chaos_audit (
     old_status text, new_status text,
     old_epoch integer, new_epoch integer,
     old_lease timestamptz,
-    indexed_epoch integer
+    indexed_epoch integer,
+    kept_epoch integer
 );
 CREATE FUNCTION chaos_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -33,9 +34,10 @@ BEGIN
         INSERT INTO chaos_audit (document_id, deleted_row) VALUES (OLD.id, true);
     ELSE
         INSERT INTO chaos_audit
-            (document_id, old_status, new_status, old_epoch, new_epoch, old_lease, indexed_epoch)
+            (document_id, old_status, new_status, old_epoch, new_epoch, old_lease, indexed_epoch,
+            kept_epoch)
         VALUES (OLD.id, OLD.status, NEW.status, OLD.lease_epoch, NEW.lease_epoch,
-            OLD.lease_expires_at, NEW.indexed_epoch);
+            OLD.lease_expires_at, NEW.indexed_epoch, OLD.kept_epoch);
     END IF;
     RETURN NULL;
 END $$;
@@ -66,6 +68,7 @@ class Change:
     new_epoch: int | None
     old_lease: datetime | None
     indexed_epoch: int | None
+    kept_epoch: int | None  # in which the reading began that this worker went on with
 
     @property
     def is_claim(self) -> bool:
@@ -103,7 +106,7 @@ def _wrong(row: Change) -> str:
         return "claimed from a status that is not pending"
     if row.new_status in FINISHED and row.old_status == "pending":
         return "finished without a claim"
-    if row.is_success and (row.old_lease is None or row.indexed_epoch != old):
+    if row.is_success and (row.old_lease is None or row.indexed_epoch != (row.kept_epoch or old)):
         return "READY by a worker that did not hold the lease"
     return ""
 

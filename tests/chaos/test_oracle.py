@@ -225,6 +225,7 @@ def change(seconds: float, old: str, new: str, epoch: int, **other: Any) -> Chan
         "id": int(seconds), "at": at, "document_id": LIVE, "deleted_row": False,
         "old_status": old, "new_status": new, "old_epoch": epoch, "new_epoch": new_epoch,
         "old_lease": lease, "indexed_epoch": epoch if new == "ready" else None,
+        "kept_epoch": None,
     }  # fmt: skip
     return Change(**fields | other)
 
@@ -233,6 +234,8 @@ def test_ready_by_a_worker_without_the_lease_is_a_violation() -> None:
     assert audit.violations([change(1, "processing", "ready", 2)]) == []
     [late] = audit.violations([change(1, "processing", "ready", 2, indexed_epoch=1)])
     assert late.kind == "fence"
+    resumed = {"indexed_epoch": 1, "kept_epoch": 1}
+    assert audit.violations([change(1, "processing", "ready", 2, **resumed)]) == []
     [finished] = audit.violations([change(1, "pending", "ready", 2)])
     assert finished.kind == "fence"
 
