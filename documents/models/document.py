@@ -30,6 +30,7 @@ MAY_BE_OVER = {
     "index_refused",
     "internal_error",
     "service_unavailable",
+    "stalled",
     "worker_died",
     "wrong_dimensions",
 }

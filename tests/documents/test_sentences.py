@@ -63,7 +63,7 @@ def test_what_may_be_over_is_known_for_every_kind_of_failure() -> None:
     assert {"encrypted", "corrupt"} <= permanent
     of_the_file = permanent - {"wrong_dimensions"}  # the operator's
     assert not MAY_BE_OVER & of_the_file
-    too_slow_for_two_tries = {"parser_died", "parser_timeout", "too_slow"}
+    too_slow_for_two_tries = {"parser_died", "parser_timeout"}
     assert passing - of_the_file - too_slow_for_two_tries <= MAY_BE_OVER
 
 
