@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("documents", "0041_idempotency"),
+        ("documents", "0007_idempotency"),
     ]
 
     operations = [

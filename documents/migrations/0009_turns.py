@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("documents", "0042_partly_read"),
+        ("documents", "0008_partly_read"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("documents", "0010_text_parts"),
+        ("documents", "0005_text_parts"),
     ]
 
     operations = [
