@@ -133,7 +133,7 @@ class Conversation:
         size = int(environ.get("CONTENT_LENGTH", 0))
         most = FORM_BYTES
         if size > most:
-            most = await self._in_thread(most_bytes, environ)
+            most = await self._most_bytes(environ)
         if size > most:
             raise too_large()
         if self._http.they_are_waiting_for_100_continue:
@@ -148,12 +148,16 @@ class Conversation:
             size += len(event.data)
             environ["CONTENT_LENGTH"] = str(size)
             if size > most == FORM_BYTES:  # it did not say how long it is
-                most = await self._in_thread(most_bytes, environ)
+                most = await self._most_bytes(environ)
             if size > most:
                 raise too_large()
             await self._on_disk(size, body.write, event.data)
         await self._on_disk(size, body.seek, 0)
         return body
+
+    async def _most_bytes(self, environ: dict[str, Any]) -> int:
+        async with self._worker.turns.admission:
+            return await self._in_thread(most_bytes, environ)
 
     async def _event(self, patience: Patience) -> Any:
         """h11's next one. Raises TimeoutError and h11.RemoteProtocolError."""

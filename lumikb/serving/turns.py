@@ -18,6 +18,7 @@ class Turns:
     def __init__(self, threads: int) -> None:
         self._reads = self._turns(threads * READS)
         self._writes = self._turns(threads * WRITES)
+        self.admission = asyncio.Semaphore(max(1, int(threads * READS)))  # a query for each
 
     def of(self, environ: dict[str, Any]) -> asyncio.Semaphore:
         reads = environ["REQUEST_METHOD"] in ("GET", "HEAD")
