@@ -24,7 +24,6 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from documents import lifecycle, uploads
-from documents.forms import KnowledgeBaseForm
 from documents.lifecycle import Claim
 from documents.models import Chunk, Document, OutboxMessage
 from tests.conftest import LONG_AGO, let_lease_expire
@@ -230,17 +229,6 @@ def test_two_replacements_by_upload_at_once_make_one(
     assert answer.status_code == 404
     assert list(Document.objects.live()) == [new]
     assert len(objects()) == 2, "the loser's object stays"
-
-
-def test_two_knowledge_bases_of_one_name_at_once_have_a_slug_each(editor: User) -> None:
-    """A double click on "Create"."""
-
-    def create() -> str:
-        form = KnowledgeBaseForm({"name": "Field Notes"})
-        assert form.is_valid()
-        return form.save_for(editor).slug
-
-    assert race(create, create) == ("field-notes", "field-notes-2")
 
 
 # --- transitions --------------------------------------------------------------------------------

@@ -584,9 +584,9 @@ MUTANTS = [
     ),
     Mutant(
         "search finds what the user may not see",
-        "search/query.py",
-        "Document.objects.searchable().filter(knowledge_base__in=knowledge_base_ids)",
-        "Document.objects.searchable()",
+        "search/retrieval.py",
+        "_document_filter(query), knowledge_base__in=knowledge_base_ids",
+        "_document_filter(query)",
         (OF_SEARCH + "test_a_point_in_the_wrong_knowledge_base_is_not_found",),
     ),
     # --- What clients send -----------------------------------------------------------------------
@@ -751,9 +751,9 @@ MUTANTS = [
     ),
     Mutant(
         "who searches waits as long as a worker",
-        "search/query.py",
-        "with within(settings.REQUEST_TIMEOUT):",
-        "with within(3600):",
+        "search/retrieval.py",
+        "with within(settings.REQUEST_TIMEOUT):\n        dense",
+        "with within(3600):\n        dense",
         (OF_DEADLINES + "test_who_searches_waits_no_longer_than_his_request_may",),
     ),
     Mutant(
@@ -765,9 +765,9 @@ MUTANTS = [
     ),
     Mutant(
         "a client that is built elsewhere",
-        "search/query.py",
-        "MAX_LIMIT = 100\n",
-        "MAX_LIMIT = 100\n\n\ndef ask(url: str) -> None:\n    import httpx\n\n    httpx.get(url)\n",
+        "search/retrieval.py",
+        "DEEPEST = 12_800\n",
+        "DEEPEST = 12_800\n\n\ndef ask(url: str) -> None:\n    import httpx\n\n    httpx.get(url)\n",
         (OF_DEADLINES + "test_clients_are_built_where_their_deadlines_are_and_nowhere_else",),
     ),
     Mutant(
