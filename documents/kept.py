@@ -15,7 +15,7 @@ from django.db.models import Max
 from django.db.models.functions import Now
 
 from .lifecycle import Claim, getting_on
-from .models import Chunk, Document, TextPart
+from .models import Chunk, Document, Status, TextPart
 
 SLICE = 1000  # rows of one transaction: 0.1 s
 
@@ -96,6 +96,23 @@ def mark(claim: Claim, kept: Kept) -> bool:
 def forget(claim: Claim) -> bool:
     """Nothing of it can be trusted: the next turn begins anew."""
     return bool(_leased(claim).update(fingerprint="", kept_epoch=None))
+
+
+def is_idle(document: Document) -> bool:
+    """Nobody has it, and nobody will go on with what is kept of it before a person has it done."""
+    if document.deleted_at is None and document.status == Status.PROCESSING:
+        return False
+    goes_on = document.deleted_at is None and document.status == Status.PENDING
+    return not (goes_on and document.kept_epoch is not None)
+
+
+def forget_idle(document: Document) -> bool:
+    """Its points are about to be those of the passages that search shows: whoever goes on with it
+    begins anew. False when a worker has claimed it since it was read.
+    """
+    same = Document.objects.filter(pk=document.pk, lease_epoch=document.lease_epoch)
+    unleased = same.exclude(status=Status.PROCESSING, deleted_at=None)
+    return bool(unleased.update(fingerprint="", kept_epoch=None))
 
 
 def passages(document: Document, kept: Kept, limit: int) -> list[Chunk]:

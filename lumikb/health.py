@@ -13,6 +13,7 @@ ready before the others have run.
 """
 
 import pkgutil
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -30,13 +31,15 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 
-from documents.models import Document, DocumentEvent, Heartbeat, Outage, Status
-from processing.index import vectors
+from documents.models import Document, DocumentEvent, Generation, Heartbeat, Outage, Status
+from processing.errors import PermanentError, ProcessingError
+from processing.index import embeddings, generations, vectors
 
 from .probes import Probe, ask
 
 DEADLINE = 2.0  # seconds for all the checks together
 OPS = "ops"  # the database alias
+ASK_AGAIN = 5.0  # seconds after which the embedding service is asked again: it may cost something
 SERVING = ("database", "migrations", "storage")
 
 
@@ -123,7 +126,41 @@ def _postgres() -> dict[str, Verdict]:
         "reconcile": settings.RECONCILE_LATE,
     }
     verdicts |= {kind: _seen(kind, ages.get(kind), limit) for kind, limit in late.items()}
-    return verdicts | {"sandbox": _sandbox(), "ingestion": _ingestion()}
+    return verdicts | {"sandbox": _sandbox(), "ingestion": _ingestion(), "index": _index()}
+
+
+_answered: dict[object, float] = {}  # when the embedding service did, by how it was asked
+
+
+def _embedding() -> dict[str, Verdict]:
+    """The service, and whether it has the model of the settings, with so many dimensions."""
+    well = {"embedding": Verdict(True, "The embedding service answers.")}
+    asked = settings.EMBEDDING_API_BASE, generations.wanted()
+    if time.monotonic() - _answered.get(asked, -ASK_AGAIN) < ASK_AGAIN:
+        return well
+    try:
+        embeddings.embed(["text"])
+    except PermanentError as error:  # its sentence says which settings are wrong
+        return {"embedding": Verdict(False, error.sentence)}
+    except ProcessingError as error:
+        says = f"Cannot embed with the model of the settings ({error}); searches go by words only."
+        return {"embedding": Verdict(False, says)}
+    _answered.clear()
+    _answered[asked] = time.monotonic()
+    return well
+
+
+def _index() -> Verdict:
+    """Is search's index made as the settings ask for, or will it be?"""
+    rows = {row.state: row for row in Generation.objects.using(OPS)}
+    serving, filling = rows.get("serving"), rows.get("filling")
+    if serving is None or generations.is_wanted(serving):
+        return Verdict(True, "The index is made as the settings ask for.")
+    if filling is None or not generations.is_wanted(filling):
+        return Verdict(False, "The index is of another model than the settings name; reembed.")
+    if filling.trouble or filling.is_late(settings.STUCK_AFTER):
+        return Verdict(False, f"The new index does not get on: {filling.says()} {filling.trouble}")
+    return Verdict(True, f"A new index is being filled: {filling.says()}")
 
 
 def _migrations() -> Verdict:
@@ -192,15 +229,20 @@ PROBES: dict[str, Probe] = {
     "redis": Probe(_redis),
     "storage": Probe(_storage),
     "vectors": Probe(_vectors),
+    "embedding": Probe(_embedding),
 }
 CHECKS_OF = {name: (name,) for name in PROBES} | {
-    "postgres": ("database", "migrations", "relay", "worker", "reconcile", "sandbox", "ingestion")
+    "postgres": (
+        *("database", "migrations", "relay", "worker", "reconcile", "sandbox"),
+        *("ingestion", "index"),
+    )
 }  # the first is about the service itself
 NAMES = {
     "postgres": "PostgreSQL",
     "redis": "Redis",
     "storage": "The file storage",
     "vectors": "Qdrant",
+    "embedding": "The embedding service",
     "relay": "The relay",
     "worker": "A worker",
     "reconcile": "The reconciler",

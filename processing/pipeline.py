@@ -23,9 +23,15 @@ from documents.kept import Kept
 from documents.models import Chunk, Document, Stage
 
 from . import chunking, fingerprint, parsing
-from .errors import LeaseLost, PermanentError, RetryableError, ServiceUnavailable
+from .errors import (
+    LeaseLost,
+    PermanentError,
+    ProcessingError,
+    RetryableError,
+    ServiceUnavailable,
+)
 from .heartbeat import Lease
-from .index import embeddings, terms, tokens, vectors
+from .index import generations, points, terms, tokens, vectors
 from .index.languages import language_of
 
 log = logging.getLogger(__name__)
@@ -61,7 +67,8 @@ def run(lease: Lease) -> None:
             outages.over()
             release()
         lease.progress(Stage.INDEX, work.passages, work.passages)
-    vectors.trim(document.pk, keep=work.passages)
+    for index in generations.written():
+        vectors.trim(document.pk, keep=work.passages, name=index.collection)
     failpoint("worker.trimmed")
     if (count := vectors.count(document.pk)) != work.passages:
         kept.forget(claim)
@@ -84,7 +91,8 @@ def purge(document: Document) -> None:
     Raises ServiceUnavailable.
     """
     release()
-    vectors.delete(document.pk)
+    for index in generations.written():
+        vectors.delete(document.pk, index.collection)
     failpoint("purge.vectors_deleted")
     with _storage():
         try:
@@ -188,26 +196,23 @@ def _index_kept(lease: Lease, document: Document, work: Kept) -> None:
 
 
 def _index(document: Document, chunks: Sequence[Chunk]) -> None:
-    """Embed the chunks in their context and write their points."""
-    points = [
-        vectors.Point(chunk.pk, chunk.position, dense, _words(document, chunk))
-        for chunk, dense in zip(chunks, _embedded(chunks), strict=True)
-    ]
+    """Embed the chunks in their context and write their points, to each index that there is."""
+    generations.establish()
+    serving, *filling = generations.written()
+    _write(serving, document, chunks)
+    for index in filling:
+        try:
+            _write(index, document, chunks)
+        except ProcessingError as error:  # no reason to keep anybody waiting: reembed.py comes back
+            log.warning("left out of %s: %s", index.collection, error)
+            vectors.delete(document.pk, index.collection)
+
+
+def _write(index: generations.Index, document: Document, chunks: Sequence[Chunk]) -> None:
+    found = points.of(index, chunks)
     failpoint("worker.batch_embedded")
-    vectors.upsert(document.knowledge_base_id, document.pk, points)
+    vectors.upsert(document.knowledge_base_id, document.pk, found, index.collection)
     failpoint("worker.batch_indexed")
-
-
-def _embedded(chunks: Sequence[Chunk]) -> list[list[float]]:
-    return embeddings.embed(
-        [tokens.in_context(chunk.surroundings(), chunk.text) for chunk in chunks]
-    )
-
-
-def _words(document: Document, chunk: Chunk) -> dict[int, float]:
-    """A passage is found by its file's name, too."""
-    context = "\n".join((document.filename, chunk.heading, chunk.context))
-    return terms.passage_weights(chunk.text, context, chunk.language)
 
 
 def _delete_earlier(document: Document, work: Kept, epoch: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import regex
 from django.conf import settings
 
-from processing.index import terms
+from processing.index import generations, terms
 from processing.index.folding import UNSPACED
 
 FLOOR = 0.5  # a hit below does not fit
@@ -67,5 +67,5 @@ def share_of(query: Mapping[str, float], text: str, language: str) -> float:
 def _scale() -> Scale | None:
     if settings.RELEVANCE_COSINE is not None:
         return Scale(settings.RELEVANCE_COSINE, settings.RELEVANCE_STEP)
-    name = settings.EMBEDDING_MODEL.lower()
+    name = generations.serving().model.name.lower()
     return next((scale for key, scale in SCALES.items() if key in name), None)

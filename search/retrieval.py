@@ -25,7 +25,8 @@ from documents.connections import release
 from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
 from formats import BY_EXTENSION
-from processing.index import ProcessingError, embeddings, terms, vectors
+from processing.index import ProcessingError, embeddings, generations, terms, vectors
+from processing.index.model import Model
 
 from .fusion import Fused, fused
 from .query import Query
@@ -99,9 +100,10 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
         return Found(iter(()))
     release()
     with within(settings.REQUEST_TIMEOUT):
-        dense = _meaning(query.text)
+        index = generations.serving()
+        dense = _meaning(query.text, index.model)
         words = terms.query_weights(query.text)
-        asked = _Question(query, dense, words, knowledge_base_ids, allowed, only)
+        asked = _Question(query, index, dense, words, knowledge_base_ids, allowed, only)
         first = asked.candidates(DEPTH)  # now, and not when the page is half made
     return Found(asked.passages(first, wanted), only_words=dense is None)
 
@@ -122,6 +124,7 @@ def fits(passages: Sequence[Passage]) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Question:
     query: Query
+    index: generations.Index
     dense: Sequence[float] | None
     words: dict[int, float]
     knowledge_base_ids: Collection[int]
@@ -131,7 +134,12 @@ class _Question:
     def candidates(self, depth: int) -> tuple[list[Fused], bool]:
         """Ranked, and whether there may be more of them."""
         found = vectors.candidates(
-            self.dense, self.words, self.knowledge_base_ids, depth, self.only
+            self.dense,
+            self.words,
+            self.knowledge_base_ids,
+            depth,
+            self.only,
+            self.index.collection,
         )
         return fused(found, self.words), max(len(found.by_meaning), len(found.by_words)) == depth
 
@@ -232,7 +240,7 @@ def _beginnings(allowed: QuerySet[Chunk]) -> Iterator[Passage]:
 _rests_until: dict[str | None, float] = {}  # by its address and the monotonic clock
 
 
-def _meaning(text: str) -> Sequence[float] | None:
+def _meaning(text: str, model: Model) -> Sequence[float] | None:
     """The query's vector; None when the service is away or does not answer in time.
 
     Not every query waits for a service that is away: after one has, the others go on by words.
@@ -243,7 +251,7 @@ def _meaning(text: str) -> Sequence[float] | None:
     embeddings.warm_up()  # what has been imported need not be waited for
     try:
         with within(settings.SEARCH_EMBEDDING_TIMEOUT):
-            return embeddings.embed_query(text)
+            return embeddings.embed_query(text, model)
     except ProcessingError as error:
         log.warning("searching by words only: %s", error)
         _rests_until[service] = time.monotonic() + REST

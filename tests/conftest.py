@@ -26,7 +26,7 @@ from documents import lifecycle
 from documents.models import ApiToken, Document, KnowledgeBase, Membership, Outage
 from documents.models.document import PostgresStartedAt
 from processing import actors, durations, heartbeat
-from processing.index import embeddings, vectors
+from processing.index import embeddings, generations, vectors
 from tests import embedded
 
 Role = Membership.Role
@@ -102,7 +102,7 @@ def _own_storage_and_index(settings: Any, tmp_path: Path) -> Iterator[None]:
     settings.QDRANT_COLLECTION_PREFIX = tmp_path.name
     # The real ones are slow on purpose: half a second a user.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    url, key, name = settings.QDRANT_URL, settings.QDRANT_API_KEY, vectors.collection()
+    url, key, name = settings.QDRANT_URL, settings.QDRANT_API_KEY, generations.wanted().collection
     used = vectors._client.cache_info()
     yield
     if vectors._client.cache_info() != used:  # a collection takes 50 MB of disk

@@ -72,14 +72,15 @@ def secrets_of(home: Path) -> dict[str, str]:
 def local_model(home: Path) -> str:
     """Which of MODELS embeds here: LOCAL_MODEL, else the one of the last time, kept in `model`.
 
-    A home of version 0.2 has no such file, and its index is MiniLM's. Raises CannotStart for a name
-    that is none.
+    A home of version 0.2 has no such file, and its index is MiniLM's: so is its first start's, that
+    the migration may write that down. Raises CannotStart for a name that is none.
     """
     path = home / "model"
-    last = path.read_text().strip() if path.exists() else ""
-    if not last:
-        last = "minilm" if (home / "postgres").exists() else next(iter(MODELS))
-    chosen = os.environ.get("LOCAL_MODEL") or last
+    chosen = os.environ.get("LOCAL_MODEL") or next(iter(MODELS))
+    if path.exists():
+        chosen = os.environ.get("LOCAL_MODEL") or path.read_text().strip()
+    elif (home / "postgres").exists():
+        chosen = "minilm"
     if chosen not in MODELS:
         raise CannotStart(f"LOCAL_MODEL must be {' or '.join(MODELS)}, not {chosen!r}.")
     write_private(path, f"{chosen}\n")

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
 from documents import outages
-from documents.models import Heartbeat, Outage, OutboxMessage, ReconcileRun
+from documents.models import Generation, Heartbeat, Outage, OutboxMessage, ReconcileRun
 
 from .readonly import ReadOnly
 
@@ -54,6 +54,35 @@ class HeartbeatAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display
     def meaning(self, sign: Heartbeat) -> str:
         return MEANINGS[sign.kind]
+
+
+@admin.register(Generation)
+class GenerationAdmin(ReadOnly, admin.ModelAdmin):
+    """The index in use, the one being filled, and those before: processing/reembed.py."""
+
+    list_display = ["collection", "state", "bar", "says", "trouble", "model", "serving_since"]
+    actions = ["remove"]
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("documents.change_generation")
+
+    @admin.display(description="filled")
+    def bar(self, generation: Generation) -> str:
+        percent = generation.percent()
+        return format_html('<progress max="100" value="{}">{} %</progress>', percent, percent)
+
+    @admin.display(description="progress")
+    def says(self, generation: Generation) -> str:
+        return generation.says()
+
+    @admin.action(
+        description="Remove indexes that are not in use any more", permissions=["operate"]
+    )
+    def remove(self, request: HttpRequest, queryset: QuerySet[Generation]) -> None:
+        count = queryset.filter(state=Generation.State.RETIRED).update(
+            state=Generation.State.REMOVED
+        )
+        messages.success(request, f"The reconciler removes {count} with its next run.")
 
 
 @admin.register(ReconcileRun)

@@ -6,6 +6,7 @@ attempts, lease or deletion, an outbox message or an event.
 
 from .access import ApiToken, KnowledgeBase, Membership
 from .document import Chunk, Document, Stage, Status
+from .generation import Generation
 from .records import (
     DocumentEvent,
     Heartbeat,
@@ -22,6 +23,7 @@ __all__ = [
     "Chunk",
     "Document",
     "DocumentEvent",
+    "Generation",
     "Heartbeat",
     "IdempotencyKey",
     "KnowledgeBase",

@@ -4,7 +4,7 @@ import hashlib
 import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from functools import cache
 from typing import Any
 
@@ -15,34 +15,17 @@ from django.core.cache import caches
 from documents.deadlines import within
 from processing.errors import PermanentError, RetryableError, ServiceUnavailable, http_reason
 
+from .generations import serving
+from .model import Model, configured
+
 RETRY_LATER = {401, 403, 404, 408, 409, 429}  # and 5xx; refused keys and models are ours to mend
 SHORTEST, LONGEST = 1e-9, 1e9  # of a vector: what the index squares must fit into single precision
 NOT_UNDERSTOOD = "The answer of the embedding service could not be understood."
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What makes the vectors: as LiteLLM names it, and what it wants before a text."""
-
-    name: str
-    dimensions: int
-    query_prefix: str = ""
-    passage_prefix: str = ""
-
-
-def configured() -> Model:
-    """The model of the settings."""
-    return Model(
-        settings.EMBEDDING_MODEL,
-        settings.EMBEDDING_DIMENSIONS,
-        settings.EMBEDDING_QUERY_PREFIX,
-        settings.EMBEDDING_PASSAGE_PREFIX,
-    )
-
-
 def embed(passages: Sequence[str], model: Model | None = None) -> list[list[float]]:
-    """One vector per passage, in their order, of `EMBEDDING_DIMENSIONS` finite numbers; of another
-    model, its own.
+    """One vector per passage, in their order, of as many finite numbers as the model has, which is
+    that of the settings unless another one is given.
 
     One attempt of at most `EMBEDDING_TIMEOUT` seconds; when the texts are refused, one more with a
     harmless text. Raises ServiceUnavailable, RetryableError when the service refuses these texts or
@@ -53,8 +36,11 @@ def embed(passages: Sequence[str], model: Model | None = None) -> list[list[floa
 
 
 def embed_query(text: str, model: Model | None = None) -> list[float]:
-    """The vector of a query, remembered for ten minutes. Raises as `embed` does."""
-    model = model or configured()
+    """The vector of a query, by default for the index that is read; remembered for ten minutes.
+
+    Raises as `embed` does.
+    """
+    model = model or serving().model
     asked = repr((settings.EMBEDDING_API_BASE, astuple(model), text))
     key = hashlib.sha256(asked.encode(errors="replace")).hexdigest()
     cache = caches["queries"]

@@ -1,11 +1,10 @@
 """The index in Qdrant: the only module that speaks to it.
 
-One collection per embedding model and dimension. A point is a passage: its id is the chunk's, its
+One collection per generation (generations.py). A point is a passage: its id is the chunk's, its
 payload holds ids only. It is a projection of PostgreSQL and can be rebuilt.
 """
 
 import math
-import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,8 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from documents.deadlines import within
 from processing.errors import RetryableError, ServiceUnavailable, http_reason
+
+from . import generations
 
 T = TypeVar("T")
 
@@ -73,11 +74,13 @@ class Only:
 
 
 def collection() -> str:
-    model = re.sub(r"[^a-z0-9]+", "-", settings.EMBEDDING_MODEL.rsplit("/", 1)[-1].lower())
-    return f"{settings.QDRANT_COLLECTION_PREFIX}-{model}-{settings.EMBEDDING_DIMENSIONS}"
+    """The one that search reads. Below, `name` is another: it is being filled, or was left."""
+    return generations.serving().collection
 
 
-def upsert(knowledge_base_id: int, document_id: UUID, points: Sequence[Point]) -> None:
+def upsert(
+    knowledge_base_id: int, document_id: UUID, points: Sequence[Point], name: str | None = None
+) -> None:
     """Write points; the same ids again overwrite. Makes the collection when it is missing.
 
     Raises ServiceUnavailable, RetryableError.
@@ -99,20 +102,21 @@ def upsert(knowledge_base_id: int, document_id: UUID, points: Sequence[Point]) -
         )
         for point in points
     ]
+    name = name or collection()
     with _translated():
         try:
-            _client().upsert(collection(), structs, wait=True)
+            _client().upsert(name, structs, wait=True)
         except UnexpectedResponse as error:
             if error.status_code != 404:
                 raise
-            _create()
-            _client().upsert(collection(), structs, wait=True)
+            _create(name, len(points[0].dense))
+            _client().upsert(name, structs, wait=True)
 
 
-def trim(document_id: UUID, keep: int) -> None:
+def trim(document_id: UUID, keep: int, name: str | None = None) -> None:
     """Delete the document's points at positions from `keep` on: an earlier index was longer."""
     tail = models.FieldCondition(key="position", range=models.Range(gte=keep))
-    _delete(models.Filter(must=[_of_document(document_id), tail]))
+    _delete(models.Filter(must=[_of_document(document_id), tail]), name)
 
 
 def delete(document_id: UUID, name: str | None = None) -> None:
@@ -127,14 +131,17 @@ def count(document_id: UUID) -> int:
     return answer.count if answer else 0
 
 
-def counts(document_ids: Sequence[UUID]) -> dict[UUID, int]:
+def counts(document_ids: Sequence[UUID], name: str | None = None) -> dict[UUID, int]:
     """The exact number of points of each of these documents that has any.
 
     Raises ServiceUnavailable, RetryableError (when the collection lacks the index of `document`).
     """
+    name = name or collection()
     found: dict[UUID, int] = {}
     for start in range(0, len(document_ids), FACET):
-        answer = _ask(partial(_facet, [str(each) for each in document_ids[start : start + FACET]]))
+        answer = _ask(
+            partial(_facet, name, [str(each) for each in document_ids[start : start + FACET]]), name
+        )
         if answer:
             found |= {UUID(str(hit.value)): hit.count for hit in answer.hits}
     return found
@@ -146,6 +153,7 @@ def candidates(
     knowledge_base_ids: Collection[int],
     depth: int,
     only: Only | None = None,
+    name: str | None = None,
 ) -> Candidates:
     """The best `depth` passages of these knowledge bases by each half, in one round trip; `only` of
     these documents or passages. Without a vector, or without words, that half finds nothing.
@@ -165,7 +173,8 @@ def candidates(
         requests[WORDS_OF_BEST] = ask(limit=BEST, with_vector=[SPARSE])
     if not requests:
         return Candidates([], [], [])
-    answers = _ask(lambda: _client().query_batch_points(collection(), list(requests.values())))
+    name = name or collection()
+    answers = _ask(lambda: _client().query_batch_points(name, list(requests.values())), name)
     points = {
         name: answer.points for name, answer in zip(requests, answers or (), strict=bool(answers))
     }
@@ -196,18 +205,25 @@ def documents(name: str | None = None) -> Iterator[set[UUID]]:
 def ping() -> None:
     """Raise ServiceUnavailable unless Qdrant answers and knows our key."""
     with _translated():
-        _client().collection_exists(collection())
+        _client().collection_exists(settings.QDRANT_COLLECTION_PREFIX)  # any name will do
+
+
+def drop(name: str) -> None:
+    """Delete a whole collection, if it is there. Raises ServiceUnavailable."""
+    with _translated():
+        _client().delete_collection(name)
 
 
 def earlier_collections() -> list[str]:
-    """Collections with our prefix that are not the one in use: of an earlier model, most likely.
+    """Collections with our prefix that nobody writes: of an earlier model, most likely.
 
     Raises ServiceUnavailable.
     """
     prefix = f"{settings.QDRANT_COLLECTION_PREFIX}-"
+    written = {collection(), *(index.collection for index in generations.written())}
     with _translated():
         names = [each.name for each in _client().get_collections().collections]
-    return sorted(name for name in names if name.startswith(prefix) and name != collection())
+    return sorted(name for name in names if name.startswith(prefix) and name not in written)
 
 
 def missing_indexes() -> list[str]:
@@ -220,20 +236,20 @@ def missing_indexes() -> list[str]:
         return []
     vectors = info.config.params.vectors
     size = vectors[DENSE].size if isinstance(vectors, dict) and DENSE in vectors else None
-    if size != settings.EMBEDDING_DIMENSIONS:
+    dimensions = generations.serving().model.dimensions
+    if size != dimensions:
         raise ServiceUnavailable(
             "vectors",
-            f"the collection {collection()} holds vectors of {size} numbers, "
-            f"not of {settings.EMBEDDING_DIMENSIONS}",
+            f"the collection {collection()} holds vectors of {size} numbers, not of {dimensions}",
         )
     return [key for key in INDEXES if key not in info.payload_schema]
 
 
-def create_indexes(keys: Iterable[str] = INDEXES) -> None:
+def create_indexes(keys: Iterable[str] = INDEXES, name: str | None = None) -> None:
     """Make it possible to filter by these; one that is there stays. Raises ServiceUnavailable."""
     with _translated():
         for key in keys:
-            _client().create_payload_index(collection(), key, INDEXES[key])
+            _client().create_payload_index(name or collection(), key, INDEXES[key])
 
 
 @cache
@@ -248,21 +264,19 @@ def _client() -> QdrantClient:
     )
 
 
-def _create() -> None:
+def _create(name: str, dimensions: int) -> None:
     try:
         _client().create_collection(
-            collection(),
+            name,
             vectors_config={
-                DENSE: models.VectorParams(
-                    size=settings.EMBEDDING_DIMENSIONS, distance=models.Distance.COSINE
-                )
+                DENSE: models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
             },
             sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
         )
     except UnexpectedResponse as error:
         if error.status_code != 409:  # 409: another worker made it just now
             raise
-    create_indexes()
+    create_indexes(name=name)
 
 
 def _delete(points: models.Filter, name: str | None = None) -> None:
@@ -290,10 +304,10 @@ def _terms_of(point: models.ScoredPoint) -> set[int]:
     return set(vector.indices) if isinstance(vector, models.SparseVector) else set()
 
 
-def _facet(document_ids: list[str]) -> models.FacetResponse:
+def _facet(name: str, document_ids: list[str]) -> models.FacetResponse:
     of_documents = models.FieldCondition(key="document", match=models.MatchAny(any=document_ids))
     return _client().facet(
-        collection(),
+        name,
         "document",
         models.Filter(must=[of_documents]),
         limit=len(document_ids),

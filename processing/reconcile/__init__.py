@@ -18,10 +18,10 @@ from documents.connections import release
 from documents.failpoints import failpoint
 from documents.models import Heartbeat, IdempotencyKey, ReconcileRun
 from processing.errors import ProcessingError
+from processing.flight import Flight, FlightLost, only_flight
 
 from . import index, objects, rows
 from .finding import Finding, Scan
-from .flight import Flight, FlightLost, only_flight
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,14 @@ def test_a_new_home_has_the_multilingual_model(tmp_path):
     assert local_model(tmp_path) == "e5"
 
 
-def test_a_home_of_version_0_2_keeps_its_model(tmp_path):
+def test_a_home_of_version_0_2_keeps_its_model_until_another_is_chosen(tmp_path, monkeypatch):
     (tmp_path / "postgres").mkdir()
+    monkeypatch.setenv("LOCAL_MODEL", "e5")
+    assert local_model(tmp_path) == "minilm"  # this start migrates
+    monkeypatch.delenv("LOCAL_MODEL")
     assert local_model(tmp_path) == "minilm"
-    assert local_model(tmp_path) == "minilm"
+    monkeypatch.setenv("LOCAL_MODEL", "e5")
+    assert local_model(tmp_path) == "e5"
 
 
 def test_a_chosen_model_is_remembered(tmp_path, monkeypatch):

@@ -26,10 +26,9 @@ from documents.models import Document
 from lumikb.broker import Client as RedisClient
 from lumikb.postgresql.base import GRACE, DatabaseWrapper
 from lumikb.storage import S3Storage
-from processing import relay
+from processing import flight, relay
 from processing.errors import ServiceUnavailable
 from processing.index import embeddings, vectors
-from processing.reconcile import flight
 from tests.chaos.proxy import Proxies, Proxy
 from tests.conftest import process
 from tests.processing.stubs import qdrant_at

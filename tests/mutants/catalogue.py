@@ -701,7 +701,7 @@ MUTANTS = [
     ),
     Mutant(
         "two reconcilers at once",
-        "processing/reconcile/flight.py",
+        "processing/flight.py",
         "yield Flight(session) if row and row[0] else None",
         "yield Flight(session)",
         (OF_RECONCILE + "test_a_second_run_is_refused_while_the_first_is_under_way",),
@@ -772,7 +772,7 @@ MUTANTS = [
     ),
     Mutant(
         "the reconciler's session has the time of all the others",
-        "processing/reconcile/flight.py",
+        "processing/flight.py",
         "unpooled(statement_timeout=ANSWER_SECONDS)",
         "unpooled()",
         (OF_DEADLINES + "test_the_session_of_a_reconciler_has_a_deadline",),

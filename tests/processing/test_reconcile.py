@@ -780,7 +780,7 @@ def test_a_run_whose_lock_is_lost_mends_no_more(
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks"
                 " WHERE locktype = 'advisory' AND objid = %s",
-                [flight.ADVISORY_LOCK],
+                [flight.RECONCILE],
             )
         return True
 

@@ -5,13 +5,14 @@ import logging
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from documents.connections import release
 from documents.models import ReconcileRun
-from processing import reconcile
+from processing import reconcile, reembed
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,17 @@ class Command(BaseCommand):
             except Exception:  # whatever it was, the next run may go through
                 log.exception("cannot reconcile just now; trying again")
             release()
-            stop.wait(every)
+            self._reembed(stop, time.monotonic() + every)
+
+    def _reembed(self, stop: threading.Event, until: float) -> None:
+        """Until the next run there is time to fill a new index, where one is needed."""
+        try:
+            while (left := until - time.monotonic()) > 0 and not reembed.work(left):
+                pass
+        except Exception:
+            log.exception("cannot fill the new index just now; trying again")
+        release()
+        stop.wait(max(0, until - time.monotonic()))
 
     def _run_once(self, dry_run: bool, json: bool) -> bool:
         """Whether all the checks could be made, by this run or by the one under way."""

@@ -11,7 +11,7 @@ import psycopg
 
 from documents.connections import unpooled
 
-ADVISORY_LOCK = 0x4C554D49  # any constant number: "LUMI"
+RECONCILE, REEMBED = 0x4C554D49, 0x4C554D52  # advisory locks; any constant numbers: "LUMI", "LUMR"
 ANSWER_SECONDS = 5  # for each of its statements, which all are short
 
 
@@ -32,7 +32,7 @@ class Flight:
 
 
 @contextmanager
-def only_flight() -> Iterator[Flight | None]:
+def only_flight(lock: int = RECONCILE) -> Iterator[Flight | None]:
     """The right to run until the block ends; None when another has it.
 
     Raises OperationalError, Django's or psycopg's.
@@ -41,5 +41,5 @@ def only_flight() -> Iterator[Flight | None]:
     own.ensure_connection()
     # Not Django's wrapper: it would connect again in silence, without the lock.
     with closing(own.connection) as session:
-        row = session.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK]).fetchone()
+        row = session.execute("SELECT pg_try_advisory_lock(%s)", [lock]).fetchone()
         yield Flight(session) if row and row[0] else None
