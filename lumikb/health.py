@@ -39,7 +39,7 @@ from .probes import Probe, ask
 
 DEADLINE = 2.0  # seconds for all the checks together
 OPS = "ops"  # the database alias
-ASK_AGAIN = 5.0  # seconds after which the embedding service is asked again: it may cost something
+ASK_AGAIN = 10.0  # seconds after which the embedding service is asked again: it may cost something
 SERVING = ("database", "migrations", "storage")
 
 
@@ -143,7 +143,7 @@ def _embedding() -> dict[str, Verdict]:
     except PermanentError as error:  # its sentence says which settings are wrong
         return {"embedding": Verdict(False, error.sentence)}
     except ProcessingError as error:
-        says = f"Cannot embed with the model of the settings ({error}); searches go by words only."
+        says = f"The model of the settings cannot be used ({error})."
         return {"embedding": Verdict(False, says)}
     _answered.clear()
     _answered[asked] = time.monotonic()

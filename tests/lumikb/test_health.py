@@ -14,12 +14,19 @@ from django.test import Client
 
 from deploy.local.servers import free_ports
 from documents import lifecycle
-from documents.models import Document, Heartbeat, Outage
+from documents.models import Document, Generation, Heartbeat, Outage
 from lumikb import health, probes
 from lumikb.storage import S3Storage
+from processing.index import embeddings, generations
 from tests.chaos.proxy import Proxies
 from tests.lumikb.conftest import let_time_pass
-from tests.processing.stubs import qdrant_at, refused_url
+from tests.processing.stubs import (
+    embedding_stub,
+    failing,
+    good_embeddings,
+    qdrant_at,
+    refused_url,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "ops"])
 MakeDocument = Callable[..., Document]
@@ -47,8 +54,8 @@ def test_all_is_well_and_every_check_says_so_in_a_sentence(monitored: None) -> N
     body = answer.json()
     assert (answer.status_code, body["ok"]) == (200, True)
     assert set(body["checks"]) == {
-        *("database", "migrations", "storage", "redis", "vectors"),
-        *("relay", "worker", "reconcile", "sandbox", "ingestion"),
+        *("database", "migrations", "storage", "redis", "vectors", "embedding"),
+        *("relay", "worker", "reconcile", "sandbox", "ingestion", "index"),
     }
     assert all(check["ok"] and check["says"].endswith(".") for check in body["checks"].values())
     assert "no-store" in answer.headers["Cache-Control"]
@@ -56,6 +63,7 @@ def test_all_is_well_and_every_check_says_so_in_a_sentence(monitored: None) -> N
 
 def test_a_fresh_start_is_ready_before_the_others_have_run(transactional_db: None) -> None:
     assert not Heartbeat.objects.exists()
+    embeddings.warm_up()  # as gunicorn.py has it done
     assert not_well() == set()
     assert says("relay") == "The relay has not been seen yet."
 
@@ -138,13 +146,61 @@ def test_a_service_that_refuses_is_named(
         assert not_well() == {"vectors"}
 
 
+def test_a_wrong_model_or_number_of_dimensions_or_no_service_is_named(
+    monitored: None, settings: Any
+) -> None:
+    model, dimensions = settings.EMBEDDING_MODEL, settings.EMBEDDING_DIMENSIONS
+    settings.EMBEDDING_MODEL = "hosted_vllm/no-such-model"
+    assert not_well() == {"embedding"}
+    assert says("embedding") == ("The model of the settings cannot be used (embedding: HTTP 404).")
+    settings.EMBEDDING_MODEL = model
+    settings.EMBEDDING_DIMENSIONS = 1536
+    assert not_well() == {"embedding"}
+    assert "answers 384 dimensions where 1536 are configured" in says("embedding")
+    settings.EMBEDDING_DIMENSIONS = dimensions
+    with embedding_stub(settings, failing(500)):
+        assert not_well() == {"embedding"}
+        assert "HTTP 500" in says("embedding")
+    assert not_well() == set()
+
+
+def test_the_embedding_service_is_not_asked_at_each_poll(monitored: None, settings: Any) -> None:
+    with embedding_stub(settings, good_embeddings) as stub:
+        assert not_well() == not_well() == set()
+    assert len(stub.calls) == 1
+
+
+def test_an_index_of_another_model_is_red_until_the_new_one_gets_on(
+    monitored: None, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not_well() == set()  # an empty one is of any
+    generations.establish()
+    assert not_well() == set()
+    settings.EMBEDDING_MODEL = "hosted_vllm/all-MiniLM-L6-v2"
+    assert not_well() == {"index"}
+    assert says("index") == "The index is of another model than the settings name; reembed."
+    fields = generations.fields_of(generations.wanted()) | {"collection": "new"}
+    Generation.objects.create(state="filling", **fields)
+    Generation.objects.update(passages_done=10, passages_total=40)
+    assert not_well() == set()
+    assert says("index") == "A new index is being filled: 10 of 40 passages."
+    Generation.objects.update(progressed_at=Now() - timedelta(minutes=16))
+    assert not_well() == {"index"}
+    Generation.objects.update(progressed_at=Now(), trouble="embedding: HTTP 404")
+    assert says("index") == (
+        "The new index does not get on: 10 of 40 passages. embedding: HTTP 404"
+    )
+
+
 def test_what_only_postgres_knows_is_not_told_without_it(
     monitored: None, ops_at: Callable[[str], Any]
 ) -> None:
     with ops_at(refused_url()):
         status, checks = ask()
         assert status == 503
-        assert {name for name, ok in checks.items() if ok} == {"redis", "storage", "vectors"}
+        assert {name for name, ok in checks.items() if ok} == {
+            *("redis", "storage", "vectors", "embedding")
+        }
         assert checks["database"] is False
         assert checks["relay"] is None
         assert ask("/health/serving")[0] == 503

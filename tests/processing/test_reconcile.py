@@ -39,9 +39,9 @@ from documents.models import (
     TextPart,
 )
 from lumikb.storage import FileStorage
-from processing import reconcile
+from processing import flight, reconcile
 from processing.index import vectors
-from processing.reconcile import finding, flight, index, objects
+from processing.reconcile import finding, index, objects
 from processing.reconcile.finding import Finding, Scan
 from tests.conftest import LONG_AGO, let_lease_expire, process
 from tests.e2e.product import wait_for
