@@ -4,7 +4,8 @@ that search reads, and takes its place when everything is in it.
 What is uploaded meanwhile goes into both (pipeline.py). Here, what is there already is embedded
 anew from the passages in PostgreSQL; the files are not read again. Only the counts in the new index
 say what is done, so this may be killed at any time, and goes on where it was. A passage that the
-new model does not read to its end has its document processed anew, at bulk priority.
+new model does not read to its end has its document processed anew, at bulk priority. Where only
+words are read in another way, the vectors are taken over, and nothing is embedded.
 
 The index before stays, retired, until an operator has it removed.
 """
@@ -163,8 +164,11 @@ def _add(index: Index, chunks: list[Chunk]) -> None:
     rest = [chunk for chunk in chunks if chunk.document not in anew]
     if not rest:
         return
-    _read_words(rest)
-    found = dict(zip(kept, points.of(index, kept), strict=True))
+    _read_words(kept)
+    known = None
+    if index.model == generations.serving().model:  # only words are read in another way
+        known = vectors.dense_of([chunk.pk for chunk in rest])
+    found = dict(zip(rest, points.of(index, rest, known), strict=True))
     failpoint("reembed.embedded")
     for document, own in groupby(rest, lambda chunk: chunk.document):
         same = Document.objects.filter(pk=document.pk, lease_epoch=document.lease_epoch)

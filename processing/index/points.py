@@ -1,6 +1,7 @@
 """Passages to points: their vectors and their words, for one index."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from documents.models import Chunk
 
@@ -9,13 +10,20 @@ from .generations import Index
 from .vectors import Point
 
 
-def of(index: Index, chunks: Sequence[Chunk]) -> list[Point]:
-    """A point for each chunk, embedded in one call. Raises as `embeddings.embed`."""
-    texts = [tokens.in_context(chunk.surroundings(), chunk.text) for chunk in chunks]
-    return [
-        Point(chunk.pk, chunk.position, dense, _words(chunk))
-        for chunk, dense in zip(chunks, embeddings.embed(texts, index.model), strict=True)
-    ]
+def of(
+    index: Index, chunks: Sequence[Chunk], known: Mapping[UUID, Sequence[float]] | None = None
+) -> list[Point]:
+    """A point for each chunk. Those whose vectors are not known are embedded, in one call.
+
+    Raises as `embeddings.embed`.
+    """
+    dense = dict(known or {})
+    new = [chunk for chunk in chunks if chunk.pk not in dense]
+    if new:
+        texts = [tokens.in_context(chunk.surroundings(), chunk.text) for chunk in new]
+        found = embeddings.embed(texts, index.model)
+        dense |= {chunk.pk: vector for chunk, vector in zip(new, found, strict=True)}
+    return [Point(chunk.pk, chunk.position, dense[chunk.pk], _words(chunk)) for chunk in chunks]
 
 
 def _words(chunk: Chunk) -> dict[int, float]:

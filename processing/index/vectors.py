@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import httpx
@@ -145,6 +145,17 @@ def counts(document_ids: Sequence[UUID], name: str | None = None) -> dict[UUID, 
         if answer:
             found |= {UUID(str(hit.value)): hit.count for hit in answer.hits}
     return found
+
+
+def dense_of(chunk_ids: Sequence[UUID]) -> dict[UUID, Sequence[float]]:
+    """The vectors of these passages, of those that the index has. Raises ServiceUnavailable."""
+    ids = [str(each) for each in chunk_ids]
+    found = _ask(lambda: _client().retrieve(collection(), ids, with_vectors=[DENSE]))
+    return {
+        UUID(str(point.id)): cast("list[float]", point.vector[DENSE])
+        for point in found or []
+        if isinstance(point.vector, dict) and DENSE in point.vector
+    }
 
 
 def candidates(

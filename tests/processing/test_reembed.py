@@ -294,15 +294,19 @@ def test_a_search_reads_one_index_from_its_start_to_its_end(
     assert vectors.collection() != old
 
 
-def test_what_an_earlier_version_indexed_gets_its_words(
-    make_ready: MakeDocument, editor: User, settings: Any
+def test_what_an_earlier_version_indexed_gets_its_words_and_keeps_its_vectors(
+    make_ready: MakeDocument, editor: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = make_ready(content=HERONS)
+    vector = stored(document)
     Chunk.objects.update(words=None, language="")
     Generation.objects.update(words=1)
     generations.forget()
     assert first(editor, "heron") == document
-    finish()
+    with monkeypatch.context() as without:
+        without.setattr(embeddings, "embed", None)  # which may cost something
+        finish()
+    assert stored(document) == pytest.approx(vector, abs=1e-6)
     assert Generation.objects.get(state="serving").words == terms.VERSION
     [chunk] = Chunk.objects.all()
     assert chunk.language == "en"
