@@ -77,7 +77,7 @@ def _change(product: Product, slug: str, words: list[str]) -> None:
             number += 1
             stop.wait(1)
 
-    threads = [threading.Thread(target=search), threading.Thread(target=upload)]
+    threads = [threading.Thread(target=each, daemon=True) for each in (search, upload)]
     for thread in threads:
         thread.start()
     kills, seen = list(KILLS), set()
@@ -108,9 +108,8 @@ def _change(product: Product, slug: str, words: list[str]) -> None:
         json={"exact": True},
         headers={"api-key": product.setting("QDRANT_API_KEY")},
     ).json()["result"]["count"]
-    print(
-        f"{counts}; slowest search {max(times):.2f} s, median {sorted(times)[len(times) // 2]:.3f}"
-    )
+    median = sorted(times)[len(times) // 2]
+    print(f"{counts}; slowest search {max(times):.2f} s, median {median:.3f}")
     print(f"{total} documents, {passages} passages, {points} points in {serving[3]}")
 
 
