@@ -164,7 +164,7 @@ def _add(index: Index, chunks: list[Chunk]) -> None:
     rest = [chunk for chunk in chunks if chunk.document not in anew]
     if not rest:
         return
-    _read_words(kept)
+    _read_words(rest)
     known = None
     if index.model == generations.serving().model:  # only words are read in another way
         known = vectors.dense_of([chunk.pk for chunk in rest])

@@ -110,6 +110,12 @@ def _own_storage_and_index(settings: Any, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _the_index_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not each second: tests count statements. A collection's name is a test's own."""
+    monkeypatch.setattr(generations, "KEPT_SECONDS", 600.0)
+
+
+@pytest.fixture(autouse=True)
 def _postgres_started_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not with the tests: for one lease after its start, nobody's lease is taken from him."""
     monkeypatch.setattr(PostgresStartedAt, "template", "timestamptz '2020-01-01'")

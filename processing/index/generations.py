@@ -57,13 +57,14 @@ def written() -> list[Index]:
 
 def establish() -> None:
     """What is wanted serves, if nothing does yet: the first passage is about to be written."""
-    if not Generation.objects.filter(state=SERVING).exists():
-        try:
-            with transaction.atomic():
-                Generation.objects.create(state=SERVING, **fields_of(wanted()))
-        except IntegrityError:
-            pass  # another worker's first passage was first
-        forget()
+    if _is_established():
+        return
+    try:
+        with transaction.atomic():
+            Generation.objects.create(state=SERVING, **fields_of(wanted()))
+    except IntegrityError:
+        pass  # another worker's first passage was first
+    forget()
     release()
 
 
@@ -106,19 +107,29 @@ def forget() -> None:
     _kept.clear()
 
 
-_kept: dict[tuple[str, Index], tuple[float, list[Index]]] = {}  # until when; by database and wish
+_kept: dict[tuple[str, Index], tuple[float, list[Index], bool]] = {}
+"""By database and wish: until when it is kept, what is written, and whether a row says so."""
 
 
 def _known() -> list[Index]:
+    return _asked()[1]
+
+
+def _is_established() -> bool:
+    return _asked()[2]
+
+
+def _asked() -> tuple[float, list[Index], bool]:
     key = connection.settings_dict["NAME"], wanted()
-    until, known = _kept.get(key, (0.0, []))
-    if time.monotonic() < until:
-        return known
-    rows = {each.state: each for each in Generation.objects.filter(state__in=[SERVING, FILLING])}
-    release()
-    known = [index_of(rows[SERVING]) if SERVING in rows else wanted()]
-    if FILLING in rows:
-        known.append(index_of(rows[FILLING]))
-    _kept.clear()
-    _kept[key] = (time.monotonic() + KEPT_SECONDS, known)
-    return known
+    kept = _kept.get(key)
+    if kept is None or time.monotonic() > kept[0]:
+        states = [SERVING, FILLING]
+        rows = {each.state: each for each in Generation.objects.filter(state__in=states)}
+        release()
+        known = [index_of(rows[SERVING]) if SERVING in rows else wanted()]
+        if FILLING in rows:
+            known.append(index_of(rows[FILLING]))
+        kept = (time.monotonic() + KEPT_SECONDS, known, SERVING in rows)
+        _kept.clear()
+        _kept[key] = kept
+    return kept

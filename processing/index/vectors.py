@@ -85,6 +85,8 @@ def upsert(
 
     Raises ServiceUnavailable, RetryableError.
     """
+    if not points:
+        return
     structs = [
         models.PointStruct(
             id=str(point.id),

@@ -400,7 +400,8 @@ def test_who_may_only_look_is_offered_no_action_and_can_force_none(
 
 
 ADMIN = [
-    "documents/document", "documents/knowledgebase", "documents/heartbeat",
+    "documents/document",
+    "documents/generation", "documents/knowledgebase", "documents/heartbeat",
     "documents/outage", "documents/outboxmessage",
     "documents/reconcilerun", "documents/apitoken", "auth/user", "auth/group",
     "axes/accessattempt",
@@ -437,6 +438,7 @@ def test_every_list_and_form_renders(model: str, root: Client, failed: Document)
         "reconcilerun",
         "accessattempt",
         "heartbeat",
+        "generation",
     ):
         assert root.get(reverse(f"admin:{app}_{name}_add")).status_code == 200
     assert root.get("/admin/").status_code == 200

@@ -444,8 +444,8 @@ MUTANTS = [
     Mutant(
         "the tail of a longer index stays",
         PIPELINE,
-        "    vectors.trim(document.pk, keep=work.passages)\n",
-        "",
+        "        vectors.trim(document.pk, keep=work.passages, name=index.collection)\n",
+        "        pass\n",
         (OF_PIPELINE + "test_a_shorter_index_leaves_no_tail_of_the_longer_one",),
     ),
     Mutant(

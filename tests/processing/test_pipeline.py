@@ -21,7 +21,7 @@ from qdrant_client import models
 from documents import lifecycle, texts
 from documents.models import Chunk, Document, KnowledgeBase, Outage, Status
 from processing import actors, parsing, pipeline, relay
-from processing.index import vectors
+from processing.index import generations, vectors
 from tests.conftest import let_lease_expire, let_outages_pass, process
 
 from . import stubs
@@ -381,6 +381,8 @@ def test_an_upload_takes_this_many_statements_until_it_is_ready(
     Django logs too, have a number of their own. Not counted: the relay's idle polls, the heartbeat,
     and the pool's empty query when it checks a connection, which Django does not log.
     """
+    generations.establish()  # not the first passage that there ever was
+    generations.serving()
     client = api(editor)
     file = SimpleUploadedFile("notes.md", b"# Notes\n\nThe heron nests in April.\n")
     with CaptureQueriesContext(connection) as queries:

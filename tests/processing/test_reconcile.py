@@ -474,7 +474,7 @@ def test_a_collection_whose_maker_died_gets_its_indexes(
     ready: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as dying:
-        dying.setattr(vectors, "create_indexes", lambda: None)
+        dying.setattr(vectors, "create_indexes", lambda **_: None)
         ready()
     assert findings() == {"index not set up": (1, 1)}
     assert vectors.missing_indexes() == []

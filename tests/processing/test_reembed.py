@@ -340,3 +340,30 @@ def test_what_it_takes_is_estimated(settings: Any) -> None:
     assert row.says() == "500 of 2,000 passages; about 0:02:30 to go."
     row.passages_done = 2000
     assert row.percent() == 99  # not switched yet
+
+
+def test_what_a_turn_has_kept_is_not_written_over(make_ready: MakeDocument, settings: Any) -> None:
+    """Between two turns nobody has the document, and its points are of the reading under way."""
+    document = make_ready(content=HERONS)
+    change_model(settings)
+    waiting = Document.objects.filter(pk=document.pk)
+    waiting.update(status=Status.PENDING, kept_epoch=2, fingerprint="x")
+    assert not reembed.work(1)
+    [_, new] = generations.written()
+    assert vectors.counts([document.pk], new.collection) == {}
+    waiting.update(status=Status.READY)  # it came to its end; the others begin anew
+    finish()
+    assert vectors.count(document.pk) == 1
+    assert waiting.get().kept_epoch is None
+
+
+def test_a_document_deleted_while_it_was_worked_on_does_not_hold_up_the_new_index(
+    make_ready: MakeDocument, settings: Any
+) -> None:
+    document = make_ready(content=HERONS)
+    change_model(settings)
+    Document.objects.filter(pk=document.pk).update(
+        status=Status.PROCESSING, deleted_at=Now(), kept_epoch=2
+    )
+    finish()
+    assert vectors.count(document.pk) == 1

@@ -152,7 +152,7 @@ def test_the_indexes_of_a_collection_whose_maker_died_are_missed_and_made(
 ) -> None:
     assert vectors.missing_indexes() == [], "there is no collection yet"
     with monkeypatch.context() as dying:
-        dying.setattr(vectors, "create_indexes", lambda: None)
+        dying.setattr(vectors, "create_indexes", lambda **_: None)
         document = uuid4()
         put(document)
     missing = vectors.missing_indexes()
