@@ -27,7 +27,7 @@ def keep_searching(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("documents", "0043_turns"),
+        ("documents", "0009_turns"),
     ]
 
     operations = [
