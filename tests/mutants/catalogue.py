@@ -766,8 +766,8 @@ MUTANTS = [
     Mutant(
         "a client that is built elsewhere",
         "search/retrieval.py",
-        "DEEPEST = 12_800\n",
-        "DEEPEST = 12_800\n\n\ndef ask(url: str) -> None:\n    import httpx\n\n    httpx.get(url)\n",
+        "def fits(passages",
+        "def ask(url: str) -> None:\n    import httpx\n\n    httpx.get(url)\n\n\ndef fits(passages",
         (OF_DEADLINES + "test_clients_are_built_where_their_deadlines_are_and_nowhere_else",),
     ),
     Mutant(
