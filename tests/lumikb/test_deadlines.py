@@ -39,6 +39,7 @@ PRODUCT = ("documents", "processing", "search", "lumikb")
 # Where the product speaks to others, or waits for a process: what is not here has no deadline.
 PLACES = {
     ("lumikb/broker.py", "redis.ConnectionPool.from_url"),
+    ("lumikb/command_line.py", "socket.create_connection"),  # 5 s
     ("lumikb/postgresql/base.py", "Connection.connect"),
     ("lumikb/postgresql/base.py", "psycopg_pool.ConnectionPool.check_connection"),  # a statement
     ("lumikb/probes.py", "answer.result"),  # which is there
@@ -51,6 +52,7 @@ PLACES = {
     # The server of the parsers: its answers have a limit, its thread waits for its whole life.
     ("processing/parsing/client.py", "subprocess.Popen"),
     ("processing/parsing/client.py", "process.wait"),
+    ("processing/parsing/client.py", "subprocess.run"),  # ANSWER_SECONDS
     ("processing/parsing/client.py", "started.result"),  # for Popen, by a thread beside this one
     ("processing/parsing/server.py", "socket.socket"),  # ends of pairs that it inherits
 }
@@ -109,7 +111,6 @@ def test_what_people_wait_for_has_the_deadline_of_their_request() -> None:
         ("documents/texts.py", "default_storage.open"),
         ("documents/texts.py", "default_storage.save"),
         ("documents/texts.py", "default_storage.delete"),
-        ("search/retrieval.py", "embeddings.embed_query"),
         ("search/retrieval.py", "vectors.candidates"),
     }
 

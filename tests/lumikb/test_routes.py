@@ -29,6 +29,7 @@ from documents.models import (
     ApiToken,
     Chunk,
     Document,
+    Generation,
     Heartbeat,
     KnowledgeBase,
     Membership,
@@ -175,6 +176,7 @@ def named(document: Document) -> Named:
         "documents/apitoken": ApiToken.objects.latest("pk").pk,
         "documents/outage": Outage.objects.get().pk,
         "documents/reconcilerun": ReconcileRun.objects.latest("pk").pk,
+        "documents/generation": Generation.objects.get(collection=SECRET).pk,
         "documents/heartbeat": Heartbeat.objects.get(kind=Heartbeat.Kind.RELAY).pk,
         "auth/user": User.objects.get(username="hidden").pk,
         "auth/group": Group.objects.get().pk,
@@ -192,6 +194,9 @@ def foreign(make_user: Callable[..., User]) -> Named:
     Group.objects.create(name=SECRET)
     ReconcileRun.objects.create()
     Heartbeat.beat(Heartbeat.Kind.RELAY)
+    Generation.objects.create(
+        collection=SECRET, state="retired", model=SECRET, dimensions=1, words=1
+    )
     Outage.objects.create(
         service=SECRET, reason=SECRET, since=Now(), failed_at=Now(), retry_at=Now()
     )

@@ -752,8 +752,8 @@ MUTANTS = [
     Mutant(
         "who searches waits as long as a worker",
         "search/retrieval.py",
-        "with within(settings.REQUEST_TIMEOUT):\n        dense",
-        "with within(3600):\n        dense",
+        "with within(settings.REQUEST_TIMEOUT):\n        index",
+        "with within(3600):\n        index",
         (OF_DEADLINES + "test_who_searches_waits_no_longer_than_his_request_may",),
     ),
     Mutant(

@@ -37,8 +37,8 @@ CASES = [
     Case(
         files.with_member(files.docx([]), "word/document.xml", "<broken"),
         files.DOCX,
-        sentences.UNREADABLE,
-        "a part of it is no XML; nothing is claimed but that we cannot",
+        sentences.DAMAGED,
+        "its main part is no XML, and Word opens nothing of it",
     ),
     Case(pdfs.of_page(b""), files.PDF, pdf.NO_TEXT, "its page is blank"),
     Case(pdfs.of_page(b"9 9 m 99 9 l S"), files.PDF, pdf.NO_TEXT, "there is one line on its page"),
