@@ -173,7 +173,7 @@ def test_without_postgres_it_says_so_and_does_not_guess(
     checks = {
         dict(labels)["check"]: each for (name, labels), each in samples.items() if "check" in name
     }
-    assert checks == {"database": 0, "redis": 1, "storage": 1, "vectors": 1}
+    assert checks == {"database": 0, "embedding": 1, "redis": 1, "storage": 1, "vectors": 1}
     assert not any(name == "lumikb_documents" for name, _ in samples)
 
 
