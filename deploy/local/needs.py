@@ -19,7 +19,9 @@ NEEDS = {
         *("S3_ACCESS_KEY", "S3_SECRET_KEY"),
     },
     "relay": {"DATABASE_URL", "REDIS_URL"},
-    "reconcile": {"DATABASE_URL", "QDRANT_API_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY"},
+    "reconcile": {  # it embeds, too, when the model was changed
+        *("DATABASE_URL", "QDRANT_API_KEY", "EMBEDDING_API_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
+    },
     "migrate": {"DATABASE_URL"},
     "admin": {"DATABASE_URL", "DJANGO_SUPERUSER_PASSWORD"},
     "embeddings": {"EMBEDDING_API_KEY"},

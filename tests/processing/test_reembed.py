@@ -264,6 +264,8 @@ def test_the_command_fills_switches_and_removes(
 ) -> None:
     make_ready(content=HERONS)
     change_model(settings)
+    call_command("reembed", seconds=0)
+    assert set(states()) >= {"serving"}
     call_command("reembed")
     assert "Search reads the index of the model in the settings." in capsys.readouterr().out
     call_command("reembed", remove_retired=True)

@@ -1,5 +1,7 @@
 """manage.py reembed"""
 
+import math
+import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -22,8 +24,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--remove-retired", action="store_true", help="delete the indexes not in use any more"
         )
+        parser.add_argument(
+            "--for", type=float, dest="seconds", metavar="SECONDS", help="stop after so long"
+        )
 
-    def handle(self, remove_retired: bool, **options: Any) -> None:
+    def handle(self, remove_retired: bool, seconds: float | None, **options: Any) -> None:
         try:
             if remove_retired:
                 names = reembed.remove("retired", "removed")
@@ -31,8 +36,11 @@ class Command(BaseCommand):
                 return
         except ProcessingError as error:
             raise CommandError(str(error)) from error
+        until = math.inf if seconds is None else time.monotonic() + seconds
         while not reembed.work(SLICE):
             self.stdout.write(self._line())
+            if time.monotonic() > until:
+                return
         filling = Generation.objects.filter(state=Generation.State.FILLING).first()
         release()
         if filling:
