@@ -19,8 +19,9 @@ NEEDS = {
         *("S3_ACCESS_KEY", "S3_SECRET_KEY"),
     },
     "relay": {"DATABASE_URL", "REDIS_URL"},
-    "reconcile": {  # it embeds, too, when the model was changed
-        *("DATABASE_URL", "QDRANT_API_KEY", "EMBEDDING_API_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
+    "reconcile": {  # it looks for messages in Redis, and embeds when the model was changed
+        *("DATABASE_URL", "REDIS_URL", "QDRANT_API_KEY", "EMBEDDING_API_KEY"),
+        *("S3_ACCESS_KEY", "S3_SECRET_KEY"),
     },
     "migrate": {"DATABASE_URL"},
     "admin": {"DATABASE_URL", "DJANGO_SUPERUSER_PASSWORD"},

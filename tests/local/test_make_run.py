@@ -106,7 +106,7 @@ def test_every_process_gets_the_secrets_that_it_needs_and_no_others():
     worker = {"WORKER_DATABASE_URL", "REDIS_URL", "EMBEDDING_API_KEY"} | index
     web = {"SECRET_KEY", "METRICS_TOKEN", "DATABASE_URL", "EMBEDDING_API_KEY"} | ops | index
     expected = {"web": web, "worker": worker, "relay": ops}
-    expected["reconcile"] = {"OPS_DATABASE_URL", "EMBEDDING_API_KEY"} | index
+    expected["reconcile"] = {"EMBEDDING_API_KEY"} | ops | index
     programs = application(env, "127.0.0.1", 1)
     assert {program.name: held(program.env, env) for program in programs} == expected
     assert all(len(program.env["SECRET_KEY"]) >= 10 for program in programs)
