@@ -36,6 +36,8 @@ def start_servers_behind_proxies(supervisor: Supervisor, home: Path) -> dict[str
         address = f"127.0.0.1:{urlsplit(direct[name]).port}"
         for setting, value in settings.items():  # PostgreSQL's is there for each of its roles
             settings[setting] = value.replace(address, f"127.0.0.1:{port}")
+    # The oracle (contents.py) has no model to ask: passages end by their characters.
+    settings["EMBEDDING_MAX_TOKENS"] = "1000000"
     return settings
 
 
