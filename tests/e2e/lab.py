@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,23 +32,24 @@ def text(passages: int) -> bytes:
 
 
 class EmbeddingService:
-    """Stands before the product's own; answers 429 while it is `throttled`."""
+    """Stands before the product's own, from its first question on; answers 429 while it is
+    `throttled`.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, port: Callable[[], int]) -> None:
+        self._port = port  # of the product's own, which is there when the product asks
         self.throttled = False
         self.refused: list[float] = []  # when, in monotonic seconds
         self.stub = Stub(self._answer)
         self.stub._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a killed client hangs up
         self._real = httpx.Client(trust_env=False, timeout=120)
 
-    def stand_before(self, port: int) -> None:
-        self._real.base_url = f"http://127.0.0.1:{port}"
-
     def _answer(self, call: Call) -> Reply | None:
         if self.throttled:
             self.refused.append(time.monotonic())
             return failing(429)(call)
-        reply = self._real.request(call.method, call.path, content=call.body, headers=call.headers)
+        url = f"http://127.0.0.1:{self._port()}{call.path}"
+        reply = self._real.request(call.method, url, content=call.body, headers=call.headers)
         return Reply(reply.content, reply.status_code)
 
 
@@ -59,7 +60,7 @@ class Lab:
         actions = folder / "failpoints"
         actions.mkdir()
         self.failpoints = Directory(actions)
-        self.embedding = EmbeddingService()
+        self.embedding = EmbeddingService(lambda: _port_of(self.processes()["embeddings"]))
         settings = {
             "DJANGO_SETTINGS_MODULE": "tests.e2e.settings",
             "EMBEDDING_STUB": f"{self.embedding.stub.url}/v1",
@@ -71,7 +72,6 @@ class Lab:
         except BaseException:  # nobody else would stop it
             self.close()
             raise
-        self.embedding.stand_before(_port_of(self.processes()["embeddings"]))
         self.stores = Stores(self.product)
         self.slug = self.product.knowledge_base("lab")
         self._numbers = itertools.count(1)
