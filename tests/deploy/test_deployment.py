@@ -191,7 +191,7 @@ def credentials(unit: str) -> dict[str, str]:
 
 
 def unit_command(name: str) -> list[str]:
-    python, *arguments = shlex.split(unit_settings(name)["ExecStart"][-1])
+    python, *arguments = shlex.split(unit_settings(name)["ExecStart"][0])
     assert python == "/opt/lumikb/.venv/bin/python"
     return arguments
 
