@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
 
 THREADS = 4  # of each worker: so many documents may be under way when an outage begins
 BAR = 1.2  # calls per worker per backoff
-SAID = r"Waiting: the embedding service is not available \(HTTP 429\)\. Next try at \d\d:\d\d\."
+SAID = r"Waiting: the embedding service is not available \(HTTP 429\)\. Next try at \d\d:\d\d UTC\."
 
 
 def test_documents_wait_out_a_throttled_embedding_service_at_no_cost(
