@@ -197,7 +197,6 @@ def _index_kept(lease: Lease, document: Document, work: Kept) -> None:
 
 def _index(document: Document, chunks: Sequence[Chunk]) -> None:
     """Embed the chunks in their context and write their points, to each index that there is."""
-    generations.establish()
     serving, *filling = generations.written()
     _write(serving, document, chunks)
     for index in filling:
@@ -211,6 +210,7 @@ def _index(document: Document, chunks: Sequence[Chunk]) -> None:
 def _write(index: generations.Index, document: Document, chunks: Sequence[Chunk]) -> None:
     found = points.of(index, chunks)
     failpoint("worker.batch_embedded")
+    generations.establish()  # not before the model has answered: its name may be mistyped
     vectors.upsert(document.knowledge_base_id, document.pk, found, index.collection)
     failpoint("worker.batch_indexed")
 
