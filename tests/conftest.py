@@ -33,8 +33,9 @@ Role = Membership.Role
 LONG_AGO = timedelta(hours=1)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks for groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes (`make test`) one has the tests of the whole product, which share theirs."""
+    """Of its processes (`make test`) one has the tests of the whole product, which share theirs."""
     for item in items:
         if item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.xdist_group("product"))
