@@ -13,6 +13,7 @@ from gunicorn.workers import base
 
 DISK_THREADS = 4  # they wait for the disk, so that the loop does not
 SWITCH_SECONDS = 0.0005  # for 0.005: so long the loop may wait for each thread that computes
+CROWD = 16  # clients; more than the processes take turns in
 FILES_FOR_ONE = 2  # a client's socket, and a body or an answer
 FILES_FOR_US = 256  # connections to PostgreSQL and to services, their files
 
@@ -54,7 +55,7 @@ class Worker(base.Worker):
     async def _serve(self) -> None:
         for listener in self.sockets:
             listener.setblocking(False)
-            self.loop.add_reader(listener, self._accept, listener)
+            self.loop.add_reader(listener, self._come_in, listener)
         while self.alive and self.ppid == os.getppid():
             self.notify()
             with suppress(TimeoutError):
@@ -64,21 +65,29 @@ class Worker(base.Worker):
             listener.close()
         await self._finish()
 
-    def _accept(self, listener: socket.socket) -> None:
-        """One client, not all that wait: another process may be idle."""
+    def _come_in(self, listener: socket.socket) -> None:
+        """One client, not all that wait: another process may be idle. But the more are here, the
+        more at once: behind a crowd, nobody is to wait for a round of the loop for each of it.
+        """
+        for _ in range(1 + len(self.conversations) // CROWD):
+            if not self._accept(listener):
+                break
+
+    def _accept(self, listener: socket.socket) -> bool:
         try:
             client, _ = listener.accept()
         except (BlockingIOError, ConnectionError):  # another process was faster; he has gone
-            return
+            return False
         except OSError as error:
             self.log.warning("A client could not come in: %s", error)  # too many open files
             self._drop_one()
-            return
+            return False
         if len(self.conversations) >= self._most:
             self._drop_one()
         conversation = self._conversation(self, client)
         self.conversations[conversation.task] = conversation
         conversation.task.add_done_callback(self.conversations.pop)
+        return True
 
     def _drop_one(self) -> None:
         """The one who has kept us waiting longest: a flood must not lock the others out."""
