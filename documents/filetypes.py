@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import PurePosixPath
 from typing import IO
 
-from formats import BY_EXTENSION
+from formats import BY_EXTENSION, FORMATS
 from formats.signatures import HEAD_BYTES
 
 from .refusals import Refused, invalid_filename
@@ -46,7 +46,7 @@ def detect_type(filename: str, file: IO[bytes]) -> str:
 
 
 def unsupported_type(why: str) -> Refused:
-    types = ", ".join(extension.removeprefix(".").upper() for extension in BY_EXTENSION)
+    types = ", ".join(format.label for format in FORMATS)
     return Refused(
         "unsupported_type", f"{why} Accepted are: {types}.", 415, {"accepted": list(BY_EXTENSION)}
     )

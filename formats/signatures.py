@@ -29,6 +29,45 @@ def is_text(head: bytes, file: IO[bytes]) -> bool:
     return control * 20 <= len(head) or _is_utf16(head)
 
 
+def is_rtf(head: bytes, file: IO[bytes]) -> bool:
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{\\rtf", b"{\\urtf"))
+
+
+# A line "Name: value", perhaps behind what a mailbox puts before each message.
+_HEADER = re.compile(rb"(?:>?From [^\n]*\r?\n)?[A-Za-z][\w-]{0,100}[ \t]*:")
+
+
+def is_message(head: bytes, file: IO[bytes]) -> bool:
+    if head.startswith((b"%PDF-", _ZIP, b"\x7fELF", _OLE2)):
+        return False
+    return _HEADER.match(head.lstrip(b"\xef\xbb\xbf\r\n")) is not None
+
+
+def is_ole(*streams: str) -> Callable[[bytes, IO[bytes]], bool]:
+    """Whether it is a container of the old Office programs that has one of these streams, or one
+    with a password, which hides them.
+    """
+    names = [name.encode("utf-16-le") + b"\0\0" for name in (*streams, "EncryptedPackage")]
+
+    def recognises(head: bytes, file: IO[bytes]) -> bool:
+        return head.startswith(_OLE2) and any(_has(file, name) for name in names)
+
+    return recognises
+
+
+def of_open_document(kind: str) -> Callable[[bytes, IO[bytes]], bool]:
+    """Whether it is an OpenDocument file of this kind, in an archive or as one XML file."""
+    mark = f"application/vnd.oasis.opendocument.{kind}".encode()
+
+    def recognises(head: bytes, file: IO[bytes]) -> bool:
+        if head.startswith(_ZIP):
+            # Its first member says it uncompressed; where another one is the first, look for both.
+            return mark in head[:200] or (b"mimetype" not in head[:60] and _has(file, mark))
+        return is_text(head, file) and b"office:document" in head and mark in head
+
+    return recognises
+
+
 def _is_utf16(head: bytes) -> bool:
     """Without its mark: random bytes hold half of a surrogate pair, or a control character."""
     return any(

@@ -28,7 +28,13 @@ THINGS = {
         "recordings (sound or film) were not read",
     ),
     "embedded_file": ("embedded file was not read", "embedded files were not read"),
+    "locked_file": (
+        "embedded file is protected by a password",
+        "embedded files are protected by a password",
+    ),
+    "locked_part": ("part is encrypted", "parts are encrypted"),
     "damaged_part": ("part is damaged", "parts are damaged"),
+    "hidden_sheet": ("hidden sheet was not read", "hidden sheets were not read"),
     "formula": ("formula has no saved value", "formulas have no saved value"),
 }
 # Kinds that are said of the whole document.
@@ -44,7 +50,10 @@ LABELS = {
     "damaged_page": "Damaged pages",
     "damaged_file": "Damaged files",
     "embedded_file": "Embedded files",
+    "locked_file": "Embedded files with a password",
+    "locked_part": "Encrypted parts",
     "damaged_part": "Damaged parts",
+    "hidden_sheet": "Hidden sheets",
     "formula": "Formulas without a value",
 }
 # Text recognition reads these.
@@ -83,7 +92,7 @@ def nothing_read(found: Iterable[tuple[str, int]], is_empty: bool) -> str:
     )
 
 
-def pages(numbers: Iterable[int]) -> str:
+def pages(numbers: Iterable[int], page: str = "page") -> str:
     """ "page 3", "pages 2 to 6, 9": 1-based numbers as people say them; of many the first few."""
     ranges: list[list[int]] = []
     for number in sorted(set(numbers)):
@@ -95,7 +104,7 @@ def pages(numbers: Iterable[int]) -> str:
     if len(ranges) > _MOST_RANGES:
         said.append("and others")
     only_one = len(ranges) == 1 and ranges[0][0] == ranges[0][1]
-    return f"{'page' if only_one else 'pages'} {re.sub(', and', ' and', ', '.join(said))}"
+    return f"{page if only_one else f'{page}s'} {re.sub(', and', ' and', ', '.join(said))}"
 
 
 _MOST_RANGES = 12

@@ -16,6 +16,7 @@ from django.db.models.lookups import LessThan
 from django.urls import reverse
 from django.utils import timezone
 
+from formats import BY_MEDIA_TYPE, Format
 from formats.unread import KINDS, RECOGNISABLE, sentence
 
 from .access import KnowledgeBase
@@ -393,6 +394,11 @@ class Document(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.status in (Status.READY, Status.FAILED) or self.deleted_at is not None
+
+    @property
+    def format(self) -> Format | None:
+        """What kind of file it is, and what its places are called; None for one no longer read."""
+        return BY_MEDIA_TYPE.get(self.content_type)
 
     @property
     def unread_sentences(self) -> list[str]:

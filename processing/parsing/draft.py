@@ -1,6 +1,7 @@
 """Collects a document's sections while a reader walks through it, and keeps the heading path."""
 
 import re
+from dataclasses import dataclass
 
 from formats.unread import nothing_read, pages
 from processing.errors import PermanentError
@@ -61,12 +62,30 @@ class Outline:
         return path if len(path) <= MAX_PATH_CHARS else "…" + path[1 - MAX_PATH_CHARS :]
 
 
-class Draft:
-    """A document under construction; one inside of another has a `depth` of 1."""
+@dataclass(slots=True)
+class Allowance:
+    """What a document may still bring along: files inside of it, at any depth, and their bytes."""
 
-    def __init__(self, depth: int = 0) -> None:
-        self.depth = depth
-        self.embedded_count = 0
+    files: int = 1_000
+    bytes: int = 500 * 1024**2
+
+    def takes(self, size: int) -> bool:
+        """Whether there was room for one more file; then it is counted."""
+        if self.files < 1 or size > self.bytes:
+            return False
+        self.files -= 1
+        self.bytes -= size
+        return True
+
+
+class Draft:
+    """A document under construction; one inside of another has a `depth` of 1, and shares its
+    `allowance`.
+    """
+
+    def __init__(self, around: "Draft | None" = None) -> None:
+        self.depth: int = around.depth + 1 if around else 0
+        self.allowance: Allowance = around.allowance if around else Allowance()
         self._parts: list[str] = []
         self._sections: list[Section] = []
         self._passed: list[Passed] = []
@@ -112,21 +131,33 @@ class Draft:
         """
         self._passed.append(Passed(kind, place, count, page))
 
-    def append(self, inner: "Draft", heading: str) -> None:
-        """Append another document's sections, below this heading and without their pages. Raises
-        as `add`.
+    def append(
+        self,
+        inner: "Draft",
+        heading: str,
+        page: str = "page",
+        *,
+        apart: bool = True,
+        context: str = "",
+    ) -> None:
+        """Append another document's sections, below this heading. Their pages are none of this
+        document's, so they become a part of it: "invoice.pdf, page 2", or what else a `page` is
+        called. `context` comes before their own. Raises as `add`.
         """
         for number, (part, section) in enumerate(zip(inner._parts, inner._sections, strict=True)):
             text = part.lstrip()
+            own = heading if section.page is None else f"{heading}, {page} {section.page}"
             self.add(
                 text,
-                heading=" > ".join(filter(None, (heading, section.heading))),
-                apart=section.apart or not number,
-                context=section.context,
+                heading=" > ".join(filter(None, (own, section.heading))),
+                apart=section.apart or (apart and not number),
+                context="\n".join(filter(None, (context, section.context))),
                 separator=part[: len(part) - len(text)] if number else None,
             )
         for entry in inner._passed:
-            place = f"{heading}, {pages([entry.page])}" if entry.page is not None else heading
+            place = f"{heading}, {pages([entry.page], page)}" if entry.page is not None else heading
+            if entry.place:
+                place = f"{heading} > {entry.place}" if heading else entry.place
             self.unread(entry.kind, place, entry.count)
 
     @property
@@ -135,9 +166,19 @@ class Draft:
         return len(self._sections)
 
     @property
+    def text(self) -> str:
+        """All of it until now."""
+        return "".join(self._parts)
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is no letter and no digit in it yet."""
         return not any(any(map(str.isalnum, part)) for part in self._parts)
+
+    @property
+    def has_said(self) -> bool:
+        """Whether it has said of something that it was not read."""
+        return bool(self._passed)
 
     def finish(self, no_text: str) -> ParsedDocument:
         """The document. Raises PermanentError("no_text") when hardly anything was read: there is no

@@ -1,4 +1,6 @@
-"""Files inside of files: attachments of a PDF, objects in an Office file."""
+"""Files inside of files: what is attached to a mail or a PDF, objects in an Office file, the
+members of a ZIP in one of them.
+"""
 
 import importlib
 import io
@@ -6,31 +8,49 @@ import zipfile
 import zlib
 from pathlib import PurePosixPath
 
-from formats import BY_EXTENSION
+from formats import BY_EXTENSION, BY_MEDIA_TYPE, Format
 from formats.signatures import HEAD_BYTES
 from processing.errors import PermanentError
+from processing.parsing.archive import Archive
 from processing.parsing.draft import Draft, one_line
 from processing.parsing.package import Package
 
-MAX_DEPTH = 1  # a file in a file in a file is not read
-MAX_FILES = 100  # read of one document
+MAX_DEPTH = 4  # a file in a ZIP in a mail in a mail
+
+_ARCHIVES = {".zip"}
+_MESSAGE = "message/rfc822"
+# What archives of a Mac hold beside the files.
+_SHADOWS = ("__MACOSX/", ".DS_Store", "Thumbs.db")
+_UNREADABLE = (PermanentError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
-def read_embedded(name: str, data: bytes | None, draft: Draft) -> None:
-    """Append the sections of an embedded file, below its name; what cannot be read is reported.
+def read_embedded(
+    name: str, data: bytes | None, draft: Draft, *, below: str = "", media_type: str = ""
+) -> None:
+    """Append the sections of an embedded file, `below` a heading and its name; what cannot be read
+    is reported. `media_type` helps where the name does not say what it is.
 
-    Its own page numbers are none of the document's, so its sections have none. Raises as
-    `Draft.add`.
+    Its own page numbers are none of the document's: see `Draft.append`. Raises as `Draft.add`.
     """
     title = one_line(name.replace("\\", "/").rpartition("/")[2]) or "attachment"
-    inner = Draft(depth=draft.depth + 1)
-    if data and draft.depth < MAX_DEPTH and draft.embedded_count < MAX_FILES:
-        draft.embedded_count += 1
-        _read(title, data, inner)
-    if inner.is_empty:
-        draft.unread("embedded_file", title)
-    else:
-        draft.append(inner, title)
+    inner = Draft(draft)
+    kind, page = "embedded_file", "page"
+    if data and inner.depth <= MAX_DEPTH and draft.allowance.takes(len(data)):
+        suffix = PurePosixPath(title).suffix.lower()
+        if suffix in _ARCHIVES or (data.startswith(b"PK\x03\x04") and suffix not in BY_EXTENSION):
+            kind = _read_archive(data, inner) or kind
+        elif format := _format(suffix, media_type, data):
+            page = format.page
+            kind = _read(format, data, inner) or kind
+    place = f"{below} > {title}" if below else title
+    if below and media_type == _MESSAGE and not inner.is_empty:
+        place = below  # a message has its subject
+    if inner.is_empty and not inner.has_said:
+        draft.unread(kind if kind == "locked_file" else "embedded_file", place)
+        return
+    if kind != "embedded_file":
+        inner.unread(kind)
+    draft.append(inner, place, page)
 
 
 def read_object(package: Package, part: str, place: str, draft: Draft) -> None:
@@ -42,21 +62,51 @@ def read_object(package: Package, part: str, place: str, draft: Draft) -> None:
         return
     try:
         data = package.read(part)
-    except (PermanentError, OSError, zipfile.BadZipFile, zlib.error):
+    except _UNREADABLE:
         data = None
     read_embedded(part, data, draft)
 
 
-def _read(name: str, data: bytes, inner: Draft) -> None:
-    format = BY_EXTENSION.get(PurePosixPath(name).suffix.lower())
-    file = io.BytesIO(data)
-    if format is None or not format.recognises(data[:HEAD_BYTES], file):
-        return
-    file.seek(0)
+def _format(suffix: str, media_type: str, data: bytes) -> Format | None:
+    """What its name says, else what its media type says, as far as its content agrees."""
+    for format in (BY_EXTENSION.get(suffix), BY_MEDIA_TYPE.get(media_type)):
+        if format and format.recognises(data[:HEAD_BYTES], io.BytesIO(data)):
+            return format
+    return None
+
+
+def _read(format: Format, data: bytes, inner: Draft) -> str:
+    """The kind of the report's entry when it broke off; what was read until then stays."""
     reader = importlib.import_module(f"processing.parsing.{format.reader}")
     try:
-        reader.read(file, inner)
+        reader.read(io.BytesIO(data), inner)
     except (MemoryError, ImportError):
         raise
-    except Exception:  # a PermanentError, or what libraries raise at damaged files
-        return  # what was read until then stays
+    except PermanentError as error:
+        return "locked_file" if error.code == "encrypted" else "damaged_part"
+    except Exception:  # what libraries raise at damaged files
+        return "damaged_part"
+    return ""
+
+
+def _read_archive(data: bytes, inner: Draft) -> str:
+    """Its files in their order, each below its name; as `_read`."""
+    try:
+        archive = Archive(io.BytesIO(data))
+    except _UNREADABLE:
+        return "damaged_part"
+    for member in archive.infolist():
+        if member.is_dir() or any(shadow in member.filename for shadow in _SHADOWS):
+            continue
+        if inner.allowance.files < 1:
+            inner.unread("embedded_file", one_line(member.filename))
+            continue
+        try:
+            content = archive.read(member)
+        except _UNREADABLE as error:
+            is_locked = isinstance(error, PermanentError) and error.code == "encrypted"
+            kind = "locked_file" if is_locked else "embedded_file"
+            inner.unread(kind, one_line(member.filename))
+            continue
+        read_embedded(member.filename, content, inner)
+    return ""

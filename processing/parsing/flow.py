@@ -25,15 +25,18 @@ class Flow:
         self, draft: Draft, *, page: int | None = None, heading: str = "", apart: bool = False
     ) -> None:
         self.heading = heading
+        self.has_text = False
         self._draft = draft
         self._page = page
         self._apart = apart  # whether the next section is
         self._lines: list[str] = []
 
     def line(self, text: str) -> None:
+        self.has_text = self.has_text or any(map(str.isalnum, text))
         self._lines.append(text)
 
     def table(self, rows: Iterable[Sequence[str]], header: int | None = None) -> None:
+        self.has_text = True
         self.end()
         add_table(
             self._draft,

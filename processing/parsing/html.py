@@ -40,6 +40,10 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/<>]*)[^<>]*>?")
 _FLAT = {"area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link"}
 _FLAT |= {"meta", "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr"}
 _FLAT |= {"track", "wbr"}
+_VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"}
+_VOID |= {"source", "track", "wbr"}
+_IS_XML = re.compile(r"\s*<\?xml\s|.*<html[^<>]*\sxmlns=", re.DOTALL | re.IGNORECASE)
+_EMPTY = re.compile(r"<([a-zA-Z][\w:.-]{0,40})((?:\s[^<>]*?)?)/>")
 MIN_MAIN_CHARS = 200
 MAX_FRAMES = 100  # documents inside of the page, by srcdoc
 MAX_COLUMNS = 1_000  # HTML's own limit for a cell
@@ -188,6 +192,8 @@ def _flattened(markup: str) -> str:
     """The markup without the tags that would lie deeper than MAX_DEPTH, and without the attributes
     of the longest; shadow roots as if they stood in the page. In linear time.
     """
+    if _IS_XML.match(markup[:_CHARSET_BYTES]):
+        markup = _EMPTY.sub(_opened_and_closed, markup)
     depth = 0
     templates: list[bool] = []  # of the open ones, whether each is a shadow root
 
@@ -207,6 +213,11 @@ def _flattened(markup: str) -> str:
         return kept if depth + bool(tag[1]) <= MAX_DEPTH else ""
 
     return _TAG.sub(keep, markup)
+
+
+def _opened_and_closed(tag: re.Match[str]) -> str:
+    """What XML may write as one tag, and HTML takes for a beginning: `<title/>`."""
+    return tag[0] if tag[1].lower() in _VOID else f"<{tag[1]}{tag[2]}></{tag[1]}>"
 
 
 def _main(tree: LexborHTMLParser) -> Any:

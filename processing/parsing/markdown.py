@@ -38,15 +38,19 @@ def read(file: IO[bytes], draft: Draft) -> None:
     """One section per heading; tables are sections of their own. Raises PermanentError: see
     `decode`.
     """
-    text = _PICTURE.sub("", decode(file.read()))
+    read_text(decode(file.read()), draft, Outline())
+
+
+def read_text(text: str, draft: Draft, outline: Outline) -> None:
+    """The same for a text; `outline` goes on from where it stands (the cells of a notebook)."""
+    text = _PICTURE.sub("", text)
     lines = _without_comments(clean(text).split("\n"))
     start = _front_matter_end(lines)
-    draft.add("\n".join(lines[:start]))
-    _read_body(lines, start, draft)
+    draft.add("\n".join(lines[:start]), heading=outline.path)
+    _read_body(lines, start, draft, outline)
 
 
-def _read_body(lines: list[str], start: int, draft: Draft) -> None:
-    outline = Outline()
+def _read_body(lines: list[str], start: int, draft: Draft, outline: Outline) -> None:
     fence = ""
     number = start
     while number < len(lines):

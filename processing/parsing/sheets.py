@@ -59,8 +59,11 @@ def read(file: IO[bytes], draft: Draft) -> None:
     workbook = _Workbook(package)
     for sheet in package.xml(workbook.part).iter(f"{S}sheet"):
         target = package.target(workbook.part, relation_id(sheet))
-        if target is not None:
-            _read_sheet(workbook, target, one_line(sheet.get("name", "")), draft)
+        name = one_line(sheet.get("name", ""))
+        if sheet.get("state", "visible") != "visible":
+            draft.unread("hidden_sheet", f"sheet {name}")
+        elif target is not None:
+            _read_sheet(workbook, target, name, draft)
     if package.damaged:
         draft.unread("damaged_part", count=package.damaged)
 

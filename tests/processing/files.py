@@ -2,14 +2,18 @@
 
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from docx import Document
 from openpyxl import Workbook
 from pptx import Presentation
 from pptx.util import Inches
+
+from tests.processing import old_office
 
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -20,8 +24,21 @@ MARKDOWN = "text/markdown"
 HTML = "text/html"
 TEXT = "text/plain"
 CSV = "text/csv"
+JSON, XML, YAML = "application/json", "application/xml", "application/yaml"
+NOTEBOOK = "application/x-ipynb+json"
+RST, ASCIIDOC, TEX = "text/x-rst", "text/asciidoc", "text/x-tex"
+SRT, VTT = "application/x-subrip", "text/vtt"
+EML, MBOX, MHTML = "message/rfc822", "application/mbox", "multipart/related"
+MSG = "application/vnd.ms-outlook"
+DOC, XLS = "application/msword", "application/vnd.ms-excel"
+PPT = "application/vnd.ms-powerpoint"
+RTF = "application/rtf"
+ODT = "application/vnd.oasis.opendocument.text"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+ODP = "application/vnd.oasis.opendocument.presentation"
 
 
+@cache
 def samples() -> dict[str, tuple[str, bytes]]:
     """One good document of each format: content type -> (file name, bytes). Each says "Ada
     Lovelace" somewhere.
@@ -37,7 +54,91 @@ def samples() -> dict[str, tuple[str, bytes]]:
         HTML: ("ada.html", f"<html><body><h1>People</h1><p>{said}</p></body></html>".encode()),
         TEXT: ("ada.txt", said.encode()),
         CSV: ("ada.csv", b"name,born\nAda Lovelace,1815\n"),
+        **_more_samples(said),
     }
+
+
+def _more_samples(said: str) -> dict[str, tuple[str, bytes]]:
+    cells = [{"cell_type": "markdown", "source": ["# People\n", said]}]
+    head = f"From: Ada <ada@example.org>\nSubject: People\n\n{said}\n"
+    page = "From: <Saved by Blink>\nContent-Type: text/html\n\n<h1>People</h1>"
+    texts = {
+        "application/xhtml+xml": ("xhtml", f"<html><body><p>{said}</p></body></html>"),
+        XML: ("xml", f"<people><person>{said}</person></people>"),
+        JSON: ("json", json.dumps({"people": {"person": said}})),
+        YAML: ("yaml", f"people:\n  person: {said}\n"),
+        NOTEBOOK: ("ipynb", json.dumps({"cells": cells})),
+        "text/tab-separated-values": ("tsv", "name\tborn\nAda Lovelace\t1815\n"),
+        RST: ("rst", f"People\n======\n\n{said}\n"),
+        ASCIIDOC: ("adoc", f"= People\n\n{said}\n"),
+        TEX: ("tex", f"\\section{{People}}\n{said}\n"),
+        SRT: ("srt", f"1\n00:00:01,000 --> 00:00:02,000\n{said}\n"),
+        VTT: ("vtt", f"WEBVTT\n\n00:01.000 --> 00:02.000\n{said}\n"),
+        "text/x-log": ("log", f"2026-11-29 {said}\n"),
+        "text/x-source": ("py", f"# {said}\n"),
+        RTF: ("rtf", rf"{{\rtf1\ansi {said}\par}}"),
+        EML: ("eml", head),
+        MBOX: ("mbox", f"From ada@example.org Mon Nov  2 10:00:00 2026\n{head}"),
+        MHTML: ("mhtml", f"{page}<p>{said}</p>"),
+    }
+    sheet = [["Name", "Born"], ["Ada Lovelace", 1815.0]]
+    return {
+        **{kind: (f"ada.{end}", text.encode()) for kind, (end, text) in texts.items()},
+        DOC: ("ada.doc", old_office.doc([(1, "People"), (0, said)])),
+        PPT: ("ada.ppt", old_office.ppt([("People", said, "Speak slowly.")])),
+        XLS: ("ada.xls", old_office.xls({"People": sheet})),
+        MSG: ("ada.msg", old_office.msg("People", said)),
+        ODT: ("ada.odt", open_document("text", f"<text:p>{said}</text:p>")),
+        ODS: ("ada.ods", ods({"People": [["Name"], ["Ada Lovelace"]]})),
+        ODP: (
+            "ada.odp",
+            open_document(
+                "presentation",
+                f"<draw:page><draw:frame><draw:text-box><text:p>{said}</text:p>"
+                "</draw:text-box></draw:frame></draw:page>",
+            ),
+        ),
+    }
+
+
+# OpenDocument
+
+
+def open_document(kind: str, body: str, *, before: str = "", flat: bool = False) -> bytes:
+    """A document of this kind; `before` comes before the body: styles."""
+    names = {"office": "office", "text": "text", "table": "table", "draw": "drawing"}
+    names |= {"style": "style", "svg": "svg-compatible", "presentation": "presentation"}
+    spaces = "".join(
+        f' xmlns:{short}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for short, name in names.items()
+    )
+    media_type = f"application/vnd.oasis.opendocument.{kind}"
+    root = "office:document" if flat else "office:document-content"
+    said = f' office:mimetype="{media_type}"' if flat else ""
+    xml = (
+        f'<{root}{spaces} xmlns:xlink="http://www.w3.org/1999/xlink"{said}>{before}'
+        f"<office:body><office:{kind}>{body}</office:{kind}></office:body></{root}>"
+    )
+    if flat:
+        return xml.encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("mimetype"), media_type)
+        archive.writestr(zipfile.ZipInfo("content.xml"), xml, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def ods(sheets: Mapping[str, Sequence[Sequence[str]]]) -> bytes:
+    """A spreadsheet of texts."""
+    body = ""
+    for name, rows in sheets.items():
+        lines = (
+            "".join(f"<table:table-cell><text:p>{cell}</text:p></table:table-cell>" for cell in row)
+            for row in rows
+        )
+        inside = "".join(f"<table:table-row>{line}</table:table-row>" for line in lines)
+        body += f'<table:table table:name="{name}">{inside}</table:table>'
+    return open_document("spreadsheet", body)
 
 
 # PDF, written by hand

@@ -7,6 +7,7 @@ import pytest
 from formats.unread import sentence
 from processing.errors import PermanentError
 from processing.parsing import ParsedDocument
+from processing.parsing.embedded import MAX_DEPTH
 from tests.processing import files, pdfs
 from tests.processing.test_parsing import parts, read
 
@@ -49,7 +50,7 @@ def test_attached_files_are_read_below_their_names_and_others_are_reported():
     document = pdf(pdfs.with_files(attached, pdfs.said(72, 700, "Cover")))
     assert parts(document) == [
         (1, "", "Cover"),
-        (None, "terms.pdf", "Inside of it"),
+        (None, "terms.pdf, page 1", "Inside of it"),
         (None, "n.csv", "a | b\n1 | 2"),
     ]
     assert [(entry.kind, entry.place) for entry in document.unread] == [
@@ -58,12 +59,16 @@ def test_attached_files_are_read_below_their_names_and_others_are_reported():
     ]
 
 
-def test_a_file_inside_of_an_attached_file_is_reported():
-    inner = pdfs.with_files({"deep.txt": b"deep"}, pdfs.said(72, 700, "Inner"))
-    document = pdf(pdfs.with_files({"inner.pdf": inner}, pdfs.said(72, 700, "Outer")))
-    assert "deep" not in document.text
+def test_files_inside_of_attached_files_are_read_to_a_depth():
+    inner = pdfs.with_files({"deep.txt": b"too deep"}, pdfs.said(72, 700, "Inner"))
+    for number in range(MAX_DEPTH):
+        inner = pdfs.with_files({f"{number}.pdf": inner}, pdfs.said(72, 700, f"Around {number}"))
+    document = pdf(inner)
+    assert document.sections[2].heading == "3.pdf > 2.pdf, page 1"
+    assert "Inner" in document.text
+    assert "too deep" not in document.text
     assert [sentence(e.kind, e.place, e.count) for e in document.unread] == [
-        "1 embedded file was not read (inner.pdf)."
+        "1 embedded file was not read (3.pdf > 2.pdf > 1.pdf > 0.pdf > deep.txt)."
     ]
 
 

@@ -1,0 +1,233 @@
+"""E-mail as its programs keep it: one message (EML), many (MBOX), or a page of the web with all
+that belongs to it (MHTML).
+
+By Python's own parser with its old policy: the new one raises at headers that are a little wrong.
+"""
+
+import email.errors
+import email.header
+import email.message
+import email.parser
+import email.policy
+import email.utils
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO
+
+from formats import BY_MEDIA_TYPE
+from processing.errors import PermanentError
+from processing.parsing.decoding import decode
+from processing.parsing.draft import Draft, Outline
+from processing.parsing.html import decode_markup, read_markup
+from processing.parsing.letter import Attachment, Letter, add_letter
+from processing.parsing.sentences import DAMAGED
+
+NO_TEXT = "This message contains no text; check that it is the right one and upload it again."
+MAX_MESSAGES = 50_000
+MAX_PARTS = 2_000  # of one message
+MAX_PART_DEPTH = 30
+MAX_HEADER_CHARS = 20_000
+
+_FROM_LINE = re.compile(rb"^From (?:\S+|\S* at \S+) .*\d{1,2}:\d{2}.*\r?\n", re.MULTILINE)
+_QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
+_FIELDS = ("From", "To", "Cc", "Date")
+_ENCRYPTED = {"application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted"}
+_SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature"}
+_SIGNATURES |= {"application/x-pkcs7-signature"}
+_LOGO_BYTES = 8 * 1024  # what is shown within the text and larger may be a photograph of text
+_CUT_OFF = (email.errors.CloseBoundaryNotFoundDefect, email.errors.StartBoundaryNotFoundDefect)
+_RAW = email.policy.compat32.clone(max_line_length=0, mangle_from_=False)
+
+
+def read(file: IO[bytes], draft: Draft) -> None:
+    """Each message below its subject. Raises PermanentError: `corrupt`, `too_large`."""
+    data = file.read()
+    for count, message in enumerate(_messages(data)):
+        if count == MAX_MESSAGES:
+            raise PermanentError(
+                "too_large",
+                f"This mailbox has more than {MAX_MESSAGES:,} messages; "
+                "split it and upload the parts.",
+            )
+        _read_message(message, draft)
+
+
+def _messages(data: bytes) -> Iterator[bytes]:
+    """The messages of a mailbox; a file that does not begin as one is a single message."""
+    data = data.lstrip(b"\xef\xbb\xbf\r\n")
+    if not data.startswith(b"From "):
+        yield data
+        return
+    starts = [match.span() for match in _FROM_LINE.finditer(data) if _is_start(data, match.start())]
+    ends = [start for start, _ in starts[1:]] + [len(data)]
+    for (_, start), end in zip(starts, ends, strict=True):
+        yield _QUOTED_FROM.sub(rb"\1", data[start:end])
+    if not starts:
+        yield data.partition(b"\n")[2]
+
+
+def _is_start(data: bytes, at: int) -> bool:
+    """Whether an empty line stands before."""
+    return at == 0 or data[max(at - 4, 0) : at].endswith((b"\n\n", b"\n\r\n"))
+
+
+def _read_message(data: bytes, draft: Draft) -> None:
+    try:
+        message = email.parser.BytesParser(policy=email.policy.compat32).parsebytes(data)
+    except (RecursionError, ValueError, LookupError) as error:
+        raise PermanentError("corrupt", DAMAGED) from error
+    if not message.keys() and not data.strip():
+        return
+    if any(isinstance(defect, _CUT_OFF) for defect in message.defects):
+        draft.unread("damaged_file")
+    if _is_web_archive(message):
+        _read_web_archive(message, draft)
+        return
+    fields = [(name, _header(message, name)) for name in _FIELDS]
+    letter = Letter(_header(message, "Subject"), fields)
+    _Parts(letter).take(message)
+    add_letter(letter, draft)
+
+
+class _Parts:
+    """Puts each part of a message where it belongs."""
+
+    def __init__(self, letter: Letter) -> None:
+        self._letter = letter
+        self._count = 0
+
+    def take(self, part: email.message.Message, depth: int = 0) -> None:
+        self._count += 1
+        if self._count > MAX_PARTS:
+            return
+        kind = part.get_content_type()
+        if kind in _ENCRYPTED and "signed" not in (_parameter(part, "smime-type") or ""):
+            self._letter.locked_count += 1
+        elif kind == "message/rfc822" or (kind == "message/global" and part.is_multipart()):
+            self._attach_message(part)
+        elif part.is_multipart():
+            children = [child for child in part.get_payload() if not isinstance(child, str)]
+            if depth == MAX_PART_DEPTH:
+                self._letter.attachments.append(Attachment("nested parts", None))
+                return
+            for child in children:
+                self.take(child, depth + 1)
+        elif kind not in _SIGNATURES:
+            self._take_leaf(part, kind)
+
+    def _take_leaf(self, part: email.message.Message, kind: str) -> None:
+        letter = self._letter
+        name, content = _filename(part), _content(part)
+        said = str(part.get("Content-Disposition") or "").strip().lower()
+        if not name and not said.startswith("attachment"):
+            try:
+                if kind == "text/html":
+                    letter.html += _markup(part, content)
+                    return
+                if kind in ("text/plain", "text/enriched"):
+                    letter.plain += ("\n\n" if letter.plain else "") + _text(part, content)
+                    return
+            except PermanentError:
+                pass  # it is no text
+        if kind.startswith("image/") and "Content-ID" in part and len(content) < _LOGO_BYTES:
+            return
+        letter.attachments.append(Attachment(name or _named(kind), content, kind))
+
+    def _attach_message(self, part: email.message.Message) -> None:
+        inner = part.get_payload()
+        inner = inner[0] if isinstance(inner, list) and inner else inner
+        content, subject = _content(part), ""
+        if isinstance(inner, email.message.Message):
+            subject = _header(inner, "Subject")
+            try:
+                content = inner.as_bytes(policy=_RAW)
+            except (ValueError, LookupError, TypeError, RecursionError):
+                content = b""
+        name = _filename(part) or (subject and f"{subject}.eml") or "message.eml"
+        self._letter.attachments.append(Attachment(name, content, "message/rfc822"))
+
+
+def _is_web_archive(message: email.message.Message) -> bool:
+    """Whether a browser or Word saved it: nobody has sent it to anybody."""
+    if "Snapshot-Content-Location" in message or "saved by" in _header(message, "From").lower():
+        return True
+    is_page = message.get_content_type() in ("multipart/related", "text/html")
+    sent = ("From", "To", "Received", "Message-ID")
+    return is_page and not any(name in message for name in sent)
+
+
+def _read_web_archive(message: email.message.Message, draft: Draft) -> None:
+    """The page, and those that are shown in it."""
+    for part in message.walk():
+        if part.get_content_type() in ("text/html", "application/xhtml+xml"):
+            read_markup(_markup(part, _content(part)), draft, Outline())
+
+
+def _content(part: email.message.Message) -> bytes:
+    try:
+        content = part.get_payload(decode=True)
+    except (ValueError, LookupError, AssertionError):
+        return b""
+    return content if isinstance(content, bytes) else b""
+
+
+def _text(part: email.message.Message, content: bytes) -> str:
+    """Raises as `decode`."""
+    text = decode(content, _parameter(part, "charset"))
+    if (_parameter(part, "format") or "").lower() == "flowed":
+        # RFC 3676: a line that ends with a space goes on.
+        text = re.sub(r"(?<=[^\n-]) \r?\n(?![>\n\r])", " ", text)
+    return text
+
+
+def _markup(part: email.message.Message, content: bytes) -> str:
+    """Raises as `decode`."""
+    charset = _parameter(part, "charset")
+    return decode(content, charset) if charset else decode_markup(content)
+
+
+def _parameter(part: email.message.Message, name: str) -> str | None:
+    try:
+        value = part.get_param(name)
+        return email.utils.collapse_rfc2231_value(value) if value else None
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _filename(part: email.message.Message) -> str:
+    try:
+        return _decoded(part.get_filename() or "")
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
+def _named(kind: str) -> str:
+    format = BY_MEDIA_TYPE.get(kind)
+    return f"attachment{format.extensions[0] if format else ''}"
+
+
+def _header(message: email.message.Message, name: str) -> str:
+    """The first of this name. Bytes that are not ASCII stand in it as they came."""
+    for key, value in message.raw_items():
+        if key.lower() == name.lower():
+            return _decoded(str(value))
+    return ""
+
+
+def _decoded(value: str) -> str:
+    try:
+        value = decode(value[:MAX_HEADER_CHARS].encode("utf-8", "surrogateescape"))
+        parts = email.header.decode_header(value)
+    except (PermanentError, ValueError, LookupError):
+        return value[:MAX_HEADER_CHARS]
+    said = []
+    for part, charset in parts:
+        if isinstance(part, str):
+            said.append(part)
+        elif charset is None:  # what stands between encoded words
+            said.append(part.decode("raw-unicode-escape", "replace"))
+        else:
+            with suppress(PermanentError):  # it is no text
+                said.append(decode(part, charset))
+    return "".join(said)

@@ -1,0 +1,127 @@
+r"""TeX and LaTeX: what a reader of the printed document sees of it, as far as that can be told
+without running it: no preamble, comments and commands; letters for \"a and \ss; formulas as they
+are written.
+"""
+
+import re
+import unicodedata
+from typing import IO
+
+from processing.parsing.decoding import decode
+from processing.parsing.draft import Draft, Outline, clean
+
+NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
+
+_COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%[^\n]*(?:\n[ \t]*)?")
+_SECTION = re.compile(
+    r"\\(part|chapter|section|subsection|subsubsection|paragraph|subparagraph)\*?\s*"
+    r"(?:\[[^\]]{0,300}\])?\s*\{"
+)
+_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
+_TITLE = re.compile(r"\\(?:title|author|date|subtitle)\s*(?:\[[^\]]{0,300}\])?\s*\{")
+_ACCENT = re.compile(
+    r"""\\(["'`^~=.]|[uvHcdbkr](?![a-zA-Z]))\s*(?:\{\s*(\\?[a-zA-Z])\s*\}|(\\?[a-zA-Z]))"""
+)
+_COMBINING = {
+    '"': "\u0308", "'": "\u0301", "`": "\u0300", "^": "\u0302", "~": "\u0303", "=": "\u0304",
+    ".": "\u0307", "u": "\u0306", "v": "\u030c", "H": "\u030b", "c": "\u0327", "d": "\u0323",
+    "b": "\u0331", "k": "\u0328", "r": "\u030a",
+}  # fmt: skip
+_LETTERS = {
+    "ss": "ß", "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ", "o": "ø", "O": "Ø", "aa": "å",
+    "AA": "Å", "l": "ł", "L": "Ł", "i": "i", "j": "j", "S": "§", "P": "¶", "dots": "…",
+    "ldots": "…", "textellipsis": "…", "euro": "€", "texteuro": "€", "pounds": "£",
+    "copyright": "©", "textregistered": "®", "texttrademark": "™", "textbackslash": "\\",
+    "textendash": "–", "textemdash": "—", "LaTeX": "LaTeX", "TeX": "TeX", "BibTeX": "BibTeX",
+    "quad": " ", "qquad": " ", "newline": "\n", "par": "\n\n", "item": "\n- ", "textdegree": "°",
+    "glqq": "„", "grqq": "“", "glq": "‚", "grq": "‘", "tableofcontents": "", "maketitle": "",
+}  # fmt: skip
+_LETTER = re.compile(r"\\([a-zA-Z]+)\*?(?![a-zA-Z])[ \t]*(?:\{\})?")
+# Commands whose arguments are read by machines.
+_SILENT = re.compile(
+    r"\\(?:label|ref|eqref|pageref|autoref|cref|Cref|cite[a-z]*|nocite|bibliography|input|include"
+    r"|bibliographystyle|vspace|hspace|setlength|setcounter|addtocounter|usepackage|documentclass"
+    r"|includegraphics|pagestyle|thispagestyle|hypersetup|newcommand|renewcommand|def|definecolor"
+    r"|color|fontsize|selectlanguage|graphicspath|addbibresource|pagenumbering|index|hyphenation)"
+    r"\*?\s*(?:\[[^\]]{0,300}\]\s*)*(?:\{[^{}]{0,2000}\}\s*){0,2}"
+)
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{([a-zA-Z*]{1,40})\}(?:\[[^\]]{0,200}\])?")
+_COLUMNS = re.compile(
+    r"(\\begin\{(?:tabular[x*]?|longtable|array)\}(?:\{[^{}]*\})?)\{(?:[^{}]|\{[^{}]*\}){0,300}\}"
+)
+_VERBATIM = re.compile(r"\\begin\{(verbatim|lstlisting|minted)\*?\}(.*?)\\end\{\1\*?\}", re.DOTALL)
+_LINK = re.compile(r"\\href\s*\{([^{}]{0,1000})\}")
+_MATH = re.compile(
+    r"\$\$.{1,5000}?\$\$|\$[^$\n]{1,1000}\$|\\\[.{1,5000}?\\\]|\\\(.{1,1000}?\\\)", re.DOTALL
+)
+_KEPT = re.compile("\ue000(\\d+)\ue001")
+_CONTROLS = re.compile(r"\\([%&_#${}])")
+
+
+def read(file: IO[bytes], draft: Draft) -> None:
+    """A section for each heading. Raises as `decode`."""
+    text = _COMMENT.sub(r"\1", clean(decode(file.read())))
+    preamble, begin, body = text.partition(r"\begin{document}")
+    if begin:
+        titles = (_argument(preamble, match.end()) for match in _TITLE.finditer(preamble))
+        draft.add("\n".join(_plain(title) for title, _ in titles))
+        body = body.partition(r"\end{document}")[0]
+    else:
+        body = text
+    outline = Outline()
+    start = 0
+    for match in _SECTION.finditer(body):
+        if match.start() < start:
+            continue
+        draft.add(_plain(body[start : match.start()]), heading=outline.path)
+        title, end = _argument(body, match.end())
+        name = " ".join(_plain(title).split())
+        outline.enter(_LEVELS.index(match[1]) + 1, name)
+        body_start = end
+        start = body_start
+        draft.add(name, heading=outline.path)
+    draft.add(_plain(body[start:]), heading=outline.path)
+
+
+def _argument(text: str, start: int) -> tuple[str, int]:
+    """What stands up to the brace that closes the one before `start`, and where it ends."""
+    depth = 1
+    for position in range(start, min(start + 5_000, len(text))):
+        if text[position] == "{" and text[position - 1] != "\\":
+            depth += 1
+        elif text[position] == "}" and text[position - 1] != "\\":
+            depth -= 1
+            if not depth:
+                return text[start:position], position + 1
+    return "", start
+
+
+def _plain(text: str) -> str:
+    kept: list[str] = []
+
+    def keep(content: str) -> str:
+        kept.append(content)
+        return f"\ue000{len(kept) - 1}\ue001"
+
+    text = text.replace("\ue000", "").replace("\ue001", "")
+    text = _VERBATIM.sub(lambda match: keep(match[2]), text)
+    text = _MATH.sub(lambda match: keep(match[0]), text)
+    text = _ACCENT.sub(_accented, text)
+    text = _COLUMNS.sub(r"\1", text)
+    text = _SILENT.sub(" ", text)
+    text = _ENVIRONMENT.sub("\n", text)
+    text = _LINK.sub(r"\1 ", text)
+    text = re.sub(r"\\\\(?:\[[^\]]{0,20}\])?|\\(?:hline|toprule|midrule|bottomrule)\b", "\n", text)
+    text = re.sub(r"(?<!\\)&", " | ", text)
+    text = _LETTER.sub(lambda match: _LETTERS.get(match[1], ""), text)
+    text = re.sub(r"\\[,;:! ]|(?<!\\)~", " ", text).replace("\\-", "").replace("\\/", "")
+    text = re.sub(r"(?<!\\)[{}]", "", text)
+    text = text.replace("``", "“").replace("''", "”").replace("---", "—").replace("--", "–")
+    text = _CONTROLS.sub(r"\1", text)
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    return _KEPT.sub(lambda match: kept[int(match[1])], "\n".join(lines))
+
+
+def _accented(match: re.Match[str]) -> str:
+    letter = (match[2] or match[3]).removeprefix("\\")
+    return unicodedata.normalize("NFC", letter + _COMBINING[match[1]])

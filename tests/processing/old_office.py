@@ -1,0 +1,280 @@
+"""Makes files of the old Office programs and of Outlook, as small as they can be: their container,
+and what the readers look for in it.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+
+FREE, END, FAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
+SECTOR, MINI, CUTOFF = 512, 64, 4096
+
+
+def container(streams: Mapping[str, bytes]) -> bytes:
+    """A compound file, [MS-CFB], of these streams; their names are paths."""
+    entries = [_Entry("Root Entry", 5)]
+    at: dict[str, int] = {"": 0}
+    for path, content in streams.items():
+        *folders, name = path.split("/")
+        parent = ""
+        for folder in folders:
+            inner = f"{parent}{folder}/"
+            if inner not in at:
+                at[inner] = len(entries)
+                entries[at[parent]].children.append(len(entries))
+                entries.append(_Entry(folder, 1))
+            parent = inner
+        entries[at[parent]].children.append(len(entries))
+        entries.append(_Entry(name, 2, content))
+    return _written(entries)
+
+
+class _Entry:
+    def __init__(self, name: str, kind: int, content: bytes = b"") -> None:
+        self.name, self.kind, self.content = name, kind, content
+        self.children: list[int] = []
+        self.start, self.right = END, FREE
+
+    def packed(self) -> bytes:
+        name = (self.name + "\0").encode("utf-16-le")
+        child = self.children[0] if self.children else FREE
+        head = name.ljust(64, b"\0") + struct.pack("<HBB", len(name), self.kind, 1)
+        links = struct.pack("<III", FREE, self.right, child)
+        return head + links + bytes(36) + struct.pack("<IQ", self.start, len(self.content))
+
+
+def _written(entries: list[_Entry]) -> bytes:
+    small, small_chain = bytearray(), []
+    sectors: list[bytes] = []
+    chain: list[int] = []
+
+    def put(content: bytes) -> int:
+        parts = [
+            content[n : n + SECTOR].ljust(SECTOR, b"\0") for n in range(0, len(content), SECTOR)
+        ]
+        first = len(sectors)
+        sectors.extend(parts)
+        chain.extend([*range(first + 1, first + len(parts)), END])
+        return first
+
+    for entry in entries:
+        for left, right in zip(entry.children, entry.children[1:], strict=False):
+            entries[left].right = right
+        if entry.kind == 2 and 0 < len(entry.content) < CUTOFF:
+            count = -(-len(entry.content) // MINI)
+            entry.start = len(small_chain)
+            small_chain += [*range(entry.start + 1, entry.start + count), END]
+            small += entry.content.ljust(count * MINI, b"\0")
+        elif entry.kind == 2 and entry.content:
+            entry.start = put(entry.content)
+    mini_fat = END
+    if small:
+        entries[0].start, entries[0].content = put(bytes(small)), bytes(small)
+        mini_fat = put(struct.pack(f"<{len(small_chain)}I", *small_chain))
+    directory = put(b"".join(entry.packed() for entry in entries))
+    count = 1
+    while (len(chain) + count) * 4 > count * SECTOR:
+        count += 1
+    places = list(range(len(sectors), len(sectors) + count))
+    chain += [FAT] * count
+    table = struct.pack(f"<{len(chain)}I", *chain).ljust(count * SECTOR, b"\xff")
+    head = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16)
+    head += struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + bytes(6)
+    head += struct.pack(
+        "<IIIIIIII", 0, count, directory, 0, CUTOFF, mini_fat, 1 if small else 0, END
+    )
+    head += struct.pack("<I", 0) + struct.pack("<109I", *(places + [FREE] * (109 - count)))
+    return head + b"".join(sectors) + table
+
+
+# Word
+
+
+def doc(
+    paragraphs: Sequence[tuple[int, str]], *, notes: str = "", encrypted: bool = False
+) -> bytes:
+    """[MS-DOC] of (style, text): style 1 to 9 is a heading, -1 a row of cells, between which "|"
+    stands.
+    """
+    text, styles = "", []
+    for style, content in paragraphs:
+        parts = [f"{cell}\x07" for cell in content.split("|")] + ["\x07"]
+        for part in parts if style < 0 else [content + "\r"]:
+            codes = b"" if style >= 0 else struct.pack("<HB", 0x2416, 1)
+            if part == "\x07":
+                codes += struct.pack("<HB", 0x2417, 1)
+            styles.append((len(text), len(text + part), struct.pack("<H", max(style, 0)) + codes))
+            text += part
+    body = len(text)
+    text += notes
+    start = 1024
+    data = bytearray(start)
+    struct.pack_into("<HHxxxxxxH", data, 0, 0xA5EC, 0xC1, 0x0200 | (0x0100 if encrypted else 0))
+    struct.pack_into("<8i", data, 0x4C, body, len(notes), 0, 0, 0, 0, 0, 0)
+    data += text.encode("utf-16-le")
+    data += bytes(-len(data) % 512)
+    page, places, at = bytearray(512), [], 510
+    for number, (_, _, codes) in enumerate(styles):
+        record = bytes([(len(codes) + 1) // 2 if len(codes) % 2 else 0]) + (
+            b"" if len(codes) % 2 else bytes([len(codes) // 2])
+        )
+        record += codes
+        at -= len(record) + len(record) % 2
+        page[at : at + len(record)] = record
+        places.append(at // 2)
+        struct.pack_into("<I", page, 4 * number, start + 2 * styles[number][0])
+    struct.pack_into("<I", page, 4 * len(styles), start + 2 * body)
+    for number, place in enumerate(places):
+        page[4 * (len(styles) + 1) + 13 * number] = place
+    page[511] = len(styles)
+    number_of_page = len(data) // 512
+    data += page
+    pieces = struct.pack("<II", 0, len(text)) + struct.pack("<HIH", 0, start, 0)
+    table = b"\x02" + struct.pack("<I", len(pieces)) + pieces
+    struct.pack_into("<II", data, 0x1A2, 0, len(table))
+    struct.pack_into("<II", data, 0x102, len(table), 12)
+    table += struct.pack("<III", start, start + 2 * body, number_of_page)
+    return container({"WordDocument": bytes(data).ljust(4096, b"\0"), "1Table": table})
+
+
+# PowerPoint
+
+
+def record(kind: int, content: bytes = b"", *, instance: int = 0, holds: bool = False) -> bytes:
+    head = instance << 4 | (0xF if holds else 0)
+    return struct.pack("<HHI", head, kind, len(content)) + content
+
+
+def ppt(slides: Sequence[tuple[str, str, str]], *, encrypted: bool = False) -> bytes:
+    """[MS-PPT] of (title, text, notes)."""
+    stream, places = b"", {}
+
+    def put(number: int, content: bytes) -> None:
+        nonlocal stream
+        places[number] = len(stream)
+        stream += content
+
+    slide_list, notes_list = b"", b""
+    for number, (title, text, notes) in enumerate(slides, 1):
+        slide_list += record(0x03F3, struct.pack("<IIIII", 10 + number, 0, 0, 255 + number, 0))
+        slide_list += _kind(0) + _said(title)
+        shapes = _shape(record(0x0F9E, struct.pack("<I", 0))) + _shape(_kind(4) + _said(text))
+        put(10 + number, record(0x03EE, record(0x040C, shapes, holds=True), holds=True))
+        if notes:
+            notes_list += record(0x03F3, struct.pack("<IIIII", 100 + number, 0, 0, 0, 0))
+            of = record(0x03F1, struct.pack("<II", 255 + number, 0))
+            shapes = record(0x040C, _shape(_kind(2) + _said(notes)), holds=True)
+            put(100 + number, record(0x03F0, of + shapes, holds=True))
+    lists = record(0x0FF0, slide_list, holds=True) + record(
+        0x0FF0, notes_list, instance=2, holds=True
+    )
+    put(1, record(0x03E8, lists, holds=True))
+    directory = len(stream)
+    entries = (struct.pack("<II", 1 << 20 | number, place) for number, place in places.items())
+    stream += record(0x1772, b"".join(entries))
+    edit = len(stream)
+    stream += record(0x0FF5, struct.pack("<IIIIII", 0, 0, 0, directory, 1, 200) + bytes(4))
+    token = 0xF3D1C4DF if encrypted else 0xE391C05F
+    user = record(0x0FF6, struct.pack("<III", 20, token, edit) + bytes(12))
+    return container({"PowerPoint Document": stream, "Current User": user})
+
+
+def _kind(number: int) -> bytes:
+    return record(0x0F9F, struct.pack("<I", number))
+
+
+def _said(text: str) -> bytes:
+    return record(0x0FA0, text.replace("\n", "\r").encode("utf-16-le"))
+
+
+def _shape(text: bytes) -> bytes:
+    return record(0xF004, record(0xF00D, text), holds=True)
+
+
+# Excel
+
+
+def xls(
+    sheets: Mapping[str, Sequence[Sequence[str | float]]],
+    *,
+    hidden: Sequence[str] = (),
+    encrypted: bool = False,
+) -> bytes:
+    """BIFF 8; numbers are shown as percents."""
+    start = _biff(0x809, struct.pack("<HHHHII", 0x600, 5, 0, 0, 0, 0))
+    if encrypted:
+        start += _biff(0x2F, bytes(54))
+    start += _biff(0x42, struct.pack("<H", 1200))
+    start += _biff(0x31, struct.pack("<HHHHHBBBxBB", 200, 0, 0, 400, 0, 0, 0, 0, 1, 0) + b"A")
+    style = struct.pack("<HHH", 0, 0, 0) + bytes(14)
+    percent = struct.pack("<HHH", 0, 9, 0) + bytes(14)
+    start += _biff(0xE0, style) + _biff(0xE0, percent)
+    bodies = []
+    for rows in sheets.values():
+        body = _biff(0x809, struct.pack("<HHHHII", 0x600, 0x10, 0, 0, 0, 0))
+        for row, cells in enumerate(rows):
+            for column, value in enumerate(cells):
+                if isinstance(value, str):
+                    text = struct.pack("<HB", len(value), 1) + value.encode("utf-16-le")
+                    body += _biff(0x204, struct.pack("<HHH", row, column, 0) + text)
+                else:
+                    body += _biff(0x203, struct.pack("<HHHd", row, column, 1, value))
+        bodies.append(body + _biff(0x0A, b""))
+    names = [name.encode("utf-16-le") for name in sheets]
+    at = len(start) + sum(12 + len(name) for name in names) + 4
+    listed = b""
+    for name, content, body in zip(sheets, names, bodies, strict=True):
+        head = struct.pack("<IBBBB", at, name in hidden, 0, len(name), 1)
+        listed += _biff(0x85, head + content)
+        at += len(body)
+    stream = start + listed + _biff(0x0A, b"") + b"".join(bodies)
+    return container({"Workbook": stream.ljust(CUTOFF, b"\0")})
+
+
+def _biff(kind: int, content: bytes) -> bytes:
+    return struct.pack("<HH", kind, len(content)) + content
+
+
+# Outlook
+
+
+def msg(
+    subject: str,
+    body: str = "",
+    *,
+    sender: str = "Ada",
+    html: bytes = b"",
+    attachments: Sequence[tuple[str, bytes]] = (),
+    inner: Sequence[Mapping[str, bytes]] = (),
+) -> bytes:
+    """[MS-OXMSG]; `inner` are the streams of messages that are attached: see `message`."""
+    streams = dict(message(subject, body, sender=sender, html=html))
+    number = 0
+    for name, content in attachments:
+        folder = f"__attach_version1.0_#{number:08X}/"
+        streams[f"{folder}__properties_version1.0"] = bytes(8)
+        streams[f"{folder}__substg1.0_3707001F"] = name.encode("utf-16-le")
+        streams[f"{folder}__substg1.0_37010102"] = content
+        number += 1
+    for each in inner:
+        folder = f"__attach_version1.0_#{number:08X}/"
+        streams[f"{folder}__properties_version1.0"] = bytes(8)
+        for name, content in each.items():
+            streams[f"{folder}__substg1.0_3701000D/{name}"] = content
+        number += 1
+    return container(streams)
+
+
+def message(
+    subject: str, body: str = "", *, sender: str = "Ada", html: bytes = b""
+) -> dict[str, bytes]:
+    """The streams of one message."""
+    sent = struct.pack("<IIQ", 0x00390040, 6, 134_000_000_000_000_000)
+    streams = {
+        "__properties_version1.0": bytes(32) + sent,
+        "__substg1.0_0037001F": subject.encode("utf-16-le"),
+        "__substg1.0_0C1A001F": sender.encode("utf-16-le"),
+        "__substg1.0_5D01001F": f"{sender.lower()}@example.org".encode("utf-16-le"),
+        "__substg1.0_1000001F": body.encode("utf-16-le"),
+        "__substg1.0_10130102": html,
+    }
+    return {name: content for name, content in streams.items() if content}

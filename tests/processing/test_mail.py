@@ -1,0 +1,251 @@
+"""Messages: their heads and texts, what is attached to them at any depth, and what cannot be read
+of it.
+"""
+
+import base64
+import email.message
+import email.policy
+import io
+import zipfile
+
+import pytest
+
+from processing.parsing import Unread, embedded
+from processing.parsing.child import answer
+from processing.parsing.draft import Allowance
+from processing.parsing.outlook import decompressed
+from tests.processing import files, old_office, pdfs
+from tests.processing.test_parsing import parts, parts_of, read
+
+HEAD = (
+    "From: =?utf-8?q?Ada_M=C3=BCller?= <ada@example.org>\nTo: bob@example.org\nSubject: Re: offer\n"
+)
+HEAD += "Date: Mon, 2 Nov 2026 10:00:00 +0100\n"
+SAID = (
+    "Subject: Re: offer\nFrom: Ada Müller <ada@example.org>\nTo: bob@example.org\n"
+    "Date: Mon, 2 Nov 2026 10:00:00 +0100"
+)
+
+
+def mail(subject: str = "Re: offer", text: str = "Hello", **attached: bytes) -> bytes:
+    """A message with these files, "name_ext"."""
+    message = email.message.EmailMessage(policy=email.policy.SMTP)
+    message["Subject"], message["From"], message["To"] = subject, "ada@example.org", "b@example.org"
+    message.set_content(text)
+    for name, content in attached.items():
+        message.add_attachment(
+            content,
+            maintype="application",
+            subtype="octet-stream",
+            filename=".".join(name.rsplit("_", 1)),
+        )
+    return message.as_bytes()
+
+
+def zipped(**members: bytes) -> bytes:
+    return files.zipped({".".join(name.rsplit("_", 1)): data for name, data in members.items()})
+
+
+def test_a_message_says_who_wrote_it_when_and_about_what():
+    document = read(
+        f"{HEAD}Content-Type: text/plain; charset=iso-8859-1\n"
+        "Content-Transfer-Encoding: quoted-printable\n\nGr=FC=DFe\n".encode(),
+        files.EML,
+    )
+    assert parts(document) == [(None, "Re: offer", SAID), (None, "Re: offer", "Grüße")]
+    assert document.sections[1].context == (
+        "Ada Müller <ada@example.org>, Mon, 2 Nov 2026 10:00:00 +0100"
+    )
+
+
+def test_of_two_ways_to_say_the_same_the_one_with_its_layout_is_read():
+    body = (
+        "Content-Type: multipart/alternative; boundary=x\n\n--x\nContent-Type: text/plain\n\n"
+        "Plain\n"
+        "--x\nContent-Type: text/html; charset=utf-8\n\n<h1>Top</h1><p>Rich\n--x--\n"
+    )
+    assert [text for _, _, text in parts_of(HEAD + body, files.EML)] == [SAID, "Top\n\nRich"]
+    empty = body.replace("<h1>Top</h1><p>Rich", "<img src=x>")
+    assert parts_of(HEAD + empty, files.EML)[1][2] == "Plain"
+
+
+def test_each_message_of_a_mailbox_is_cited_by_its_subject():
+    box = (
+        "From a@b Mon Nov  2 10:00:00 2026\nSubject: one\nFrom: a@b\n\nfirst\n>From here\n\n"
+        "From c@d Mon Nov  2 11:00:00 2026\nSubject: two\nFrom: c@d\n\nFrom now on it is one.\n"
+    )
+    assert parts_of(box, files.MBOX) == [
+        (None, "one", "Subject: one\nFrom: a@b"),
+        (None, "one", "first\nFrom here"),
+        (None, "two", "Subject: two\nFrom: c@d"),
+        (None, "two", "From now on it is one."),
+    ]
+
+
+def test_attachments_are_read_like_files_and_cited_with_their_own_place():
+    inner = mail("Inner", "Deep", list_zip=zipped(notes_txt=b"In the archive", b_bin=b"\0"))
+    pdf = pdfs.of_page(pdfs.said(72, 700, "To pay"))
+    document = read(
+        mail(
+            "Re: offer",
+            "See below",
+            invoice_pdf=pdf,
+            letter_docx=files.docx([("Heading 1", "Terms"), ("Normal", "Net")]),
+            forwarded_eml=inner,
+            logo_bin=b"\0\1",
+        ),
+        files.EML,
+    )
+    assert parts(document)[1:] == [
+        (None, "Re: offer", "See below"),
+        (None, "Re: offer > invoice.pdf, page 1", "To pay"),
+        (None, "Re: offer > letter.docx > Terms", "Terms\n\nNet"),
+        (
+            None,
+            "Re: offer > forwarded.eml > Inner",
+            "Subject: Inner\nFrom: ada@example.org\nTo: b@example.org",
+        ),
+        (None, "Re: offer > forwarded.eml > Inner", "Deep"),
+        (None, "Re: offer > forwarded.eml > Inner > list.zip > notes.txt", "In the archive"),
+    ]
+    assert document.unread == (
+        Unread("embedded_file", "Re: offer > forwarded.eml > Inner > list.zip > b.bin"),
+        Unread("embedded_file", "Re: offer > logo.bin"),
+    )
+
+
+def test_a_forwarded_message_without_a_name_has_its_subject():
+    body = (
+        "Content-Type: multipart/mixed; boundary=x\n\n--x\n\nSee\n--x\n"
+        "Content-Type: message/rfc822\n\nSubject: Inner\n\nDeep\n--x--\n"
+    )
+    assert parts_of(HEAD + body, files.EML)[1:] == [
+        (None, "Re: offer", "See"),
+        (None, "Re: offer > Inner", "Subject: Inner"),
+        (None, "Re: offer > Inner", "Deep"),
+    ]
+
+
+def test_what_is_locked_is_said():
+    document = read(mail(locked_pdf=files.encrypted_pdf()), files.EML)
+    assert document.unread == (Unread("locked_file", "Re: offer > locked.pdf"),)
+    encrypted = (
+        "Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\n"
+        "Content-Transfer-Encoding: base64\n\nAAAA\n"
+    )
+    assert read((HEAD + encrypted).encode(), files.EML).unread == (
+        Unread("locked_part", "Re: offer"),
+    )
+
+
+def test_what_lies_too_deep_or_is_too_much_is_said(monkeypatch):
+    data = b"The end"
+    for _ in range(embedded.MAX_DEPTH + 1):
+        data = zipped(**{"z_txt" if data == b"The end" else "z_zip": data})
+    document = read(mail(outer_zip=data), files.EML)
+    assert "The end" not in document.text
+    assert [entry.kind for entry in document.unread] == ["embedded_file"]
+    monkeypatch.setattr(Allowance.__init__, "__defaults__", (2, 1_000))
+    document = read(mail(a_txt=b"one", b_txt=b"two", c_txt=b"three"), files.EML)
+    assert "two" in document.text
+    assert document.unread == (Unread("embedded_file", "Re: offer > c.txt"),)
+    document = read(mail(a_txt=b"one " * 300, b_txt=b"two"), files.EML)
+    assert "one" not in document.text
+    assert "two" in document.text
+
+
+def test_headers_that_are_wrong_do_not_hinder():
+    raw = (
+        b"Subject: =?utf-8?b?R3LD?= =?x-unknown?q?=FC?= \xfcber\nFrom: <<>>,,;\nDate: never\n\nText"
+    )
+    document = read(raw, files.EML)
+    assert "Text" in document.text
+    assert "über" in document.text
+
+
+def test_a_message_that_is_cut_off_is_read_as_far_as_it_goes():
+    whole = mail(text="Hello there", a_txt=b"attached " * 100)
+    document = read(whole[: whole.index(b"YXR0YWNo") + 200], files.EML)
+    assert "Hello there" in document.text
+    assert "attached attached" in document.text
+    assert Unread("damaged_file") in document.unread
+
+
+def test_a_page_that_was_saved_is_a_page():
+    page = (
+        "From: <Saved by Blink>\nSnapshot-Content-Location: http://x\nSubject: P\n"
+        'Content-Type: multipart/related; boundary="q"\n\n--q\nContent-Type: text/html\n'
+        "Content-Transfer-Encoding: quoted-printable\n\n"
+        "<title>Page</title><h1>Hi</h1><p>caf=C3=A9\n"
+        "--q\nContent-Type: image/png\nContent-Transfer-Encoding: base64\n\nAAAA\n--q--\n"
+    )
+    assert parts_of(page, files.MHTML) == [(None, "", "Page"), (None, "Hi", "Hi\n\ncafé")]
+
+
+def test_a_message_of_outlook_with_a_message_in_it():
+    data = old_office.msg(
+        "Re: offer",
+        "Body",
+        attachments=[("a.csv", b"a,b\n1,2\n3,4\n"), ("x.bin", b"\0")],
+        inner=[old_office.message("Inner", "Deep", sender="Bob")],
+    )
+    document = read(data, files.MSG)
+    assert parts(document) == [
+        (
+            None,
+            "Re: offer",
+            "Subject: Re: offer\nFrom: Ada <ada@example.org>\nDate: 2025-08-18 14:13 UTC",
+        ),
+        (None, "Re: offer", "Body"),
+        (None, "Re: offer > a.csv", "a | b\n1 | 2\n3 | 4"),
+        (None, "Re: offer > Inner", "Subject: Inner\nFrom: Bob <bob@example.org>"),
+        (None, "Re: offer > Inner", "Deep"),
+    ]
+    assert document.unread == (Unread("embedded_file", "Re: offer > x.bin"),)
+
+
+def test_a_message_of_outlook_that_is_only_there_as_rtf():
+    rtf = (
+        rb"{\rtf1\ansi\fromhtml1 {\*\htmltag64 <p>}\htmlrtf {\htmlrtf0 Caf\'e9 "
+        rb"{\*\htmltag84 &nbsp;}"
+        rb"\htmlrtf \'a0\htmlrtf0 {\*\htmltag72 </p>}\htmlrtf }\htmlrtf0}"
+    )
+    head = len(rtf).to_bytes(4, "little")
+    stored = (len(rtf) + 12).to_bytes(4, "little") + head + b"MELA" + bytes(4) + rtf
+    streams = old_office.message("S") | {"__substg1.0_10090102": stored}
+    assert "Café" in read(old_office.container(streams), files.MSG).text
+
+
+def test_compressed_rtf_is_what_microsoft_says():
+    """[MS-OXRTFCP] 3.1, its first example."""
+    data = bytes.fromhex(
+        "2d0000002b0000004c5a4675f1c5c7a703000a00726370673132354232"
+        "0af32068656c090020627705b06c647d0a800fa0"
+    )
+    assert decompressed(data) == b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n"
+
+
+@pytest.mark.parametrize("depth", [50, 3_000])
+def test_messages_nested_deeply_are_read_or_refused(depth):
+    data = "".join(
+        f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(depth)
+    )
+    said = answer(io.BytesIO((HEAD + data + "\nText").encode()), files.EML)
+    assert "Re: offer" in str(said.get("text")) or said["error"][0] == "corrupt"
+
+
+def test_an_archive_with_a_password_is_said():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("secret.txt", "x")
+    locked = bytearray(out.getvalue())
+    locked[6] |= 1  # the flag of its header, and that of the directory
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    document = read(mail(a_zip=bytes(locked)), files.EML)
+    assert document.unread == (Unread("locked_file", "Re: offer > a.zip > secret.txt"),)
+
+
+def test_base64_of_a_text_is_a_text():
+    body = base64.b64encode("Grüße aus Köln".encode()).decode()
+    head = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n"
+    assert parts_of(HEAD + head + body, files.EML)[1][2] == "Grüße aus Köln"

@@ -1,0 +1,130 @@
+"""DOC, PPT and XLS, RTF: their text, and where it stands."""
+
+import io
+
+import pytest
+
+from processing.errors import PermanentError
+from processing.parsing import Unread, sentences
+from processing.parsing.child import answer
+from tests.processing import files
+from tests.processing import old_office as old
+from tests.processing.test_parsing import parts, parts_of, read
+
+# DOC
+
+
+def test_old_word_has_headings_tables_and_notes():
+    data = old.doc(
+        [
+            (1, "People"),
+            (0, "Ada Lovelace – “x” 日本"),
+            (-1, "Part|Count"),
+            (-1, "Screw|4"),
+            (2, "Sub"),
+            (0, "See \x13HYPERLINK x\x14the link\x15 here\x02."),
+        ],
+        notes="\x02 A note\r",
+    )
+    assert parts_of(data, files.DOC) == [
+        (None, "People", "People\nAda Lovelace – “x” 日本"),
+        (None, "People", "Part | Count\nScrew | 4"),
+        (None, "People > Sub", "Sub\nSee the link here."),
+        (None, "Footnotes", "A note"),
+    ]
+
+
+def test_the_text_of_word_95_is_read():
+    data = bytearray(512)
+    text = b"Gr\xfc\xdfe aus K\xf6ln.\rZweite Zeile\r"
+    data[:4] = b"\xdc\xa5\x65\x00"
+    data[0x18:0x20] = (512).to_bytes(4, "little") + (512 + len(text)).to_bytes(4, "little")
+    stream = bytes(data) + text.ljust(4096, b"\0")
+    found = read(old.container({"WordDocument": stream}), files.DOC)
+    assert found.text == "Grüße aus Köln.\nZweite Zeile"
+
+
+# PPT
+
+
+def test_old_slides_have_titles_texts_and_notes():
+    data = old.ppt([("Welcome", "First\nline", "Say this"), ("People", "Ada", "")])
+    assert parts_of(data, files.PPT) == [
+        (1, "Welcome", "Welcome\n\nFirst\nline\n\nSay this"),
+        (2, "People", "People\n\nAda"),
+    ]
+
+
+# XLS
+
+
+def test_old_sheets_show_numbers_as_excel_does_and_hidden_sheets_are_said():
+    data = old.xls(
+        {"People": [["Name", "Share"], ["Ada Ł", 0.15]], "Lists": [["secret"]]}, hidden=["Lists"]
+    )
+    document = read(data, files.XLS)
+    assert parts(document) == [(None, "People", "Name | Share\nAda Ł | 15%")]
+    assert document.unread == (Unread("hidden_sheet", "sheet Lists"),)
+
+
+# What is wrong with them
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data"),
+    [
+        (files.DOC, old.doc([(0, "x")], encrypted=True)),
+        (files.PPT, old.ppt([("a", "b", "")], encrypted=True)),
+        (files.XLS, old.xls({"a": [["x"]]}, encrypted=True)),
+        *((kind, old.container({"EncryptedPackage": b"x"})) for kind in (files.DOC, files.XLS)),
+    ],
+)
+def test_a_password_is_said(content_type, data):
+    with pytest.raises(PermanentError) as caught:
+        read(data, content_type)
+    assert (caught.value.code, caught.value.sentence) == ("encrypted", sentences.ENCRYPTED)
+
+
+@pytest.mark.parametrize("kind", [files.DOC, files.PPT, files.XLS, files.MSG])
+def test_a_container_that_is_cut_off_is_damaged_or_read_as_far_as_it_goes(kind):
+    data = files.samples()[kind][1]
+    for length in range(8, len(data), max(len(data) // 40, 1)):
+        said = answer(io.BytesIO(data[:length]), kind)
+        assert "text" in said or said["error"][0] in ("corrupt", "no_text")
+
+
+# RTF
+
+
+def test_rtf_has_headings_tables_notes_and_letters_of_every_font():
+    text = (
+        r"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0\fcharset0 Arial;}{\f1\fcharset204 Cyr;}"
+        r"{\f2\fcharset128 MS Mincho;}}{\stylesheet{\s0 Normal;}{\s1\outlinelevel0 heading 1;}"
+        r"{\s2 heading 2;}}{\info{\title Not shown}}{\*\generator x;}"
+        r"\pard\s1 Kapitel \u196?rger\par\pard Text {\f1\'cf\'f0} {\f2\'93\'fa\'96\'7b} \u8364?5"
+        r" \u-10179?\u-8704? {\b bold}{\v hidden}{\deleted gone}\par"
+        r"\trowd\cellx9\cellx99\pard\intbl a\par b\cell c\cell\row"
+        r"\trowd\pard\intbl d\cell e\cell\row"
+        r"\pard\s2 Sub\par\pard {\field{\*\fldinst HYPERLINK x}{\fldrslt link}} \{x\}\~y{\footnote"
+        r" note}{\pict\wmetafile8 0123abc}\bin4 }}}} z\par{\header Head\par}{\footer Head\par}}"
+    )
+    document = read(text.encode(), files.RTF)
+    assert parts(document) == [
+        (None, "Kapitel Ärger", "Kapitel Ärger\nText Пр 日本 €5 😀 bold"),
+        (None, "Kapitel Ärger", "a b | c\nd | e"),
+        (None, "Kapitel Ärger > Sub", "Sub\nlink {x}\xa0y z"),
+        (None, "", "Head"),
+        (None, "Footnotes", "note"),
+    ]
+    assert document.unread == (Unread("picture"),)
+
+
+def test_rtf_that_is_cut_off_is_read_as_far_as_it_goes():
+    document = read(rb"{\rtf1 One\par Two {\b th", files.RTF)
+    assert document.text == "One\nTwo th"
+    assert document.unread == (Unread("damaged_file"),)
+
+
+def test_rtf_nested_deeply_is_read():
+    deep = b"{" * 300_000 + b"word" + b"}" * 300_000
+    assert read(b"{\\rtf1 " + deep + b" end}", files.RTF).text == "word end"

@@ -1,0 +1,102 @@
+"""OpenDocument: texts, presentations and spreadsheets, as archives and as one file."""
+
+import pytest
+
+from processing.errors import PermanentError
+from processing.parsing import Unread, sentences
+from tests.processing import files
+from tests.processing.test_parsing import parts, parts_of, read
+
+BODY = """<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes>
+<text:h text:outline-level="1">People</text:h>
+<text:p>Ada<text:s text:c="2"/>and <text:span>Bob</text:span><text:tab/>x<text:line-break/>y
+<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>A note</text:p>
+</text:note-body></text:note><office:annotation><text:p>Remark</text:p></office:annotation></text:p>
+<text:list text:style-name="L"><text:list-item><text:p>first</text:p><text:list><text:list-item>
+<text:p>inner</text:p></text:list-item></text:list></text:list-item>
+<text:list-item><text:p>second</text:p></text:list-item></text:list>
+<table:table><table:table-header-rows><table:table-row><table:table-cell><text:p>Part</text:p>
+</table:table-cell><table:table-cell><text:p>Count</text:p></table:table-cell></table:table-row>
+</table:table-header-rows><table:table-row><table:table-cell><text:p>Screw</text:p>
+</table:table-cell><table:table-cell><text:p>4</text:p></table:table-cell></table:table-row>
+</table:table>
+<text:h text:outline-level="2">Sub</text:h><text:p>Before<draw:frame svg:width="9cm"
+ svg:height="9cm"><svg:desc>A map</svg:desc><draw:image xlink:href="x.png"/></draw:frame> after
+<draw:frame><draw:text-box><text:p>In a box</text:p></draw:text-box></draw:frame></text:p>"""
+STYLES = (
+    '<office:styles><text:list-style style:name="L"><text:list-level-style-number text:level="1"'
+    ' style:num-format="1" style:num-suffix="."/></text:list-style></office:styles>'
+)
+EXPECTED = [
+    (None, "People", "People\nAda  and Bob\tx\ny\n1. first\n- inner\n2. second"),
+    (None, "People", "Part | Count\nScrew | 4"),
+    (None, "People > Sub", "Sub\nBefore after\nA map\nIn a box"),
+    (None, "Footnotes", "1 A note"),
+    (None, "Comments", "Remark"),
+]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_text_has_headings_lists_tables_notes_and_boxes(flat):
+    data = files.open_document("text", BODY, before=STYLES, flat=flat)
+    document = read(data, files.ODT)
+    assert parts(document) == EXPECTED
+    assert document.unread == (Unread("picture"),)
+
+
+def test_slides_have_numbers_titles_and_notes():
+    body = """<draw:page><draw:frame><draw:text-box><text:p>Said</text:p></draw:text-box>
+    </draw:frame><draw:frame presentation:class="title"><draw:text-box><text:p>Top</text:p>
+    </draw:text-box></draw:frame><draw:g><draw:custom-shape><text:p>Shape</text:p>
+    </draw:custom-shape></draw:g><presentation:notes><draw:frame presentation:class="notes">
+    <draw:text-box><text:p>Say it slowly</text:p></draw:text-box></draw:frame></presentation:notes>
+    </draw:page><draw:page><draw:frame svg:width="20cm" svg:height="15cm"><draw:image/>
+    </draw:frame></draw:page>"""
+    document = read(files.open_document("presentation", body), files.ODP)
+    assert parts(document) == [(1, "Top", "Top\n\nSaid\nShape\nSay it slowly")]
+    assert document.unread == (Unread("image_page", "page 2"),)
+
+
+def test_sheets_have_names_values_and_gaps_and_hidden_ones_are_said():
+    body = """<table:table table:name="One"><table:table-row><table:table-cell><text:p>Name</text:p>
+    </table:table-cell><table:table-cell><text:p>Share</text:p></table:table-cell></table:table-row>
+    <table:table-row><table:table-cell><text:p>Ada</text:p></table:table-cell><table:table-cell
+     office:value-type="percentage" office:value="0.15"><text:p>15%</text:p></table:table-cell>
+    <table:table-cell table:number-columns-repeated="16000"/></table:table-row>
+    <table:table-row table:number-rows-repeated="1048000"><table:table-cell/></table:table-row>
+    <table:table-row><table:table-cell table:number-columns-spanned="2"><text:p>Wide</text:p>
+    </table:table-cell><table:covered-table-cell/></table:table-row></table:table>
+    <table:table table:name="Two" table:style-name="gone"><table:table-row><table:table-cell>
+    <text:p>secret</text:p></table:table-cell></table:table-row></table:table>"""
+    styles = (
+        '<office:automatic-styles><style:style style:name="gone"><style:table-properties '
+        'table:display="false"/></style:style></office:automatic-styles>'
+    )
+    document = read(files.open_document("spreadsheet", body, before=styles), files.ODS)
+    assert parts(document) == [(None, "One", "Name | Share\nAda | 15%\nWide |")]
+    assert document.unread == (Unread("hidden_sheet", "sheet Two"),)
+
+
+def test_headers_and_footers_are_said_once():
+    margin = "<style:header><text:p>Top</text:p></style:header>"
+    pages = f"<style:master-page>{margin}</style:master-page>" * 2
+    styles = files.open_document("text", "", flat=True).replace(
+        b"<office:body>",
+        f"<office:master-styles>{pages}</office:master-styles>".encode() + b"<office:body>",
+    )
+    data = files.with_member(files.samples()[files.ODT][1], "styles.xml", styles)
+    assert [text for _, _, text in parts_of(data, files.ODT)][1:] == ["Top"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("META-INF/manifest.xml", "<m:encryption-data/>", sentences.ENCRYPTED),
+        ("content.xml", "<broken", sentences.DAMAGED),
+        ("content.xml", "<a/>", sentences.DAMAGED),
+    ],
+)
+def test_a_password_and_damage_are_said(name, content, sentence):
+    with pytest.raises(PermanentError) as caught:
+        read(files.with_member(files.samples()[files.ODT][1], name, content), files.ODT)
+    assert caught.value.sentence == sentence

@@ -1,0 +1,234 @@
+"""The formats that are text with some order in it: what is read of them, and where it stands."""
+
+import json
+
+import pytest
+
+from processing.errors import PermanentError
+from processing.parsing import Unread
+from tests.processing import files
+from tests.processing.test_parsing import parts, parts_of, read
+
+# JSON
+
+
+def test_json_is_read_below_its_names_and_lists_of_alike_objects_are_tables():
+    value = {
+        "name": "M\u00fcller",
+        "orders": [{"id": 1, "sum": 2.50}, {"id": 2, "sum": None}],
+        "deep": {"inner": [1, {"title": "Last", "is": True}]},
+    }
+    assert parts_of(json.dumps(value), files.JSON) == [
+        (None, "", "name: Müller"),
+        (None, "orders", "orders"),
+        (None, "orders", "id | sum\n1 | 2.5\n2 |"),
+        (None, "deep", "deep"),
+        (None, "deep > inner", "inner\n- 1"),
+        (None, "deep > inner > Last", "Last\ntitle: Last\nis: true"),
+    ]
+
+
+def test_json_lines_are_one_table():
+    assert parts_of('{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n', files.JSON) == [
+        (None, "", "a | b\n1 | x\n2 | y")
+    ]
+
+
+def test_numbers_in_json_are_as_they_are_written():
+    long = "1" * 5_000
+    assert (
+        f"id: {long}\nprice: 1.10"
+        in read(b'{"id": %s, "price": 1.10}' % long.encode(), files.JSON).text
+    )
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, // no\n}', '{"cut": "of', "[" * 100_000 + "word"])
+def test_what_is_no_json_is_plain_text(text):
+    assert read(text.encode(), files.JSON).text == text
+
+
+def test_many_objects_do_not_have_a_section_each():
+    value = [{"a": {"b": [n]}} for n in range(60_000)]
+    document = read(json.dumps(value).encode(), files.JSON)
+    assert len(document.sections) < 51_000
+    assert "- 59999" not in document.text
+    assert "b: 59999" in document.text
+
+
+# XML
+
+
+def test_xml_says_which_element_each_text_is_of():
+    data = (
+        '<!DOCTYPE c [<!ENTITY co "Acme &amp; Co">]><catalog xmlns="urn:x">'
+        '<book id="bk1"><author>Ada</author><title>On <i>XML</i> here</title></book>'
+        '<book id="bk2"><by>&co;</by><!-- no --></book><end><note>Last</note></end></catalog>'
+    )
+    assert parts_of(data, files.XML) == [
+        (
+            None,
+            "catalog > book",
+            "book (id: bk1)\nauthor: Ada\ntitle: On XML here\nbook (id: bk2)\nby: Acme & Co",
+        ),
+        (None, "catalog > end", "note: Last"),
+    ]
+
+
+def test_an_xml_bomb_does_not_grow_and_no_file_is_fetched():
+    laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
+    bomb = f'<!DOCTYPE x [<!ENTITY l0 "ha">{laughs}]><x><a>word</a><b>&l11;</b></x>'
+    assert "word" in read(bomb.encode(), files.XML).text
+    outside = '<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><x><a>word</a><b>&f;</b></x>'
+    assert read(outside.encode(), files.XML).text == "a: word"
+
+
+def test_xml_that_is_cut_off_is_read_as_far_as_it_goes():
+    document = read(b"<a><b>One</b><c>Two</c><d>Th", files.XML)
+    assert "b: One\nc: Two" in document.text
+    assert document.unread == (Unread("damaged_file"),)
+
+
+# YAML
+
+
+def test_yaml_stays_as_it_is_below_its_names():
+    text = (
+        "# All of it\nserver:\n  host: example.org\n  ports:\n    - 80\n  text: |\n    foo: bar\n"
+        "clients:\n- name: Ada\n"
+    )
+    assert parts_of(text, files.YAML) == [
+        (None, "", "# All of it"),
+        (None, "server", "server:\n  host: example.org"),
+        (None, "server > ports", "ports:\n    - 80"),
+        (None, "server > text", "text: |\n    foo: bar"),
+        (None, "clients", "clients:\n- name: Ada"),
+    ]
+
+
+def test_a_yaml_bomb_stays_as_it_is():
+    bomb = "a: &a [x]\n" + "".join(
+        f"{name}: &{name} [{', '.join([f'*{above}'] * 9)}]\n"
+        for above, name in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    assert len(read(bomb.encode(), files.YAML).text) < 2 * len(bomb)
+
+
+# Markup
+
+
+def test_restructured_text_has_the_headings_of_its_rules():
+    text = (
+        "=====\nTitle\n=====\n\n.. a comment\n   of two lines\n\nText.\n\nPart\n----\n\n"
+        ".. note:: Said\n\nSmall\n~~~~~\n\nMore.\n\nPart two\n--------\n\na  b\n== ==\nc  d\n"
+    )
+    assert parts_of(text, files.RST) == [
+        (None, "Title", "=====\nTitle\n=====\n\nText."),
+        (None, "Title > Part", "Part\n----\n\n.. note:: Said"),
+        (None, "Title > Part > Small", "Small\n~~~~~\n\nMore."),
+        (None, "Title > Part two", "Part two\n--------\n\na  b\n== ==\nc  d"),
+    ]
+
+
+def test_asciidoc_has_headings_but_not_in_blocks_of_code():
+    text = "= Doc\n\n== One\n\n// gone\nText\n\n----\n== code\n----\n\n////\ngone\n////\n=== Two\nx"
+    assert parts_of(text, files.ASCIIDOC) == [
+        (None, "Doc", "= Doc"),
+        (None, "Doc > One", "== One\n\nText\n\n----\n== code\n----"),
+        (None, "Doc > One > Two", "=== Two\nx"),
+    ]
+
+
+def test_tex_is_read_as_it_is_printed():
+    text = r"""\documentclass{article}
+\usepackage[utf8]{inputenc} \title{Gr\"o\ss e} \author{Ada}
+\begin{document}\maketitle
+\section{Erste \emph{Sache}} % gone
+M\"uller, na\"{\i}ve \v{C}apek, $a^2$ \cite{x}: 100\,\% sicher.
+\begin{tabular}{l|r} a & b \\ c & d \\ \end{tabular}
+\begin{verbatim}
+x = \alpha % kept
+\end{verbatim}
+\subsection*{Two}
+\begin{itemize}\item eins\footnote{Note}\item zwei\end{itemize}
+\end{document} gone"""
+    assert parts_of(text, files.TEX) == [
+        (None, "", "Größe\nAda"),
+        (None, "Erste Sache", "Erste Sache"),
+        (
+            None,
+            "Erste Sache",
+            "Müller, naïve Čapek, $a^2$ : 100 % sicher.\n\na | b\nc | d\n\n\nx = \\alpha".replace(
+                "\n\n\n", "\n\n"
+            ),
+        ),
+        (None, "Erste Sache > Two", "Two"),
+        (None, "Erste Sache > Two", "- einsNote\n- zwei"),
+    ]
+
+
+def test_a_notebook_is_its_cells_in_order_with_what_they_wrote():
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "Text"]},
+        {
+            "cell_type": "code",
+            "source": "print(1)",
+            "outputs": [
+                {"output_type": "stream", "text": ["1\n"]},
+                {"data": {"image/png": "xx", "text/plain": "<Figure>"}},
+                {"data": {"text/html": "<table><tr><th>a<th>b<tr><td>1<td>2</table>"}},
+                {"output_type": "error", "traceback": ["\x1b[0;31mBroken\x1b[0m"]},
+            ],
+        },
+    ]
+    document = read(json.dumps({"cells": cells}).encode(), files.NOTEBOOK)
+    assert parts(document) == [
+        (None, "Title", "# Title\nText"),
+        (None, "Title", "print(1)"),
+        (None, "Title", "1"),
+        (None, "Title", "a | b\n1 | 2"),
+        (None, "Title", "Broken"),
+    ]
+    assert document.unread == (Unread("picture"),)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', "[" * 100_000])
+def test_a_broken_notebook_is_refused(text):
+    with pytest.raises(PermanentError, match="damaged or not what its name says"):
+        read(text.encode(), files.NOTEBOOK)
+
+
+# Subtitles
+
+
+def test_subtitles_are_cited_by_their_minute():
+    text = (
+        "1\r\n00:00:01,000 --> 00:00:02,000\r\n<i>Hello</i> there\r\n\r\n"
+        "2\r\n00:01:05,000 --> 00:01:07,000\r\n{\\an8}Second\r\nline\r\n\r\n"
+        "3\r\n01:00:00,000 --> 01:00:01,000\r\nLast\r\n"
+    )
+    assert parts_of(text, files.SRT) == [
+        (None, "00:00:00", "Hello there"),
+        (None, "00:01:00", "Second\nline"),
+        (None, "01:00:00", "Last"),
+    ]
+
+
+def test_webvtt_names_who_speaks_and_says_rolling_lines_once():
+    text = (
+        "WEBVTT - x\n\nNOTE gone\nx\n\nSTYLE\n::cue {}\n\nid\n00:01.000 --> 00:02.000 align:start\n"
+        "<v.loud Ada>Hi &amp; ho\n\n00:02.000 --> 00:03.000\nAda: Hi &amp; ho\n"
+        "and <00:02.5><c>on</c>\n"
+    )
+    assert parts_of(text, files.VTT) == [(None, "00:00:00", "Ada: Hi & ho\nand on")]
+
+
+# XHTML
+
+
+def test_xhtml_closes_its_elements_itself():
+    page = (
+        '<?xml version="1.0" encoding="utf-8"?><html xmlns="http://www.w3.org/1999/xhtml"><head>'
+        '<title/><script src="x"/></head><body><p>First<a id="x"/></p><div/><p>Last</p>'
+        "</body></html>"
+    )
+    assert read(page.encode(), "application/xhtml+xml").text == "First\n\nLast"
