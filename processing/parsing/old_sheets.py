@@ -28,7 +28,10 @@ def read(file: IO[bytes], draft: Draft) -> None:
     file.seek(0)
     try:
         book = xlrd.open_workbook(
-            file_contents=file.read(), formatting_info=True, logfile=io.StringIO()
+            file_contents=file.read(),
+            formatting_info=True,
+            ragged_rows=True,  # one cell far to the right does not make all rows long
+            logfile=io.StringIO(),
         )
     except xlrd.XLRDError as error:
         if "encrypted" in str(error).lower():
@@ -42,7 +45,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
         if sheet.visibility:
             draft.unread("hidden_sheet", f"sheet {name}")
             continue
-        cells += sheet.nrows * sheet.ncols
+        cells += sum(map(sheet.row_len, range(sheet.nrows)))
         if cells > MAX_CELLS:
             raise PermanentError(
                 "too_large",

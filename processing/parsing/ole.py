@@ -36,5 +36,5 @@ class Container:
                 return b""
             with self._file.openstream(name) as stream:
                 return bytes(stream.read())
-        except (OSError, ValueError, IndexError):
+        except (OSError, ValueError, IndexError, TypeError):
             return b""

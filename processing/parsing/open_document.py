@@ -24,6 +24,7 @@ NO_TEXT = (
     "run text recognition (OCR) and upload the result."
 )
 MAX_CELLS = 2_000_000
+MAX_COLUMNS = 16_384  # LibreOffice has no more
 MAX_REPEATS = 1_000  # of a row or a cell with a value; programs repeat empty ones to the end
 MAX_SPACES = 100
 MAX_DEPTH = 100  # of what stands in each other: sections, lists, frames
@@ -380,6 +381,8 @@ class _Reader:
                 continue
             times = _repeats(cell, "columns")
             text = self._cell(cell) if kind == "table-cell" else ""
+            if len(cells) + min(empty, MAX_COLUMNS) + times > MAX_COLUMNS:
+                break
             if kind == "covered-table-cell":
                 for _ in range(times):
                     column = len(cells) + empty
@@ -392,8 +395,6 @@ class _Reader:
             if not text:
                 empty += int(cell.get(f"{_TABLE}number-columns-repeated") or 1)
                 continue
-            if len(cells) + empty + times > 16_384:
-                break
             cells += [""] * empty
             empty = 0
             height = cell.get(f"{_TABLE}number-rows-spanned") or "1"
