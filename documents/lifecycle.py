@@ -10,7 +10,7 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.db.models.lookups import LessThan
 
-from . import outages
+from . import fairness, outages
 from .models import (
     Chunk,
     Document,
@@ -32,6 +32,7 @@ from .models import (
     Tally,
     TextPart,
 )
+from .returning import updated
 
 Action = OutboxMessage.Action
 Priority = OutboxMessage.Priority
@@ -102,29 +103,31 @@ def replace(old: Document, new: Document) -> Document | None:
 
 
 def claim(document_id: UUID, worker: int | None = None) -> Claim | None:
-    """Take a due document. The try is counted here, so a killed worker's try counts too.
+    """Take a due document; or, where another user's comes first (see fairness.py), that one. The
+    try is counted here, so a killed worker's try counts too.
 
     `worker` is the number whose advisory lock says that the process lives. While a service is away
     only one claim at a time is let through; the others' messages go back to the outbox.
     """
     due = Document.objects.due().filter(pk=document_id)
     with transaction.atomic():
-        is_probe = False
-        taken = _take(due.exclude(Exists(Outage.objects.all())), worker)
-        if not taken and due.exists():
+        if not fairness.lock(due):
+            return None
+        in_turn = due.exclude(Exists(Outage.objects.all())).filter(fairness.may_begin())
+        taken, is_probe = _take(in_turn, worker), False
+        if not taken and Outage.objects.exists():
             is_probe = outages.take_probe()
-            taken = is_probe and _take(due, worker)
-            if is_probe and not taken:  # another worker has just taken it
-                outages.retry_now()
+            taken = _take(due, worker) if is_probe else None
             if not taken:
                 _post(document_id, Action.PROCESS, priority=Priority.RESUMED)
+        elif not taken:
+            taken = _take_first_of_others(document_id, worker)
         if not taken:
             return None
-        taken_by = Document.objects.filter(pk=document_id)
-        [(epoch, attempt, turns)] = taken_by.values_list("lease_epoch", "attempts", "turns")
-        if not turns:  # else it goes on, which is no news
-            _record(document_id, "claimed", f"attempt {attempt}", epoch=epoch)
-    return Claim(document_id, epoch, attempt, is_probe)
+        if not taken.turns:  # else it goes on, which is no news
+            detail = f"attempt {taken.attempts}"
+            _record(taken.pk, "claimed", detail, epoch=taken.lease_epoch)
+    return Claim(taken.pk, taken.lease_epoch, taken.attempts, is_probe)
 
 
 def renew(claims: Collection[Claim]) -> set[Claim]:
@@ -550,8 +553,27 @@ def _leased(claim: Claim) -> Any:
     return Document.objects.leased_by(claim.document_id, claim.epoch)
 
 
-def _take(due: Any, worker: int | None) -> bool:
-    taken = due.update(
+def _take_first_of_others(refused: UUID, worker: int | None) -> "_Taken | None":
+    """The refused one asks again: at once, when another has been begun in its place."""
+    first = fairness.first_of_others(refused)
+    taken = _take(Document.objects.due().filter(pk=first), worker) if first else None
+    priority = Document.objects.values_list("priority", flat=True).get(pk=refused)
+    delay = IMMEDIATELY if taken else fairness.AGAIN
+    _post(refused, Action.PROCESS, priority=priority, delay=delay)
+    return taken
+
+
+class _Taken(NamedTuple):
+    pk: UUID
+    lease_epoch: int
+    attempts: int
+    turns: int
+
+
+def _take(due: Any, worker: int | None) -> _Taken | None:
+    taken = updated(
+        due,
+        ["id", "lease_epoch", "attempts", "turns"],
         status=Status.PROCESSING,
         stage=Stage.FETCH,
         attempts=F("attempts") + 1,
@@ -564,9 +586,10 @@ def _take(due: Any, worker: int | None) -> bool:
             When(due_at__lt=Now() - settings.STUCK_AFTER, then=None),
             default=F("postponed_since"),
         ),
+        claimed_at=Now(),
         progressed_at=Now(),
     )
-    return bool(taken)
+    return _Taken(*taken[0]) if taken else None
 
 
 def _given_up(reason: str) -> str:

@@ -15,7 +15,7 @@ from documents.connections import release
 from documents.failpoints import failpoint
 from documents.models import Document
 
-from . import heartbeat, isolation, pipeline
+from . import heartbeat, isolation, middleware, pipeline
 from .errors import (
     LeaseLost,
     PermanentError,
@@ -55,6 +55,7 @@ def _process(document_id: UUID) -> None:
     claim = lifecycle.claim(document_id, heartbeat.WORKER)
     if claim is None:
         return
+    middleware.works_on(claim.document_id)  # perhaps not the one that was asked for
     failpoint("worker.claimed")
     with heartbeat.hold(claim, now) as lease:
         try:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from django.conf import settings
 from django.db import DatabaseError, connection, connections
 
-from documents import lifecycle
+from documents import fairness, lifecycle
 from documents.connections import release, unpooled
 from documents.lifecycle import Claim
 from documents.models import Heartbeat, Stage
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 WORKER = random.SystemRandom().randrange(1, 2**31)  # this process's number
 BEAT_TIMEOUT = 3  # seconds that PostgreSQL has for each statement of a beat, and to connect
+SHORTEST_TURN = 1.0  # seconds: to begin one is not for nothing, where a long file is fetched
 FINISH_SECONDS = 15.0  # after SIGTERM; the supervisor waits 25
 
 _leases: dict[Claim, "Lease"] = {}
@@ -92,8 +93,17 @@ class Lease:
             self.end_turn()
 
     def end_turn(self) -> None:
-        """After something was kept: raises TurnOver when the turn has lasted long enough."""
-        if time.monotonic() - self.began > settings.TURN.total_seconds():
+        """After something was kept: raises TurnOver when the turn has lasted long enough, or others
+        have a better right to the slot.
+        """
+        lasted = time.monotonic() - self.began
+        if lasted > settings.TURN.total_seconds():
+            raise TurnOver
+        if lasted < SHORTEST_TURN:
+            return
+        must_make_room = fairness.must_make_room(self.claim.document_id)
+        release()
+        if must_make_room:
             raise TurnOver
 
     def end_stage(self) -> None:

@@ -7,6 +7,7 @@ import logging
 import threading
 from contextvars import ContextVar
 from typing import Any
+from uuid import UUID
 
 import dramatiq
 from dramatiq.broker import Broker
@@ -71,6 +72,11 @@ class LogContext(dramatiq.Middleware):
 
     def after_process_message(self, broker: Broker, message: Any, **kwargs: Any) -> None:
         _document_id.set("")
+
+
+def works_on(document_id: UUID) -> None:
+    """This thread's message made it begin this document."""
+    _document_id.set(str(document_id))
 
 
 class DocumentFilter(logging.Filter):

@@ -37,6 +37,7 @@ MAY_BE_OVER = {
 }
 BEATS = 4  # so often a lease is renewed before it would run out: three may fail
 PACE_COUNT = 64  # passages: from fewer nothing is foretold
+OWNER = Coalesce("uploaded_by", 0)  # whose turn it is: all whose user is gone are one's
 WORKER_LOCK = 0x4C554D57  # the class of the advisory locks: any constant, "LUMW"
 
 
@@ -244,6 +245,7 @@ class Document(models.Model):
         default=0, db_default=0, help_text="so often given back in good order since it was claimed"
     )
     due_at = models.DateTimeField(db_default=Now(), help_text="no worker begins before")
+    claimed_at = models.DateTimeField(null=True, help_text="the last time that a worker began")
     lease_epoch = models.PositiveIntegerField(default=0, help_text="+1 for each claim, never reset")
     lease_expires_at = models.DateTimeField(null=True)
     worker = models.IntegerField(null=True, help_text="number of the process that has the lease")
@@ -340,6 +342,19 @@ class Document(models.Model):
             ),
             # /metrics counts the live ones by status.
             models.Index(fields=["status"], condition=Q(deleted_at=None), name="document_status"),
+            # fairness.py: whose documents wait, and who had the last turn.
+            models.Index(
+                F("priority"),
+                OWNER,
+                F("due_at"),
+                condition=Q(deleted_at=None, status=Status.PENDING),
+                name="document_waiting",
+            ),
+            models.Index(
+                fields=["-claimed_at"],
+                condition=Q(claimed_at__isnull=False),
+                name="document_last_claimed",
+            ),
             # partly_read(): few of many.
             models.Index(
                 fields=["knowledge_base", "-created_at"],
