@@ -165,10 +165,10 @@ def unsafe() -> Iterator[None]:
     passages: dict[UUID, int] = {}
     with ExitStack() as patches:
         for target, name, instead in (
-            (parsing, "parse", parse_here),
+            (parsing, "pieces", read_here),
             (heartbeat, "hold", lambda *claim: nullcontext(lease_for_ever(*claim))),
             (pipeline, "_fetch", fetch_unchecked),
-            (vectors, "trim", lambda document_id, keep: passages.update({document_id: keep})),
+            (vectors, "trim", lambda document_id, keep, name: passages.update({document_id: keep})),
             (vectors, "count", passages.__getitem__),
         ):
             patches.enter_context(patch.object(target, name, instead))
@@ -183,12 +183,12 @@ def lease_for_ever(*claim: Any) -> Any:
     return lease
 
 
-def parse_here(path: Path, content_type: str, **limits: Any) -> Any:
-    from processing.parsing import ParsedDocument, Section, child
+def read_here(path: Path, content_type: str, **limits: Any) -> Iterator[Any]:
+    from processing.parsing import Piece, Section, child
 
     answer: Any = child.answer(io.BytesIO(path.read_bytes()), content_type)
     sections = tuple(Section(*section) for section in answer["sections"])
-    return ParsedDocument(answer["text"], sections)
+    yield Piece(answer["text"], sections, (), 0, "")
 
 
 def fetch_unchecked(document: Any, copy: Any) -> None:

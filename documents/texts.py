@@ -24,16 +24,25 @@ def store(document: Document, reading: int, epoch: int, text: str) -> list[TextP
 
     Raises OSError.
     """
-    if len(text) <= PART_CHARS:
-        put(document.text_key(reading), text)
-        return []
+    if len(text) > PART_CHARS:
+        return add(document, reading, epoch, text, behind=0, number=0)
+    put(document.text_key(reading), text)
+    return []
+
+
+def add(
+    document: Document, reading: int, epoch: int, text: str, *, behind: int, number: int
+) -> list[TextPart]:
+    """Store more of a text, `behind` so many characters and `number` parts; returns its parts, not
+    saved yet. Raises OSError.
+    """
     stored = [
-        TextPart(document=document, reading=reading, epoch=epoch, number=number, start=start,
-                 end=min(start + PART_CHARS, len(text)))
-        for number, start in enumerate(range(0, len(text), PART_CHARS))
+        TextPart(document=document, reading=reading, epoch=epoch, number=number + n,
+                 start=behind + start, end=behind + min(start + PART_CHARS, len(text)))
+        for n, start in enumerate(range(0, len(text), PART_CHARS))
     ]  # fmt: skip
     for part in stored:
-        put(_key(document, part), text[part.start : part.end])
+        put(_key(document, part), text[part.start - behind : part.end - behind])
     return stored
 
 

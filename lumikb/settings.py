@@ -329,6 +329,10 @@ PARSER_SANDBOX = env.str(
     "PARSER_SANDBOX", "best-effort", validate=validate.OneOf(["best-effort", "required"])
 )
 PARSE_MEMORY_BYTES = env.int("PARSE_MEMORY_BYTES", 1024 * MiB)
+# A document with more is not read at all, and says so at once.
+PARSE_MAX_CHARS = env.int("PARSE_MAX_CHARS", 60_000_000)  # more than 50 MiB of plain text have
+PARSE_MAX_PAGES = env.int("PARSE_MAX_PAGES", 50_000)  # of a PDF
+PARSE_MAX_CELLS = env.int("PARSE_MAX_CELLS", 2_000_000)  # of a workbook
 CHUNK_MAX_CHARS = env.int(
     "CHUNK_MAX_CHARS", 1000
 )  # of a passage; fewer when its tokens are too many

@@ -6,7 +6,7 @@ No database connection is held in any of them: each takes one for its short stat
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -126,53 +126,98 @@ def _fetch(document: Document, copy: IO[bytes]) -> None:
 
 
 def _read(lease: Lease, document: Document, work: Kept) -> tuple[Kept, list[Chunk]]:
-    """Read the text and keep it with its passages; or return them, when they are few."""
+    """Read the text piece by piece, and keep each with its passages; or return these, when there is
+    one piece and they are few.
+    """
+    chunks: list[Chunk] = []
     with TemporaryFile() as copy:  # it has no name: a killed worker leaves none behind
         _fetch(document, copy)
         failpoint("worker.fetched")
         lease.progress(Stage.PARSE)
-        parsed = parsing.parse(
+        pieces = parsing.pieces(
             Path(f"/proc/self/fd/{copy.fileno()}"),
             document.content_type,
+            start=work.unit,
+            chars=work.chars,
+            passed=[parsing.Passed(**entry) for entry in work.unread],
+            limits=parsing.Limits(
+                settings.PARSE_MAX_CHARS, settings.PARSE_MAX_PAGES, settings.PARSE_MAX_CELLS
+            ),
             timeout=settings.PARSE_TIMEOUT,
             memory_bytes=settings.PARSE_MEMORY_BYTES,
             check=lease.check,
+            moved=lease.moved,
         )
+        with closing(pieces):
+            for piece in pieces:
+                work, chunks = _take_over(lease, document, work, piece)
+                if not work.is_read:
+                    lease.progress(Stage.PARSE, place=piece.place)
+                    lease.end_turn()
     failpoint("worker.parsed")
+    if not chunks:
+        lease.check()
+        lease.end_turn()
+    return work, chunks
+
+
+def _take_over(
+    lease: Lease, document: Document, work: Kept, piece: parsing.Piece
+) -> tuple[Kept, list[Chunk]]:
+    """Keep a piece; or return its passages, when it is the whole document and they are few."""
+    chunks = _chunks(document, work, piece)
+    passed = parsing.compact([*(parsing.Passed(**entry) for entry in work.unread), *piece.passed])
+    failpoint("worker.piece_read")
     lease.check()
-    chunks = _chunks(document, parsed)
-    unread = tuple(asdict(entry) for entry in parsed.unread)
+    is_whole = work.unit == 1 and not piece.unit
     with _storage():
-        parts = texts.store(document, work.reading, lease.claim.epoch, parsed.text)
+        if is_whole:
+            parts = texts.store(document, work.reading, lease.claim.epoch, piece.text)
+        else:
+            number = texts.parts(document, work.reading).count()
+            release()
+            parts = texts.add(
+                document,
+                work.reading,
+                lease.claim.epoch,
+                piece.text,
+                behind=work.chars,
+                number=number,
+            )
     failpoint("worker.text_stored")
-    work = replace(work, unit=0, chars=len(parsed.text), passages=len(chunks), unread=unread)
-    if len(chunks) <= settings.EMBEDDING_BATCH_SIZE and not parts:
+    work = replace(
+        work,
+        unit=piece.unit,
+        chars=work.chars + len(piece.text),
+        passages=work.passages + len(chunks),
+        unread=tuple(map(asdict, passed if piece.unit else parsing.merged(passed))),
+    )
+    if is_whole and len(chunks) <= settings.EMBEDDING_BATCH_SIZE and not parts:
         return work, chunks
     if not kept.add(lease.claim, work.reading, parts, chunks) or not kept.mark(lease.claim, work):
         raise LeaseLost
     release()
     failpoint("worker.text_kept")
-    lease.check()
-    lease.end_turn()
     return work, []
 
 
-def _chunks(document: Document, parsed: parsing.ParsedDocument) -> list[Chunk]:
+def _chunks(document: Document, work: Kept, piece: parsing.Piece) -> list[Chunk]:
+    parsed = parsing.ParsedDocument(piece.text, piece.sections)
     return [
         Chunk(
-            id=Chunk.id_for(document.pk, piece.position),
+            id=Chunk.id_for(document.pk, work.passages + passage.position),
             document=document,
-            position=piece.position,
-            text=piece.text,
-            page=piece.page,
-            heading=piece.heading,
-            context=piece.context,
-            start=piece.start,
-            end=piece.end,
-            language=language_of(piece.text),
-            words=terms.tsvector(piece.text),
+            position=work.passages + passage.position,
+            text=passage.text,
+            page=passage.page,
+            heading=passage.heading,
+            context=passage.context,
+            start=work.chars + passage.start,
+            end=work.chars + passage.end,
+            language=language_of(passage.text),
+            words=terms.tsvector(passage.text),
         )
-        for piece in chunking.split(parsed, settings.CHUNK_MAX_CHARS, tokens.passage_fits)
+        for passage in chunking.split(parsed, settings.CHUNK_MAX_CHARS, tokens.passage_fits)
     ]
 
 

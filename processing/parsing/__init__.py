@@ -5,27 +5,38 @@ can be hostile.
 ends of what starts it; one module per format; `draft` collects their sections.
 """
 
-from collections.abc import Callable
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
-from processing.parsing.model import ParsedDocument, Section, Unread
+from processing.parsing.model import Limits, ParsedDocument, Section, Unread
+from processing.parsing.unread import Passed, Piece, compact, merged
 
-__all__ = ["ParsedDocument", "Section", "Unread", "parse"]
+__all__ = [
+    "Limits",
+    "ParsedDocument",
+    "Passed",
+    "Piece",
+    "Section",
+    "Unread",
+    "compact",
+    "merged",
+    "parse",
+    "pieces",
+]
 
 
-def parse(
-    path: Path,
-    content_type: str,
-    *,
-    timeout: float = 300.0,
-    memory_bytes: int = 1024**3,
-    check: Callable[[], None] | None = None,
-) -> ParsedDocument:
+def parse(path: Path, content_type: str, **options: Any) -> ParsedDocument:
     """See `processing.parsing.sandbox.parse`, which the fork server (it imports this package too)
     need not load.
     """
     from processing.parsing import sandbox
 
-    return sandbox.parse(
-        path, content_type, timeout=timeout, memory_bytes=memory_bytes, check=check
-    )
+    return sandbox.parse(path, content_type, **options)
+
+
+def pieces(path: Path, content_type: str, **options: Any) -> Generator[Piece]:
+    """See `processing.parsing.sandbox.pieces`."""
+    from processing.parsing import sandbox
+
+    return sandbox.pieces(path, content_type, **options)

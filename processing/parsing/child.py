@@ -1,9 +1,11 @@
-"""The inside of the sandbox: one forked process, which limits itself, reads one document, writes
-one JSON object, and ends.
+"""The inside of the sandbox: one forked process, which limits itself, reads a document or a part of
+it, writes what it reads as it goes on, and ends.
 
 Its files are open when it begins: 0 the document, 1 and 2 for what libraries print, 3 for the
-answer: `{"text", "sections", "unread"}`, or `{"error": [code, sentence]}` for what no other try
-would change. Anything else (a signal, exit status 1 with a traceback) is not the document's fault.
+answer, in lines of JSON: `{"at"}`, where it is; `{"text", "sections", "passed", "unit", "place"}`,
+a piece; or `{"error": [code, sentence], "passed"}` for what no other try would change. It ends
+after the last piece, or when it has had enough: then another goes on. Anything else (a signal, exit
+status 1 with a traceback) is not the document's fault.
 """
 
 import ctypes
@@ -19,14 +21,15 @@ import traceback
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from formats import BY_MEDIA_TYPE
 from processing.errors import PermanentError
 from processing.parsing import seccomp
-from processing.parsing.draft import Draft
-from processing.parsing.model import MAX_ANSWER_BYTES
+from processing.parsing.draft import Draft, Paused
+from processing.parsing.model import MAX_ANSWER_BYTES, USUAL, Limits, ParsedDocument
 from processing.parsing.sentences import BROKE_OFF, TOO_MUCH_MEMORY, TOO_MUCH_TEXT, UNREADABLE
+from processing.parsing.unread import Piece
 
 filtered = True  # False in a server that has found that it cannot be: the worker decides if it may
 
@@ -46,8 +49,18 @@ def die_with(parent: int) -> None:
         os._exit(1)  # the parent died before we could ask to die with it
 
 
-def main(parent: int, content_type: str, cpu_seconds: int, memory_bytes: int) -> NoReturn:
-    """Read the document on file descriptor 0; does not return."""
+def main(
+    parent: int,
+    content_type: str,
+    start: int,
+    chars: int,
+    limits: dict[str, int],
+    cpu_seconds: int,
+    memory_bytes: int,
+) -> NoReturn:
+    """Read the document on file descriptor 0, from unit `start` on (see `Draft`); does not
+    return.
+    """
     status = 1
     try:
         die_with(parent)
@@ -56,10 +69,16 @@ def main(parent: int, content_type: str, cpu_seconds: int, memory_bytes: int) ->
         # Before the filter, which does not let through what it asks for.
         stream = open(ANSWER, "wb", buffering=0)  # noqa: SIM115 (closed below)
         _limit(cpu_seconds, memory_bytes)
-        encoded = _encoded(file, content_type)
         with stream:
-            for start in range(0, len(encoded), 2**30):  # one write takes at most 2 GiB
-                stream.write(encoded[start : start + 2**30])
+            hand_over(
+                file,
+                content_type,
+                stream,
+                start=start,
+                chars=chars,
+                limits=Limits(**limits),
+                pause_after=cpu_seconds / 2,
+            )
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -92,16 +111,6 @@ def _limit(cpu_seconds: int, memory_bytes: int) -> None:
         seccomp.install()
 
 
-def _encoded(file: IO[bytes], content_type: str) -> bytes:
-    try:
-        encoded = json.dumps(answer(file, content_type), ensure_ascii=False).encode()
-    except MemoryError:
-        return json.dumps({"error": ["too_large", TOO_MUCH_MEMORY]}).encode()
-    if len(encoded) > MAX_ANSWER_BYTES:
-        return json.dumps({"error": ["too_large", TOO_MUCH_TEXT]}).encode()
-    return encoded
-
-
 def reader(content_type: str) -> tuple[Callable[[IO[bytes], Draft], None], str]:
     """(the function that reads this type, its sentence for a document without text)."""
     name = BY_MEDIA_TYPE[content_type].reader
@@ -109,30 +118,86 @@ def reader(content_type: str) -> tuple[Callable[[IO[bytes], Draft], None], str]:
     return module.read, module.NO_TEXT
 
 
-def answer(file: IO[bytes], content_type: str) -> dict[str, object]:
-    """The JSON object for one file.
+def hand_over(file: IO[bytes], content_type: str, stream: IO[bytes], **options: Any) -> None:
+    """Write the pieces of a file, until it ends or `Draft`, which has the options, pauses.
 
-    Raises MemoryError, and ImportError: the installation is broken, not the document.
+    Raises ImportError: the installation is broken, not the document.
+    """
+
+    def write_piece(piece: Piece) -> None:
+        line = _encoded(
+            {
+                "text": piece.text,
+                "sections": [astuple(section) for section in piece.sections],
+                "passed": [astuple(entry) for entry in piece.passed],
+                "unit": piece.unit,
+                "place": piece.place,
+            }
+        )
+        if len(line) > MAX_ANSWER_BYTES:
+            raise PermanentError("too_large", TOO_MUCH_TEXT)
+        _write(stream, line)
+
+    draft = Draft(
+        hand_over=write_piece,
+        tell=lambda place: _write(stream, _encoded({"at": place})),
+        **options,
+    )
+    try:
+        if error := _read(file, content_type, draft, lambda text: write_piece(draft.last(text))):
+            passed = [astuple(entry) for entry in draft.passed]
+            _write(stream, _encoded({"error": error, "passed": passed}))
+    except Paused:
+        pass
+    except MemoryError:
+        del draft
+        _write(stream, _encoded({"error": ["too_large", TOO_MUCH_MEMORY], "passed": []}))
+
+
+def answer(file: IO[bytes], content_type: str, limits: Limits = USUAL) -> dict[str, object]:
+    """A file read in one piece: `text`, `sections` and `unread`; or the `error`.
+
+    Raises MemoryError and ImportError.
+    """
+    draft = Draft(limits=limits)
+    found: list[ParsedDocument] = []
+    if error := _read(file, content_type, draft, lambda text: found.append(draft.finish(text))):
+        return {"error": error}
+    return {
+        "text": found[0].text,
+        "sections": [astuple(section) for section in found[0].sections],
+        "unread": [astuple(entry) for entry in found[0].unread],
+    }
+
+
+def _read(
+    file: IO[bytes], content_type: str, draft: Draft, end: Callable[[str], None]
+) -> list[str] | None:
+    """Read a file into a draft, and `end` with the sentence for a document without text; returns
+    the error that no other try would change.
     """
     read, no_text = reader(content_type)
     try:
-        draft = Draft()
         read(file, draft)
-        document = draft.finish(no_text)
+        end(no_text)
     except PermanentError as error:
-        return {"error": [error.code, error.sentence]}
+        return [error.code, error.sentence]
     except (MemoryError, ImportError):
         raise
     except Exception as error:
         traceback.print_exc()
-        if _is_mistake(error):
-            return {"error": ["parser_died", BROKE_OFF]}
-        return {"error": ["corrupt", UNREADABLE]}
-    return {
-        "text": document.text,
-        "sections": [astuple(section) for section in document.sections],
-        "unread": [astuple(entry) for entry in document.unread],
-    }
+        return ["parser_died", BROKE_OFF] if _is_mistake(error) else ["corrupt", UNREADABLE]
+    return None
+
+
+def _encoded(line: dict[str, object]) -> bytes:
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+
+def _write(stream: IO[bytes], line: bytes) -> None:
+    view = memoryview(line)
+    while view:  # as much as there is room for in the pipe
+        view = view[stream.write(view) :]
 
 
 def _is_mistake(error: Exception) -> bool:

@@ -5,14 +5,15 @@ is gone, and ended with the worker.
 import json
 import logging
 import os
+import select
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +26,7 @@ ANSWER_SECONDS = 60
 # How often the caller's check is asked, and how long an exception that Dramatiq raises into the
 # thread can wait: those arrive only between two bytecodes.
 SLICE_SECONDS = 0.1
+BLOCK_BYTES = 2**20  # of an answer, at once
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,7 +67,7 @@ class Ending:
 
 
 class ForkServer:
-    """One process for all threads of this one. Nothing is started before `run` is called."""
+    """One process for all threads of this one. Nothing is started before `start` is called."""
 
     def __init__(self, command: tuple[str, ...] = COMMAND) -> None:
         # -S: the packages are found by PYTHONPATH. -P: never from the current directory.
@@ -73,45 +75,24 @@ class ForkServer:
         self._forget()
         os.register_at_fork(after_in_child=self._forget)
 
-    def run(
-        self,
-        request: dict[str, Any],
-        files: Sequence[IO[bytes]],
-        timeout: float,
-        check: Callable[[], None] | None = None,
-    ) -> Ending:
-        """Have one child do what the request says, and wait for its end.
+    @contextmanager
+    def start(
+        self, request: dict[str, Any], files: Sequence[IO[bytes]], check: Callable[[], None]
+    ) -> Iterator["Child"]:
+        """Have one child do what the request says, within the block. What is left of it is killed
+        behind that.
 
-        The child is killed when this raises: ServerLost, OutOfTime, or what `check` raised, which
-        is called every SLICE_SECONDS.
+        `check` is called every SLICE_SECONDS. Raises ServerLost, or what `check` raised.
         """
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with control:
             control.settimeout(SLICE_SECONDS)
             with theirs:
                 process = self._send(json.dumps(request).encode(), [*files, theirs])
-            if self._receive(control, ANSWER_SECONDS, check) is None:
+            if _receive(control, ANSWER_SECONDS, check) is None:
                 self._discard(process)  # it is stuck, for all documents
                 raise ServerLost
-            ending = self._receive(control, timeout, check)
-            if ending is None:
-                raise OutOfTime
-            return Ending(**ending)
-
-    def _receive(
-        self, control: socket.socket, timeout: float, check: Callable[[], None] | None
-    ) -> dict[str, int] | None:
-        """The server's next message, None when it does not come in time. Raises ServerLost."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() <= deadline:
-            with suppress(TimeoutError):
-                if message := control.recv(4096):
-                    answer: dict[str, int] = json.loads(message)
-                    return answer
-                raise ServerLost
-            if check:
-                check()
-        return None
+            yield Child(control, check)
 
     def _forget(self) -> None:
         """As it begins, and in a forked copy of the worker: the server is the original's."""
@@ -176,6 +157,65 @@ class ForkServer:
         started.set_result(process)
         status = process.wait()
         logger.warning("the fork server ended with status %s", status)
+
+
+class Child:
+    """One that runs. `timeout`s are seconds of waiting for it, all together."""
+
+    def __init__(self, control: socket.socket, check: Callable[[], None]) -> None:
+        self._control = control
+        self._check = check
+        self._waited = 0.0
+
+    def lines(self, answer: int, timeout: float, most: int) -> Iterator[bytes]:
+        """What it writes to the pipe with this end of ours, until it closes its own; a line of at
+        most so many bytes. Raises ValueError, OutOfTime, and what `check` raises.
+        """
+        begun: list[bytes] = []
+        size = 0
+        while block := self._read(answer, timeout):
+            *whole, rest = block.split(b"\n")
+            for end in whole:
+                yield b"".join([*begun, end])
+                begun, size = [], 0
+            begun.append(rest)
+            size += len(rest)
+            if size > most:
+                raise ValueError(f"a line of more than {most} bytes")
+        if size:
+            yield b"".join(begun)
+
+    def wait(self, timeout: float) -> Ending:
+        """How it ended. Raises ServerLost, OutOfTime, and what `check` raises."""
+        ending = _receive(self._control, max(timeout - self._waited, SLICE_SECONDS), self._check)
+        if ending is None:
+            raise OutOfTime
+        return Ending(**ending)
+
+    def _read(self, answer: int, timeout: float) -> bytes:
+        while self._waited <= timeout:
+            self._check()
+            began = time.monotonic()
+            ready, _, _ = select.select([answer], [], [], SLICE_SECONDS)
+            self._waited += time.monotonic() - began
+            if ready:
+                return os.read(answer, BLOCK_BYTES)
+        raise OutOfTime
+
+
+def _receive(
+    control: socket.socket, timeout: float, check: Callable[[], None]
+) -> dict[str, int] | None:
+    """The server's next message, None when it does not come in time. Raises ServerLost."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() <= deadline:
+        with suppress(TimeoutError):
+            if message := control.recv(4096):
+                answer: dict[str, int] = json.loads(message)
+                return answer
+            raise ServerLost
+        check()
+    return None
 
 
 def _environment() -> dict[str, str]:

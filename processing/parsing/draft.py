@@ -1,16 +1,19 @@
 """Collects a document's sections while a reader walks through it, and keeps the heading path."""
 
 import re
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from formats.unread import nothing_read, pages
 from processing.errors import PermanentError
-from processing.parsing.model import ParsedDocument, Section
-from processing.parsing.unread import Passed, merged
+from processing.parsing.model import USUAL, Limits, ParsedDocument, Section
+from processing.parsing.unread import Passed, Piece, merged
 
-# More than the largest upload (50 MiB) can hold as plain text; an inflated archive can hold more.
-MAX_CHARS = 60_000_000
-MAX_SECTIONS = 200_000  # the longest good documents that we know have 30,000
+MAX_SECTIONS = 200_000  # of a piece; the longest good documents that we know have 30,000
+# A piece is handed over at the first cut behind so many characters, or seconds of the processor.
+PIECE_CHARS = 80_000  # with a page more it still is one object of documents/texts.py
+PIECE_SECONDS = 5.0
 MAX_TITLE_CHARS = 200
 MAX_PATH_CHARS = 500
 SEPARATOR = "\n\n"
@@ -21,6 +24,7 @@ SEPARATOR = "\n\n"
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\xad\ufeff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _BLANK_LINES = re.compile(r"\n{3,}")
+_SPACE = re.compile(r"\s*")
 
 
 def clean(text: str) -> str:
@@ -78,18 +82,75 @@ class Allowance:
         return True
 
 
+class Paused(BaseException):
+    """Enough for one process: the next one goes on. No reader takes it for an error of the file."""
+
+
 class Draft:
     """A document under construction; one inside of another has a `depth` of 1, and shares its
     `allowance`.
+
+    It is handed over in pieces while it is being read, and another process can go on behind any of
+    them: by reading again all that comes before, of which nothing counts. A reader whose units
+    (pages) can be read one without the other says by `cut` where they begin, and leaves out those
+    that are there already.
     """
 
-    def __init__(self, around: "Draft | None" = None) -> None:
+    def __init__(
+        self,
+        around: "Draft | None" = None,
+        *,
+        limits: Limits = USUAL,
+        start: int = 1,
+        chars: int = 0,
+        hand_over: Callable[[Piece], None] | None = None,
+        tell: Callable[[str], None] = lambda place: None,
+        pause_after: float = float("inf"),
+    ) -> None:
+        """`start`: the unit at which to begin, behind `chars` characters of others.
+
+        `hand_over` takes the pieces as they come; `tell` hears where the reader is; `cut` raises
+        Paused after so many seconds of the processor.
+        """
         self.depth: int = around.depth + 1 if around else 0
         self.allowance: Allowance = around.allowance if around else Allowance()
+        self.limits: Limits = around.limits if around else limits
+        self.count = 0  # the sections until now
+        self._start = start
+        self._hand_over = hand_over
+        self._tell = tell
+        self._pause_after = pause_after
+        self._handed_over_at = time.process_time()
+        self._unit = 0  # the last that began
+        self._given = start  # the last before which all was handed over
+        self._is_cut = False  # by the reader; else each section is a unit
+        self._is_kept = start > 1  # what comes now is there already
+        self._has_text = chars > 0  # in what was handed over
+        self._examined = 0  # characters in which nothing was said
         self._parts: list[str] = []
         self._sections: list[Section] = []
         self._passed: list[Passed] = []
-        self._length = 0
+        self._base = self._length = chars
+
+    def cut(self, place: str) -> bool:
+        """Here begins a unit of the file, at a place that a person finds ("page 12"). Returns
+        whether to read it: not when it is there already, and then nothing that is added of it, or
+        said to be unread, counts. A reader calls this for each of its units, before anything else
+        of it, and does of those that it leaves out what the next ones need (headings).
+
+        Raises Paused, with all before this handed over.
+        """
+        self._is_cut = True
+        self._begin_unit(place)
+        if self._is_kept or self._hand_over is None or self._unit == self._start:
+            return not self._is_kept  # of one process at least a unit
+        spent = time.process_time()
+        is_late = spent > self._pause_after
+        if is_late or spent - self._handed_over_at > PIECE_SECONDS:
+            self._give(place, is_late)
+        if is_late:
+            raise Paused
+        return True
 
     def add(
         self,
@@ -101,35 +162,56 @@ class Draft:
         context: str = "",
         separator: str | None = None,
     ) -> None:
-        """Append a section; one without any visible character is left out. `separator` is the white
-        space before it, an empty line if None.
+        """Append a section; one without any visible character is left out, and a very long one is
+        several. `separator` is the white space before it, an empty line if None.
 
-        Raises PermanentError("too_large") past MAX_CHARS of text or MAX_SECTIONS.
+        Raises PermanentError("too_large") past the limit of characters, or MAX_SECTIONS in a piece.
         """
         text = clean(text)
         if not text:
             return
-        between = (SEPARATOR if separator is None else separator) if self._parts else ""
+        if len(text) > 2 * PIECE_CHARS:
+            for space, block in _blocks(text):
+                between = separator if space is None else space
+                self.add(
+                    block,
+                    page=page,
+                    heading=heading,
+                    apart=apart and space is None,
+                    context=context,
+                    separator=between,
+                )
+            return
+        if not self._is_cut:
+            behind = f"character {self._length:,}" if self._length else ""
+            self._begin_unit(f"page {page}" if page else heading or behind)
+        self.count += 1
+        if self._is_kept:
+            return
+        between = (SEPARATOR if separator is None else separator) if self._length else ""
         start = self._length + len(between)
         end = self._length = start + len(text)
-        if end > MAX_CHARS:
+        if end > self.limits.chars:
+            most = f"{self.limits.chars:,}"
             raise PermanentError(
                 "too_large",
-                f"This document has over {MAX_CHARS:,} characters; split it and upload the parts.",
+                f"This document has over {most} characters; split it and upload the parts.",
             )
-        if len(self._parts) == MAX_SECTIONS:
+        if len(self._sections) == MAX_SECTIONS:
             raise PermanentError(
                 "too_large",
                 f"This document has over {MAX_SECTIONS:,} headings; split it and upload the parts.",
             )
         self._parts.append(between + text)
-        self._sections.append(Section(start, end, page, heading, apart, clean(context)))
+        here = Section(start - self._base, end - self._base, page, heading, apart, clean(context))
+        self._sections.append(here)
 
     def unread(self, kind: str, place: str = "", count: int = 1, page: int | None = None) -> None:
         """Say what was passed over (`formats.unread`): things at a place, or a page as a whole,
         although there may be some words on it.
         """
-        self._passed.append(Passed(kind, place, count, page))
+        if not self._is_kept:
+            self._passed.append(Passed(kind, place, count, page))
 
     def append(
         self,
@@ -161,13 +243,8 @@ class Draft:
             self.unread(entry.kind, place, entry.count)
 
     @property
-    def count(self) -> int:
-        """The sections until now."""
-        return len(self._sections)
-
-    @property
     def text(self) -> str:
-        """All of it until now."""
+        """All of it until now, but for what was handed over."""
         return "".join(self._parts)
 
     @property
@@ -181,19 +258,90 @@ class Draft:
         return bool(self._passed)
 
     def finish(self, no_text: str) -> ParsedDocument:
-        """The document. Raises PermanentError("no_text") when hardly anything was read: there is no
-        letter and no digit but on pages that were passed over. `no_text` is the sentence when
-        nothing was passed over.
+        """The document, when nothing of it was handed over. Raises as `last`."""
+        self._must_be_read(no_text)
+        return ParsedDocument("".join(self._parts), tuple(self._sections), merged(self._passed))
+
+    def last(self, no_text: str) -> Piece:
+        """What was not handed over yet. Raises PermanentError("no_text") when hardly anything was
+        read: there is no letter and no digit but on pages that were passed over. `no_text` is the
+        sentence when nothing was passed over.
         """
-        passed = {entry.page for entry in self._passed if entry.page is not None}
-        read = (
-            any(map(str.isalnum, part))
-            for part, section in zip(self._parts, self._sections, strict=True)
-            if section.page not in passed
-        )
-        if not any(read):
+        self._must_be_read(no_text)
+        return self._piece(0, "")
+
+    @property
+    def passed(self) -> tuple[Passed, ...]:
+        """What was passed over since something was handed over."""
+        return tuple(self._passed)
+
+    def _begin_unit(self, place: str) -> None:
+        self._unit += 1
+        self._is_kept = self._unit < self._start
+        if self._is_kept or self._hand_over is None:
+            return
+        if self._length - self._base >= PIECE_CHARS and not self._ends_with_a_title():
+            self._give(place)
+        if place:
+            self._tell(place)
+
+    def _ends_with_a_title(self) -> bool:
+        """What says nothing without that which follows; but no piece has only such."""
+        is_short = not self._is_cut and len(self._parts[-1]) < MAX_TITLE_CHARS
+        return is_short and self._length - self._base < 2 * PIECE_CHARS
+
+    def _give(self, place: str, anyhow: bool = False) -> None:
+        """Hand over what there is. Not what says nothing: that is decided of the whole."""
+        if self._hand_over is None or self._unit == self._given:
+            return
+        if not (anyhow or self._has_text or self._says_something()):
+            return
+        self._hand_over(self._piece(self._unit, place))
+        self._given = self._unit
+        self._handed_over_at = time.process_time()
+        self._has_text = self._length > 0
+        self._base = self._length
+        self._parts, self._sections, self._passed = [], [], []
+
+    def _says_something(self) -> bool:
+        """Looked at again when there is twice as much."""
+        if self._length < 2 * self._examined:
+            return False
+        self._examined = self._length
+        return self._is_read()
+
+    def _must_be_read(self, no_text: str) -> None:
+        if not self._has_text and not self._is_read():
             found = [(entry.kind, entry.count) for entry in self._passed]
             raise PermanentError(
                 "no_text", nothing_read(found, self.is_empty) if found else no_text
             )
-        return ParsedDocument("".join(self._parts), tuple(self._sections), merged(self._passed))
+
+    def _is_read(self) -> bool:
+        passed = {entry.page for entry in self._passed if entry.page is not None}
+        return any(
+            any(map(str.isalnum, part))
+            for part, section in zip(self._parts, self._sections, strict=True)
+            if section.page not in passed
+        )
+
+    def _piece(self, unit: int, place: str) -> Piece:
+        text = "".join(self._parts)
+        return Piece(text, tuple(self._sections), tuple(self._passed), unit, place)
+
+
+def _blocks(text: str) -> Iterator[tuple[str | None, str]]:
+    """(the white space before it, a block) of a long text, cut between paragraphs if there are
+    any, else between lines, else between words; None before the first one.
+    """
+    start = 0
+    space: str | None = None
+    while len(text) - start > PIECE_CHARS:
+        limit = start + PIECE_CHARS
+        ends = (text.rfind(mark, start + PIECE_CHARS // 2, limit) for mark in ("\n\n", "\n", " "))
+        block = text[start : next((end for end in ends if end > 0), limit)].rstrip()
+        yield space, block
+        end = start + len(block)
+        start = end + len(_SPACE.match(text, end)[0])  # type: ignore[index]  # matches anything
+        space = text[end:start]
+    yield space, text[start:]

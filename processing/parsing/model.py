@@ -1,9 +1,23 @@
 """What parsing hands on: one text, and where in the document each part of it stands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-# An answer of the child: draft.MAX_CHARS at up to four bytes each, and the sections.
+# A line of the child's answer: a piece, which is the whole document where it cannot be cut.
 MAX_ANSWER_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of a document: what has more is not read at all, and says so."""
+
+    # More than the largest upload (50 MiB) can hold as plain text; an inflated archive can hold
+    # more.
+    chars: int = 60_000_000
+    pages: int = 50_000
+    cells: int = 2_000_000  # 15 s of the processor here
+
+
+USUAL = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,10 @@ class Section:
     heading: str
     apart: bool = False
     context: str = ""
+
+    def moved(self, chars: int) -> "Section":
+        """The same, so many characters further on."""
+        return replace(self, start=self.start + chars, end=self.end + chars)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""The outside of the sandbox: has the fork server start a child for one document, waits for its
-answer, and never leaves it behind.
+"""The outside of the sandbox: has the fork server start children for one document, one after the
+other, takes what they have read, and never leaves one behind.
 """
 
 import json
@@ -8,23 +8,27 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from formats import BY_MEDIA_TYPE
+from formats.unread import nothing_read
 from processing.errors import PermanentError, RetryableError
 from processing.parsing import seccomp
-from processing.parsing.client import ForkServer, OutOfTime, ServerLost
-from processing.parsing.model import ParsedDocument, Section, Unread
-from processing.parsing.sentences import BROKE_OFF, TOO_MUCH_MEMORY, TOO_SLOW
+from processing.parsing.client import Ending, ForkServer, OutOfTime, ServerLost
+from processing.parsing.model import MAX_ANSWER_BYTES, USUAL, Limits, ParsedDocument, Section
+from processing.parsing.sentences import BROKE_OFF, TOO_MUCH_MEMORY, TOO_MUCH_TEXT, TOO_SLOW, at
+from processing.parsing.unread import Passed, Piece, compact, merged
 
 logger = logging.getLogger(__name__)
 
-# Of processor time, which a busy machine does not stretch. The slowest good documents that we know
-# (5,000 pages, 2 million cells) take 15 s.
+# Of processor time, which a busy machine does not stretch. A child that comes to a cut after half
+# of it leaves the rest to another.
 MAX_CPU_SECONDS = 45
 MAX_COMPLAINT_BYTES = 16 * 1024
+MAX_DEATHS = 3  # at one piece: then the next one would die there, too
 
 # Signals that a process gets for what it did itself. SIGKILL is another's: an operator, or the
 # kernel when the machine runs out of memory.
@@ -44,54 +48,196 @@ _fork_server = ForkServer()
 def parse(
     path: Path,
     content_type: str,
+    **options: Any,
+) -> ParsedDocument:
+    """Read a whole document, however long; as `pieces`."""
+    texts: list[str] = []
+    sections: list[Section] = []
+    passed: list[Passed] = []
+    chars = 0
+    for piece in pieces(path, content_type, **options):
+        texts.append(piece.text)
+        sections += (section.moved(chars) for section in piece.sections)
+        passed += piece.passed
+        chars += len(piece.text)
+    return ParsedDocument("".join(texts), tuple(sections), merged(passed))
+
+
+def pieces(
+    path: Path,
+    content_type: str,
     *,
+    start: int = 1,
+    chars: int = 0,
+    passed: Iterable[Passed] = (),
+    limits: Limits = USUAL,
     timeout: float = 300.0,
     memory_bytes: int = 1024**3,
-    check: Callable[[], None] | None = None,
-) -> ParsedDocument:
-    """Read a document in a child process of its own: at most `timeout` seconds by the clock,
-    MAX_CPU_SECONDS of the processor and `memory_bytes` of address space.
+    check: Callable[[], None] = lambda: None,
+    moved: Callable[[str], None] = lambda place: None,
+) -> Generator[Piece]:
+    """Read a document piece by piece, from unit `start` on (`chars` characters and what was
+    `passed` over come before it), in child processes. Each has at most `timeout` seconds by the
+    clock while it is waited for, MAX_CPU_SECONDS of the processor and `memory_bytes` of address
+    space. A child that has used up one of these at a later piece than its first is followed by
+    another.
 
-    `check` is called about every 0.1 s; when it raises, or another exception interrupts this
-    call, the child is killed. Raises PermanentError (`unsupported_type`, `encrypted`, `corrupt`,
-    `no_text`, `too_large`; `parser_timeout`, `parser_died` when the next try would end alike) and
-    RetryableError (`parser_timeout`, `parser_died`) when it might not.
+    `check` is called about every 0.1 s while a child is waited for, and `moved` with each place
+    where it begins a unit. When one raises, or the generator is closed, the child is killed. Raises
+    PermanentError (`unsupported_type`, `encrypted`, `corrupt`, `no_text`, `too_large`;
+    `parser_timeout`, `parser_died` when the next try would end alike) and RetryableError
+    (`parser_timeout`, `parser_died`) when it might not.
     """
     if content_type not in BY_MEDIA_TYPE:
         raise PermanentError(
             "unsupported_type",
             "We cannot read files of this type; convert it to PDF and upload the result.",
         )
-    request = {
-        "content_type": content_type,
-        "cpu_seconds": min(math.ceil(timeout), MAX_CPU_SECONDS),
-        "memory_bytes": memory_bytes,
-    }
-    began = time.monotonic()
-    with _open(path) as document, _memory() as answer, _memory() as complaints:
-        try:
-            ending = _fork_server.run(request, (document, answer, complaints), timeout, check)
-        except ServerLost as error:
-            raise RetryableError("parser_died", BROKE_OFF, tries=2) from error
-        except OutOfTime as error:
-            raise RetryableError("parser_timeout", TOO_SLOW, tries=2) from error
-        said = _tail(complaints)
-        answer.seek(0)
-        written = answer.read()
-    logger.info(
-        "read in %.2f s with at most %d MiB", time.monotonic() - began, ending.memory_kib // 1024
+    reading = _Reading(
+        path, content_type, start, chars, list(passed), limits, timeout, memory_bytes
     )
-    if ending.status < 0:
-        said = f"{said}\nended by {signal.Signals(-ending.status).name}".strip()
-    if said:
-        # A library that tries what it may not, and goes on without, is no cause for a warning.
-        tried = all(line.startswith(seccomp.REFUSED) for line in said.splitlines())
-        level = logging.INFO if tried and ending.status == 0 else logging.WARNING
-        logger.log(level, "Parsing %s (%s): %s", path, content_type, said)
-    if -ending.status in _OWN_SIGNALS and ending.memory_kib * 1024 > memory_bytes / 2:
-        # Libraries in C end the process when they get no more memory; the last step is a big one.
-        raise PermanentError("too_large", TOO_MUCH_MEMORY)
-    return _document(ending.status, written)
+    while reading.unit:
+        yield from reading.by_one_child(check, moved)
+
+
+@dataclass
+class _Reading:
+    """How far it is."""
+
+    path: Path
+    content_type: str
+    unit: int
+    chars: int
+    passed: list[Passed]
+    limits: Limits
+    timeout: float
+    memory_bytes: int
+    place: str = ""
+    _got_on: bool = field(default=False, init=False)  # this child
+
+    def by_one_child(
+        self, check: Callable[[], None], moved: Callable[[str], None]
+    ) -> Generator[Piece]:
+        request = {
+            "content_type": self.content_type,
+            "start": self.unit,
+            "chars": self.chars,
+            "limits": asdict(self.limits),
+            "cpu_seconds": min(math.ceil(self.timeout), MAX_CPU_SECONDS),
+            "memory_bytes": self.memory_bytes,
+        }
+        self._got_on = False
+        began = time.monotonic()
+        last: Piece | None = None
+        error: list[str] | None = None
+        ours, theirs = map(os.fdopen, os.pipe(), ("rb", "wb"))
+        with ours, theirs, _open(self.path) as document, _memory() as complaints:
+            try:
+                files = (document, theirs, complaints)
+                with _fork_server.start(request, files, check) as child:
+                    theirs.close()  # or it would never be at its end
+                    lines = child.lines(ours.fileno(), self.timeout, MAX_ANSWER_BYTES)
+                    for line in map(_line, lines):
+                        if "at" in line:
+                            self.place = line["at"]
+                            moved(self.place)
+                        elif "error" in line:
+                            error = self._error(line)
+                        elif (piece := self._next(line)).unit:
+                            yield piece
+                        else:
+                            last = piece
+                    ending = child.wait(self.timeout)
+            except ServerLost as lost:
+                raise self._death() from lost
+            except (ValueError, KeyError, TypeError) as nonsense:
+                raise self._death() from nonsense
+            except OutOfTime as slow:
+                if self._got_on:
+                    return
+                sentence = at(self.place, TOO_SLOW)
+                raise RetryableError("parser_timeout", sentence, tries=2) from slow
+            self._log(began, ending, _tail(complaints))
+        if self._is_spent(ending, error) and self._got_on:
+            return
+        if error:
+            raise PermanentError(*error)
+        self._raise_what_ended(ending, last)
+        if last:
+            yield last
+
+    def _next(self, line: dict[str, Any]) -> Piece:
+        piece = Piece(
+            str(line["text"]),
+            tuple(Section(*section) for section in line["sections"]),
+            tuple(Passed(*entry) for entry in line["passed"]),
+            int(line["unit"]),
+            str(line["place"]),
+        )
+        self.chars += len(piece.text)
+        if self.chars > self.limits.chars:  # which the child knows, unless it is another's now
+            raise PermanentError("too_large", TOO_MUCH_TEXT)
+        if piece.unit and piece.unit <= self.unit:
+            raise ValueError("it does not get on")
+        self.unit = piece.unit
+        self.passed = list(compact([*self.passed, *piece.passed]))
+        self._got_on = bool(piece.unit)
+        return piece
+
+    def _error(self, line: dict[str, Any]) -> list[str]:
+        """With what was passed over before this child."""
+        code, sentence = map(str, line["error"])
+        if code == "no_text" and self.passed:
+            found = [*self.passed, *(Passed(*entry) for entry in line["passed"])]
+            sentence = nothing_read([(each.kind, each.count) for each in found], is_empty=False)
+        return [code, sentence]
+
+    def _is_spent(self, ending: Ending, error: list[str] | None) -> bool:
+        """Did it use up what one child has?"""
+        is_short_of_memory = error is not None and error[1] == TOO_MUCH_MEMORY
+        return ending.status == -signal.SIGXCPU or is_short_of_memory or self._burst(ending)
+
+    def _burst(self, ending: Ending) -> bool:
+        """Libraries in C end the process when they get no more memory; the last step is a big
+        one.
+        """
+        return -ending.status in _OWN_SIGNALS and ending.memory_kib * 1024 > self.memory_bytes / 2
+
+    def _raise_what_ended(self, ending: Ending, last: Piece | None) -> None:
+        """Unless it ended well."""
+        if self._burst(ending):
+            raise PermanentError("too_large", TOO_MUCH_MEMORY)
+        if ending.status == -signal.SIGXCPU:
+            raise PermanentError("parser_timeout", at(self.place, TOO_SLOW))
+        if -ending.status in _OWN_SIGNALS and not self.place:
+            raise PermanentError("parser_died", BROKE_OFF)
+        if ending.status or not (last or self._got_on):
+            raise self._death()
+
+    def _death(self) -> RetryableError:
+        """What was handed over before it is kept by who wants to."""
+        return RetryableError("parser_died", at(self.place, BROKE_OFF), tries=MAX_DEATHS)
+
+    def _log(self, began: float, ending: Ending, said: str) -> None:
+        logger.info(
+            "read for %.2f s with at most %d MiB",
+            time.monotonic() - began,
+            ending.memory_kib // 1024,
+        )
+        if ending.status < 0:
+            said = f"{said}\nended by {signal.Signals(-ending.status).name}".strip()
+        if said:
+            # A library that tries what it may not, and goes on without, is no cause for a warning.
+            tried = all(line.startswith(seccomp.REFUSED) for line in said.splitlines())
+            level = logging.INFO if tried and ending.status == 0 else logging.WARNING
+            logger.log(level, "Parsing %s (%s): %s", self.path, self.content_type, said)
+
+
+def _line(line: bytes) -> dict[str, Any]:
+    content = json.loads(line)
+    if not isinstance(content, dict):
+        raise TypeError(f"no object: {line[:100]!r}")
+    return content
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -111,21 +257,3 @@ def _tail(complaints: IO[bytes]) -> str:
     size = complaints.seek(0, os.SEEK_END)
     complaints.seek(max(0, size - MAX_COMPLAINT_BYTES))
     return complaints.read().decode("utf-8", "replace").strip()
-
-
-def _document(status: int, answer: bytes) -> ParsedDocument:
-    if status == -signal.SIGXCPU:
-        raise PermanentError("parser_timeout", TOO_SLOW)
-    if -status in _OWN_SIGNALS:
-        raise PermanentError("parser_died", BROKE_OFF)
-    try:
-        if status != 0:
-            raise ValueError(f"exit status {status}")
-        content: dict[str, Any] = json.loads(answer)
-        if "error" in content:
-            raise PermanentError(*content["error"])
-        sections = tuple(Section(*section) for section in content["sections"])
-        unread = tuple(Unread(*entry) for entry in content["unread"])
-        return ParsedDocument(content["text"], sections, unread)
-    except (ValueError, KeyError, TypeError) as error:
-        raise RetryableError("parser_died", BROKE_OFF, tries=2) from error

@@ -9,3 +9,8 @@ BROKE_OFF = "Reading this document broke off; save it in another format and uplo
 TOO_SLOW = "Reading this document takes too long; split it and upload the parts."
 TOO_MUCH_TEXT = "This document has too much text; split it and upload the parts."
 TOO_MUCH_MEMORY = "This document needs more memory than we allow; split it and upload the parts."
+
+
+def at(place: str, sentence: str) -> str:
+    """With the place, where one is known: "Reading this document broke off at page 12; ..." """
+    return sentence.replace(";", f" at {place};", 1) if place else sentence

@@ -28,7 +28,6 @@ from processing.parsing.package import Package, relation_id, usual_names
 from processing.parsing.tables import ABOVE, LEFT, MAX_HEADER_ROWS
 
 NO_TEXT = "This workbook contains no values; fill it in, save it in Excel and upload it again."
-MAX_CELLS = 2_000_000  # 15 s of the processor here
 MAX_MERGES = 20_000
 MAX_OPEN_MERGES = 250  # in one row, where they cannot overlap
 MAX_MERGED_WIDTH = 500
@@ -54,9 +53,9 @@ _OLD_NOTE = "[Threaded comment]"
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
-    """Raises PermanentError: see `Archive`; `too_large` past MAX_CELLS."""
+    """Raises PermanentError: see `Archive`; `too_large` past the limit of cells."""
     package = Package(file)
-    workbook = _Workbook(package)
+    workbook = _Workbook(package, draft.limits.cells)
     for sheet in package.xml(workbook.part).iter(f"{S}sheet"):
         target = package.target(workbook.part, relation_id(sheet))
         name = one_line(sheet.get("name", ""))
@@ -73,6 +72,7 @@ class _Workbook:
     """What the sheets share."""
 
     package: Package
+    limit: int  # of cells
     part: str = ""
     strings: list[str] = field(default_factory=list)
     formats: list[str] = field(default_factory=list)
@@ -174,10 +174,11 @@ class _Sheet:
                 continue
             self._merges.cover(number, cells)
             workbook.cells += len(cells)
-            if workbook.cells > MAX_CELLS:
+            if workbook.cells > workbook.limit:
                 raise PermanentError(
                     "too_large",
-                    f"This workbook has over {MAX_CELLS:,} cells; split it and upload the parts.",
+                    f"This workbook has over {workbook.limit:,} cells; "
+                    "split it and upload the parts.",
                 )
             if number > done + 1 and done:
                 yield number - 1, []

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from processing.parsing.draft import Draft
+from processing.parsing.draft import PIECE_CHARS, Draft
 
 CELL_END = " | "
 MAX_NAME_CHARS = 60  # of a column's or a row's name in a context
@@ -186,6 +186,7 @@ class _Writer:
     names: list[str] = field(default_factory=list)
     _is_wide: bool = False
     _lines: list[str] = field(default_factory=list)
+    _chars: int = 0  # of these rows
     _has_rows: bool = False  # among these lines
     _context: str = ""
     _above: dict[int, str] = field(default_factory=dict)  # by column: what ABOVE stands for
@@ -216,7 +217,10 @@ class _Writer:
             self.end()
             self._context = context
         self._lines.append(line)
+        self._chars += len(line)
         self._has_rows = True
+        if self._chars > PIECE_CHARS:
+            self.end()
 
     def title(self, cells: list[str]) -> None:
         """A row of one text, which stands above the columns."""
@@ -226,6 +230,7 @@ class _Writer:
         if self._lines:
             self._add("\n".join(self._lines), self._context)
             self._lines = []
+            self._chars = 0
         self._has_rows = False
 
     def _add_parts(self, cells: list[str], above: list[str]) -> None:

@@ -34,6 +34,7 @@ SCANS = [
     Scan(rows.abandoned, [rows.LEASE_EXPIRED]),
     Scan(rows.unposted, [rows.MESSAGE_LOST]),
     Scan(rows.unpurged, [rows.PURGE_OVERDUE]),
+    Scan(rows.earlier_passages, [rows.EARLIER_PASSAGES]),
     Scan(index.not_set_up, [index.NOT_SET_UP]),
     Scan(index.incomplete, [index.INCOMPLETE]),
     Scan(index.orphans, [index.ORPHANS]),

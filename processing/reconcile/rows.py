@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from documents import lifecycle
+from documents import kept, lifecycle
 from documents.connections import release
-from documents.models import Document
+from documents.models import Chunk, Document
 from documents.models.document import DocumentQuerySet
 from processing import actors, queue
 
@@ -20,6 +20,7 @@ from .finding import Finding, pages
 LEASE_EXPIRED = "lease expired"
 MESSAGE_LOST = "message lost"
 PURGE_OVERDUE = "purge overdue"
+EARLIER_PASSAGES = "passages of earlier readings"
 
 
 def abandoned() -> Iterator[Finding]:
@@ -36,6 +37,17 @@ def unpurged() -> Iterator[Finding]:
     return _each(PURGE_OVERDUE, _not_in_redis(purgeable, actors.purge), lifecycle.repost_purge)
 
 
+def earlier_passages() -> Iterator[Finding]:
+    """What search read before: the worker that should have deleted it vanished just then."""
+    earlier = Chunk.objects.filter(document=OuterRef("pk"), reading__lt=OuterRef("chunk_reading"))
+    read_again = Document.objects.filter(purged_at=None, lease_epoch__gt=1, chunk_reading__gt=0)
+    return _each(
+        EARLIER_PASSAGES,
+        read_again.filter(Exists(earlier)),
+        lambda document: kept.sweep(document, document.chunk_reading),
+    )
+
+
 def _not_in_redis(documents: DocumentQuerySet, actor: Any) -> DocumentQuerySet:
     """Those whose message does not wait there for a worker. Raises ConnectionError."""
     if not documents.exists():
@@ -45,7 +57,7 @@ def _not_in_redis(documents: DocumentQuerySet, actor: Any) -> DocumentQuerySet:
 
 
 def _each(
-    check: str, documents: QuerySet[Document], mend: Callable[[Document], bool]
+    check: str, documents: QuerySet[Document], mend: Callable[[Document], bool | None]
 ) -> Iterator[Finding]:
     for page in pages(documents):
         for document in page:

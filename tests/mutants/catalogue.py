@@ -10,6 +10,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 LIFECYCLE = "documents/lifecycle.py"
+FAIRNESS = "documents/fairness.py"
 KEPT = "documents/kept.py"
 TEXTS = "documents/texts.py"
 OUTAGES = "documents/outages.py"
@@ -21,8 +22,11 @@ MIDDLEWARE = "processing/middleware.py"
 PIPELINE = "processing/pipeline.py"
 RELAY = "processing/relay.py"
 VECTORS = "processing/index/vectors.py"
+DRAFT = "processing/parsing/draft.py"
+SANDBOX = "processing/parsing/sandbox.py"
 
 OF_DEADLINES = "tests/lumikb/test_deadlines.py::"
+OF_FAIRNESS = "tests/documents/test_fairness.py::"
 OF_GUARDS = "tests/documents/test_guards.py::"
 OF_CACHING = "tests/lumikb/test_caching.py::"
 OF_FULL_DISK = "tests/documents/test_disk_full.py::"
@@ -40,6 +44,7 @@ OF_TURNS = "tests/processing/test_turns.py::"
 OF_UPLOADS = "tests/documents/test_uploads.py::"
 OF_ACTORS = "tests/processing/test_actors.py::"
 OF_HEARTBEAT = "tests/processing/test_heartbeat.py::"
+OF_PIECES = "tests/processing/test_pieces.py::"
 OF_PIPELINE = "tests/processing/test_pipeline.py::"
 OF_PROCESSING_GUARDS = "tests/processing/test_guards.py::"
 OF_RECONCILE = "tests/processing/test_reconcile.py::"
@@ -133,7 +138,7 @@ MUTANTS = [
     Mutant(
         "each turn is news",
         LIFECYCLE,
-        "if not turns:  # else it goes on, which is no news",
+        "if not taken.turns:  # else it goes on, which is no news",
         "if True:",
         (OF_TURNS + "test_turn_by_turn_each_passage_is_embedded_once_and_the_file_is_read_once",),
     ),
@@ -370,8 +375,8 @@ MUTANTS = [
     Mutant(
         "claims while a service is away",
         LIFECYCLE,
-        "taken = _take(due.exclude(Exists(Outage.objects.all())), worker)",
-        "taken = _take(due, worker)",
+        "in_turn = due.exclude(Exists(Outage.objects.all())).filter(fairness.may_begin())",
+        "in_turn = due.filter(fairness.may_begin())",
         (OF_OUTAGES + "test_nothing_is_claimed_while_a_service_is_away",),
     ),
     Mutant(
@@ -479,8 +484,8 @@ MUTANTS = [
     Mutant(
         "a parser's clock is not watched",
         "processing/parsing/client.py",
-        "        deadline = time.monotonic() + timeout\n",
-        "        deadline = time.monotonic() + 86400\n",
+        "        while self._waited <= timeout:\n",
+        "        while True:\n",
         (OF_SANDBOX + "test_a_loop_is_stopped_by_the_wall_clock",),
     ),
     Mutant(
@@ -489,6 +494,109 @@ MUTANTS = [
         "    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))\n",
         "",
         (OF_SANDBOX + "test_a_memory_eater_is_told_that_the_document_is_too_large",),
+    ),
+    # --- Fair slots ------------------------------------------------------------------------------
+    Mutant(
+        "a user may have all the slots while another waits",
+        FAIRNESS,
+        "Q(GreaterThan(2 * own, all_)) | (",
+        "Q(GreaterThan(own, all_)) | (",
+        (OF_FAIRNESS + "test_a_second_document_gives_way_to_another_users_first",),
+    ),
+    Mutant(
+        "who had the last turn has the next one, too",
+        FAIRNESS,
+        "Q(Exact(2 * own, all_))",
+        "Q(Exact(2 * own, -1))",
+        (OF_FAIRNESS + "test_with_one_slot_turns_alternate_however_long_one_user_waited_first",),
+    ),
+    Mutant(
+        "a user's claims at once do not see each other",
+        FAIRNESS,
+        "SELECT pg_advisory_xact_lock(%s, owner::int)",
+        "SELECT (%s, owner::int)",
+        (OF_FAIRNESS + "test_of_four_workers_that_claim_at_once_no_user_gets_more_than_half",),
+    ),
+    Mutant(
+        "bulk is begun while something interactive waits",
+        FAIRNESS,
+        "has_his_share | Q(_better_waiting())",
+        "has_his_share",
+        (OF_FAIRNESS + "test_bulk_is_not_begun_while_something_interactive_waits",),
+    ),
+    Mutant(
+        "a refused one takes whoever may be what kills workers",
+        FAIRNESS,
+        'deaths__lt=F("deaths_kept") + settings.MAX_DEATHS - 1',
+        "deaths__lt=1000",
+        (
+            OF_FAIRNESS
+            + "test_who_may_be_what_kills_workers_is_not_begun_by_anybody_who_comes_along",
+        ),
+    ),
+    Mutant(
+        "room is made for those who wait for a service",
+        FAIRNESS,
+        ".exclude(_during_an_outage())",
+        "",
+        (OF_FAIRNESS + "test_nobody_makes_room_for_those_who_wait_for_a_service",),
+    ),
+    Mutant(
+        "a turn never ends early",
+        HEARTBEAT,
+        "        if must_make_room:\n",
+        "        if must_make_room and False:\n",
+        (OF_FAIRNESS + "test_a_turn_ends_early_when_its_user_has_too_many_and_another_waits",),
+    ),
+    # --- Reading in pieces -----------------------------------------------------------------------
+    Mutant(
+        "what is there already is read again",
+        DRAFT,
+        "self._is_kept = self._unit < self._start",
+        "self._is_kept = False",
+        (OF_PIECES + "test_another_process_goes_on_at_any_cut",),
+    ),
+    Mutant(
+        "a parser does not stop at a cut in time",
+        DRAFT,
+        "        if is_late:\n            raise Paused\n",
+        "",
+        (OF_PIECES + "test_a_child_stops_at_a_cut_before_it_has_used_up_its_time",),
+    ),
+    Mutant(
+        "a turn reads from the first page",
+        PIPELINE,
+        "            start=work.unit,\n",
+        "",
+        (OF_PIECES + "test_turn_by_turn_no_page_is_read_twice",),
+    ),
+    Mutant(
+        "a parser that has used up its time ends the document",
+        SANDBOX,
+        "if self._is_spent(ending, error) and self._got_on:",
+        "if False:",
+        (OF_PIECES + "test_memory_that_one_child_has_used_up_is_not_the_documents_fault",),
+    ),
+    Mutant(
+        "a parser's first death at a place is its last",
+        SANDBOX,
+        "tries=MAX_DEATHS",
+        "tries=1",
+        (OF_PIECES + "test_a_parser_that_dies_once_costs_one_piece",),
+    ),
+    Mutant(
+        "a hijacked parser writes text without end",
+        SANDBOX,
+        "        if self.chars > self.limits.chars:",
+        "        if False:",
+        (OF_SANDBOX + "test_nor_more_text_than_a_document_may_have",),
+    ),
+    Mutant(
+        "a hijacked parser writes a line without end",
+        "processing/parsing/client.py",
+        "            if size > most:\n",
+        "            if False:\n",
+        (OF_SANDBOX + "test_not_even_a_hijacked_child_writes_more_than_the_longest_answer",),
     ),
     # --- The worker's clocks ---------------------------------------------------------------------
     Mutant(

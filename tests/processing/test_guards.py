@@ -24,11 +24,11 @@ def test_the_parser_has_the_limits_of_the_settings(
     settings.PARSE_TIMEOUT, settings.PARSE_MEMORY_BYTES = 17, 2**28
     seen: dict[str, Any] = {}
 
-    def parse(path: Any, content_type: str, **limits: Any) -> None:
+    def pieces(path: Any, content_type: str, **limits: Any) -> None:
         seen.update(limits)
         raise PermanentError("seen", "Seen.")
 
-    monkeypatch.setattr(pipeline.parsing, "parse", parse)
+    monkeypatch.setattr(pipeline.parsing, "pieces", pieces)
     assert process(make_document()).failure_code == "seen"
     assert (seen["timeout"], seen["memory_bytes"]) == (17, 2**28)
     assert seen["check"]  # so that a lost lease ends the child too

@@ -101,7 +101,7 @@ TOO_LARGE = {
     "a PDF stream of 2 GB": (hostile.huge_stream(), files.PDF),
     "a heading in every line": (b"# a\n" * 250_000, files.MARKDOWN),
     "too many members": (files.zipped({str(n): "" for n in range(10_001)}), files.EPUB),
-    "a PDF of many pages": (files.pdf_of_shared_pages(5_001), files.PDF),
+    "a PDF of many pages": (files.pdf_of_shared_pages(50_001), files.PDF),
 }
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import errno
 import gc
 import json
 import os
@@ -19,7 +18,7 @@ import pytest
 from processing.errors import PermanentError, RetryableError
 from processing.parsing import client, parse, sandbox
 from processing.parsing.client import COMMAND, ForkServer
-from processing.parsing.model import MAX_ANSWER_BYTES
+from processing.parsing.model import MAX_ANSWER_BYTES, Limits
 from tests.local.conftest import running
 from tests.processing import files
 
@@ -184,19 +183,22 @@ def test_what_a_reader_prints_does_not_mix_with_its_answer(hostile, caplog):
     assert "noise" in caplog.text
 
 
-def test_not_even_a_hijacked_child_writes_more_than_the_longest_answer(hostile, caplog):
+def test_not_even_a_hijacked_child_writes_more_than_the_longest_answer(hostile, monkeypatch):
+    monkeypatch.setattr(sandbox, "MAX_ANSWER_BYTES", 2**24)
+    with pytest.raises(RetryableError) as caught:
+        hostile("while True: os.write(3, b'x' * 2**20)")
+    assert caught.value.code == "parser_died"
+
+
+def test_nor_more_text_than_a_document_may_have(hostile):
     code = (
-        "block = b'x' * 2**24\n"
-        "try:\n"
-        "    for _ in range(17): os.write(3, block)\n"
-        "except OSError as error:\n"
-        "    sys.stderr.write(f'refused: {error.errno}')\n"
-        "    sys.stderr.flush()\n"
-        "os._exit(0)"
+        "for unit in range(2, 10**9):\n"
+        "    line = {'text': 'x' * 300, 'sections': [], 'passed': [], 'unit': unit, 'place': ''}\n"
+        "    os.write(3, json.dumps(line).encode() + b'\\n')"
     )
-    with pytest.raises(RetryableError):
-        hostile(code)
-    assert f"refused: {errno.EFBIG}" in caplog.text
+    with pytest.raises(PermanentError) as caught:
+        hostile(code, limits=Limits(chars=1000))
+    assert caught.value.code == "too_large"
 
 
 def test_a_flood_of_complaints_is_not_kept(hostile, caplog):
@@ -206,7 +208,7 @@ def test_a_flood_of_complaints_is_not_kept(hostile, caplog):
 
 def test_an_answer_without_end_is_too_large(hostile):
     with pytest.raises(PermanentError) as caught:
-        hostile("child.MAX_ANSWER_BYTES = 2**20\ndraft.add('word ' * 1_000_000)")
+        hostile("child.MAX_ANSWER_BYTES = 2**16\ndraft.add('word ' * 30_000)")
     assert caught.value.code == "too_large"
 
 

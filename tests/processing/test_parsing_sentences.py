@@ -5,6 +5,7 @@ Word, PowerPoint, Excel and EPUB have theirs beside their other tests.
 
 import importlib
 import io
+import json
 import pkgutil
 from dataclasses import dataclass
 from unittest import mock
@@ -14,6 +15,7 @@ import pytest
 from processing import parsing
 from processing.parsing import child, delimited, draft, html, markdown, pdf, plain, sentences
 from processing.parsing.child import answer
+from processing.parsing.model import Limits
 from tests.processing import files, pdfs
 
 
@@ -80,10 +82,11 @@ CASES = [
         "a blank page, and a file inside that is of no kind that we read",
     ),
     Case(
-        files.pdf_of_shared_pages(5_001),
+        files.pdf_of_shared_pages(50_001),
         files.PDF,
-        "This PDF has more than 5,000 pages; split it and upload the parts.",
-        "it has 5,001",
+        "This PDF has 50,001 pages, more than the 50,000 that we read; "
+        "split it and upload the parts.",
+        "it has 50,001",
     ),
     Case(b"<script>x</script>", files.HTML, html.NO_TEXT, "nothing of it is shown"),
     Case(b"---\n\n***\n", files.MARKDOWN, markdown.NO_TEXT, "two rules"),
@@ -105,25 +108,40 @@ def test_each_sentence_is_said_of_a_file_of_which_it_is_true(case):
 
 
 @pytest.mark.parametrize(
-    ("limit", "value", "text", "said"),
+    ("content_type", "data", "said"),
     [
-        ("MAX_CHARS", 10, b"twelve chars", "has over 10 characters; split it"),
-        ("MAX_SECTIONS", 2, b"# a\n# b\n# c", "has over 2 headings; split it"),
+        (files.TEXT, b"twelve chars", "This document has over 10 characters; split it"),
+        (files.PDF, files.pdf(["a"] * 4), "This PDF has 4 pages, more than the 3 that we read"),
+        (files.XLSX, files.xlsx({"s": [["a"]] * 6}), "This workbook has over 5 cells; split it"),
     ],
 )
-def test_a_document_past_a_limit_is_told_which(limit, value, text, said, monkeypatch):
-    monkeypatch.setattr(draft, limit, value)
-    code, sentence = answer(io.BytesIO(text), files.MARKDOWN)["error"]
+def test_a_document_past_a_limit_is_told_which(content_type, data, said):
+    limits = Limits(chars=10, pages=3, cells=5)
+    code, sentence = answer(io.BytesIO(data), content_type, limits)["error"]
     assert code == "too_large"
     assert said in sentence
 
 
-def test_what_is_too_much_for_us_has_a_sentence_that_blames_no_file(monkeypatch):
-    monkeypatch.setattr(child, "answer", mock.Mock(side_effect=MemoryError))
-    assert sentences.TOO_MUCH_MEMORY.encode() in child._encoded(io.BytesIO(), files.TEXT)
-    monkeypatch.setattr(child, "answer", lambda *_: {"text": "x" * 100})
+def test_a_document_with_too_many_headings_is_told_so(monkeypatch):
+    monkeypatch.setattr(draft, "MAX_SECTIONS", 2)
+    code, sentence = answer(io.BytesIO(b"# a\n# b\n# c"), files.MARKDOWN)["error"]
+    assert code == "too_large"
+    assert "has over 2 headings; split it" in sentence
+
+
+@pytest.mark.parametrize(
+    ("reader", "sentence"),
+    [
+        (mock.Mock(side_effect=MemoryError), sentences.TOO_MUCH_MEMORY),
+        (lambda _, draft: draft.add("x" * 100), sentences.TOO_MUCH_TEXT),
+    ],
+)
+def test_what_is_too_much_for_us_has_a_sentence_that_blames_no_file(reader, sentence, monkeypatch):
+    monkeypatch.setattr(child, "reader", lambda content_type: (reader, ""))
     monkeypatch.setattr(child, "MAX_ANSWER_BYTES", 50)
-    assert sentences.TOO_MUCH_TEXT.encode() in child._encoded(io.BytesIO(), files.TEXT)
+    stream = io.BytesIO()
+    child.hand_over(io.BytesIO(), files.TEXT, stream)
+    assert json.loads(stream.getvalue().splitlines()[-1])["error"] == ["too_large", sentence]
 
 
 def test_no_sentence_of_the_text_formats_and_of_pdf_is_missing_above():

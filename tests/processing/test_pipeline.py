@@ -1,7 +1,7 @@
 """From a stored file to an exact index on the real engines, and what each failure leaves behind."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -344,13 +344,15 @@ def test_no_connection_is_held_while_bytes_move_or_a_file_is_parsed(
     def watch(what: str) -> None:
         held[what] = held.get(what, False) or worker.connection is not None
 
-    parse = parsing.parse
+    pieces = parsing.pieces
 
-    def watched_parse(*args: Any, **options: Any) -> parsing.ParsedDocument:
+    def watched_pieces(*args: Any, **options: Any) -> Generator[parsing.Piece]:
         watch("parse")
-        return parse(*args, **options)
+        for piece in pieces(*args, **options):
+            yield piece
+            watch("parse")
 
-    monkeypatch.setattr(parsing, "parse", watched_parse)
+    monkeypatch.setattr(parsing, "pieces", watched_pieces)
     with ExitStack() as stack:
         qdrant = forwarding(settings.QDRANT_URL, lambda call: watch("qdrant"))
         service = settings.EMBEDDING_API_BASE.removesuffix("/v1")

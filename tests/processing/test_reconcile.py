@@ -29,7 +29,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.test import Client
 
-from documents import lifecycle
+from documents import kept, lifecycle
 from documents.models import (
     Chunk,
     Document,
@@ -185,8 +185,19 @@ def with_an_earlier_text(document: Document) -> None:
     assert claim
     passages = list(document.chunk_set.all())
     assert lifecycle.succeed(claim, passages)
+    kept.sweep(document, claim.epoch)
     default_storage.save(document.text_key(claim.epoch), ContentFile(b"x"))
     grow_old(document.text_key(1))
+
+
+def with_earlier_passages(document: Document) -> None:
+    """A worker died after the document was READY, before it had deleted what search read before."""
+    before = list(document.chunk_set.all())
+    with_an_earlier_text(document)
+    default_storage.delete(document.text_key(1))
+    for each in before:
+        each.reading = 1
+    Chunk.objects.bulk_create(before)
 
 
 BREAK: dict[str, tuple[str, Callable[[Document], None]]] = {
@@ -199,6 +210,7 @@ BREAK: dict[str, tuple[str, Callable[[Document], None]]] = {
     "without file": ("stored file missing", without_file),
     "purged with points": ("points without a document", purged_with_points),
     "purged with objects": ("objects without a document", purged_with_objects),
+    "with earlier passages": ("passages of earlier readings", with_earlier_passages),
     "with an earlier text": ("texts that nobody reads", with_an_earlier_text),
 }
 

@@ -65,13 +65,13 @@ def short_turns(settings: Any) -> None:
 @pytest.fixture
 def parses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """One entry for each time that a file is read."""
-    parse, calls = parsing.parse, []
+    pieces, calls = parsing.pieces, []
 
     def counted(*args: Any, **options: Any) -> Any:
         calls.append("read")
-        return parse(*args, **options)
+        return pieces(*args, **options)
 
-    monkeypatch.setattr(parsing, "parse", counted)
+    monkeypatch.setattr(parsing, "pieces", counted)
     return calls
 
 

@@ -35,7 +35,6 @@ UNREAD_PORTFOLIO = (
     "This PDF is a portfolio: a cover and files that we cannot read; "
     "save them from it and upload them by themselves."
 )
-MAX_PAGES = 5_000
 MAX_BOOKMARKS = 10_000
 # A page under images of this share with fewer letters than MIN_PAGE_CHARS is a scan with a stamp.
 SCAN_SHARE = 0.5
@@ -56,10 +55,11 @@ def read(file: IO[bytes], draft: Draft) -> None:
     document, is_whole = _open(data)
     if not is_whole:
         draft.unread("damaged_file")
-    if len(document) > MAX_PAGES:
+    if len(document) > draft.limits.pages:
         raise PermanentError(
             "too_large",
-            f"This PDF has more than {MAX_PAGES:,} pages; split it and upload the parts.",
+            f"This PDF has {len(document):,} pages, more than the {draft.limits.pages:,} that we "
+            "read; split it and upload the parts.",
         )
     if xfa.is_dynamic(document):
         _read_form(document, draft)
@@ -67,10 +67,12 @@ def read(file: IO[bytes], draft: Draft) -> None:
     document.init_forms()
     outline = Outline()
     bookmarks = _bookmarks(document)
-    attached = []
     for number in range(1, len(document) + 1):
+        if not draft.cut(f"page {number}"):
+            for level, title in bookmarks[number]:
+                outline.enter(level, title)
+            continue
         found, annotations = _read_page(document, number, draft)
-        attached += annotations.files
         for heading, part in _divide(found, bookmarks[number], outline):
             if isinstance(part, str):
                 draft.add(part, page=number, heading=heading)
@@ -78,7 +80,10 @@ def read(file: IO[bytes], draft: Draft) -> None:
                 add_table(draft, part, page=number, heading=heading)
         for note in annotations.notes:
             draft.add(f"Note: {note}", page=number, heading=outline.path)
-    _read_attachments(document, data, attached, draft)
+        for name, content in annotations.files:
+            read_embedded(name, content, draft)
+    if draft.cut("the files inside of it"):
+        _read_attachments(document, data, draft)
 
 
 def _open(data: bytes) -> tuple[pdfium.PdfDocument, bool]:
@@ -151,17 +156,12 @@ def _report_scan(page: pdfium.PdfPage, number: int, letters: str, draft: Draft) 
         draft.unread("drawn_page", page=number)
 
 
-def _read_attachments(
-    document: pdfium.PdfDocument,
-    data: bytes,
-    attached: list[tuple[str, bytes | None]],
-    draft: Draft,
-) -> None:
+def _read_attachments(document: pdfium.PdfDocument, data: bytes, draft: Draft) -> None:
+    is_portfolio = b"/Collection" in data and len(document) == 1
     before = draft.count
-    files = [*attachments_of(document), *attached]
+    files = list(attachments_of(document))
     for name, content in files:
         read_embedded(name, content, draft)
-    is_portfolio = b"/Collection" in data and len(document) == 1
     if files and is_portfolio and draft.count == before:
         raise PermanentError("no_text", UNREAD_PORTFOLIO)
 

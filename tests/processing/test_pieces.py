@@ -1,0 +1,377 @@
+"""A long file is read piece by piece: no piece is lost with a parser that dies, nor read twice."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+
+from documents import kept
+from documents.models import Chunk, Document, TextPart
+from processing import heartbeat
+from processing.errors import PermanentError, RetryableError
+from processing.index import embeddings
+from processing.parsing import Passed, Piece, child, compact, draft, merged, parse, pieces, sandbox
+from processing.parsing.client import ForkServer
+from processing.parsing.model import Limits
+from tests.conftest import process
+
+from . import files, pdfs
+from .stubs import embedding_stub, good_embeddings
+from .test_pipeline import assert_exact
+from .test_turns import die_after, killed
+
+MakeDocument = Callable[..., Document]
+
+SENTENCE = "The heron of part {} stands in the reeds and waits. "
+PARTS = [f"Part {n}: " + SENTENCE.format(n) * 6 for n in range(40)]
+LONG = {
+    files.TEXT: "\n\n".join(PARTS).encode(),
+    files.MARKDOWN: "\n\n".join(f"# Part {n}\n\n{part}" for n, part in enumerate(PARTS)).encode(),
+    files.CSV: "".join(["name,born\n", *(f"Ada {n},{n}\n" for n in range(900))]).encode(),
+    files.HTML: "".join(f"<h1>Part {n}</h1><p>{part}</p>" for n, part in enumerate(PARTS)).encode(),
+    files.PDF: files.pdf(PARTS, [(f"Part {n}", n) for n in range(40)]),
+    files.PPTX: files.pptx([(f"Part {n}", part, "") for n, part in enumerate(PARTS)]),
+    files.XLSX: files.xlsx({"People": [["name", "born"], *([f"Ada {n}", n] for n in range(900))]}),
+    files.DOCX: files.docx([(f"Heading {1}", part) for part in PARTS]),
+    files.EPUB: files.epub([f"<h1>Part {n}</h1><p>{part}</p>" for n, part in enumerate(PARTS)]),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _imported() -> None:
+    """What takes seconds, before the first lease begins."""
+    embeddings.warm_up()
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process."""
+    monkeypatch.setattr(draft, "PIECE_CHARS", 1000)
+    monkeypatch.setattr("processing.parsing.tables.PIECE_CHARS", 1000)
+
+
+def read(data: bytes, content_type: str, start: int = 1, chars: int = 0) -> list[Piece]:
+    """As a child does it."""
+    stream = io.BytesIO()
+    child.hand_over(io.BytesIO(data), content_type, stream, start=start, chars=chars)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert not [line for line in lines if "error" in line]
+    reading = sandbox._Reading(Path(), content_type, start, chars, [], Limits(), 60, 2**30)
+    return [reading._next(line) for line in lines if "text" in line]
+
+
+# --- The pieces are the document -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content_type", LONG)
+def test_the_pieces_together_are_the_document(content_type: str, small_pieces: None) -> None:
+    data = LONG[content_type]
+    whole: Any = child.answer(io.BytesIO(data), content_type)
+    found = read(data, content_type)
+    assert len(found) > 3
+    assert max(len(piece.text) for piece in found) < 3000
+    assert "".join(piece.text for piece in found) == whole["text"]
+    chars, sections = 0, []
+    for piece in found:
+        sections += [astuple(section.moved(chars)) for section in piece.sections]
+        chars += len(piece.text)
+    assert sections == whole["sections"]
+    assert [piece.unit for piece in found][-1] == 0
+
+
+@pytest.mark.parametrize("content_type", LONG)
+def test_another_process_goes_on_at_any_cut(content_type: str, small_pieces: None) -> None:
+    found = read(LONG[content_type], content_type)
+    chars = 0
+    for number, piece in enumerate(found[:-1]):
+        chars += len(piece.text)
+        assert read(LONG[content_type], content_type, piece.unit, chars) == found[number + 1 :]
+
+
+def test_a_page_that_is_there_already_is_not_read_again(
+    small_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from processing.parsing import pdf
+
+    numbers, read_page = [], pdf._read_page
+    monkeypatch.setattr(
+        pdf, "_read_page", lambda *args: numbers.append(args[1]) or read_page(*args)
+    )
+    first, *_ = read(LONG[files.PDF], files.PDF)
+    numbers.clear()
+    read(LONG[files.PDF], files.PDF, first.unit, len(first.text))
+    assert numbers == list(range(first.unit, 41))
+
+
+def test_what_says_nothing_is_not_handed_over_before_something_does(small_pieces: None) -> None:
+    dots = ". " * 3000
+    pages = [dots, dots, dots]
+    stream = io.BytesIO()
+    child.hand_over(io.BytesIO(files.pdf(pages)), files.PDF, stream)
+    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line for line in said if "text" in line] == []
+    assert said[-1]["error"][0] == "no_text"
+
+
+def test_the_files_of_a_page_come_with_it(small_pieces: None) -> None:
+    data = pdfs.with_files({"people.txt": b"Ada Lovelace"})
+    assert "Ada Lovelace" in "".join(piece.text for piece in read(data, files.PDF))
+
+
+def test_the_report_of_all_pieces_is_one() -> None:
+    first = [Passed("image_page", page=1), Passed("image_page", page=2), Passed("picture")]
+    second = [Passed("image_page", page=3), Passed("image_page", page=5), Passed("picture")]
+    kept = compact([*compact(first), *second])
+    assert merged(kept) == merged([*first, *second])
+    assert len(kept) == 3
+
+
+# --- One child after the other -------------------------------------------------------------------
+
+PAGES = 30
+KILL = "child.number == 1 and os.kill(os.getpid(), 9)"  # the first of them
+PROGRAM = """
+import os, time
+from processing.parsing import child, draft, server
+draft.PIECE_CHARS = 1000
+def spend(seconds):
+    while time.process_time() < seconds: pass
+def read(file, draft):
+    for page in range(1, {pages} + 1):
+        if draft.cut(f"page {{page}}"):
+            draft.add(f"Page {{page}}. " + "word " * 300, page=page)
+            if page == 20:
+                {at_20}
+child.number = 0
+accept = server._accept
+def counted(*args):
+    child.number += 1
+    return accept(*args)
+server._accept = counted
+child.reader = lambda content_type: (read, "Nothing.")
+server.preload = lambda: None
+server.main()
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "long.pdf"
+    path.write_bytes(b"%PDF")
+    return path
+
+
+@pytest.fixture
+def two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the processor, for each child."""
+    monkeypatch.setattr(sandbox, "MAX_CPU_SECONDS", 2)
+
+
+@pytest.fixture
+def parser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Makes parsers do something at page 20; `child.number` counts them from 1."""
+    made: list[ForkServer] = []
+
+    def make(at_20: str) -> None:
+        made.append(ForkServer(("-c", PROGRAM.format(pages=PAGES, at_20=at_20))))
+        monkeypatch.setattr(sandbox, "_fork_server", made[-1])
+
+    yield make
+    for server in made:
+        if server._process:
+            server._process.kill()
+
+
+def test_a_piece_is_there_before_the_next_is_read(
+    file: Path, parser: Callable[[str], None]
+) -> None:
+    parser("time.sleep(60)")
+    reading = pieces(file, files.PDF)
+    assert next(reading).unit == 2
+    reading.close()
+
+
+def collect(reading: Iterable[Piece], found: list[Piece]) -> None:
+    """Those before an error, too."""
+    for piece in reading:
+        found.append(piece)
+
+
+def test_a_parser_that_dies_loses_one_piece_and_says_where(
+    file: Path, parser: Callable[[str], None]
+) -> None:
+    parser(KILL)
+    found: list[Piece] = []
+    places: list[str] = []
+    with pytest.raises(RetryableError) as caught:
+        collect(pieces(file, files.PDF, moved=places.append), found)
+    assert (caught.value.code, caught.value.tries) == ("parser_died", 3)
+    assert "broke off at page 20;" in caught.value.sentence
+    start, chars = found[-1].unit, sum(len(piece.text) for piece in found)
+    assert start >= 19
+    rest = pieces(file, files.PDF, start=start, chars=chars, moved=places.append)
+    assert parse(file, files.PDF).text == "".join(piece.text for piece in [*found, *rest])
+    assert len(places) <= PAGES + 2
+
+
+def test_a_crash_behind_a_cut_may_be_tried_again(file: Path, parser: Callable[[str], None]) -> None:
+    parser("os.abort()")
+    with pytest.raises(RetryableError) as caught:
+        parse(file, files.PDF)
+    assert "broke off at page 20;" in caught.value.sentence
+
+
+def test_a_child_that_has_used_up_its_time_is_followed_by_another(
+    file: Path, parser: Callable[[str], None], two_seconds: None
+) -> None:
+    parser("spend(60 if child.number == 1 else 0)")
+    places: list[str] = []
+    found = list(pieces(file, files.PDF, timeout=300, moved=places.append))
+    assert "Page 30." in found[-1].text
+    assert len(places) == PAGES + 1, "page 20 twice"
+
+
+def test_but_not_when_that_came_no_further(
+    file: Path, parser: Callable[[str], None], two_seconds: None
+) -> None:
+    parser("spend(60)")
+    with pytest.raises(PermanentError) as caught:
+        parse(file, files.PDF, timeout=300)
+    assert caught.value.code == "parser_timeout"
+    assert "too long at page 20;" in caught.value.sentence
+
+
+def test_a_child_stops_at_a_cut_before_it_has_used_up_its_time(
+    file: Path, parser: Callable[[str], None], two_seconds: None
+) -> None:
+    parser("spend(1.2)")
+    places: list[str] = []
+    found = list(pieces(file, files.PDF, timeout=300, moved=places.append))
+    assert [piece.place for piece in found].count("page 21") == 1
+    assert places == [f"page {n}" for n in [*range(1, 22), *range(21, 31)]]
+
+
+def test_memory_that_one_child_has_used_up_is_not_the_documents_fault(
+    file: Path, parser: Callable[[str], None]
+) -> None:
+    parser("child.number == 1 and bytearray(600 * 1024**2)")
+    assert "Page 30." in parse(file, files.PDF, memory_bytes=512 * 1024**2).text
+    parser("bytearray(600 * 1024**2)")
+    with pytest.raises(PermanentError) as caught:
+        parse(file, files.PDF, memory_bytes=512 * 1024**2)
+    assert caught.value.code == "too_large"
+
+
+# --- Kept by the worker --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def long(make_document: MakeDocument, settings: Any) -> Iterator[Document]:
+    """PAGES pages, two passages each."""
+    with embedding_stub(settings, good_embeddings):
+        yield make_document("long.pdf", b"%PDF", files.PDF)
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where the work was, one after the other."""
+    found: list[str] = []
+    moved = heartbeat.Lease.moved
+
+    def noted(lease: heartbeat.Lease, place: str = "") -> None:
+        if place.startswith("page"):
+            found.append(place)
+        moved(lease, place)
+
+    monkeypatch.setattr(heartbeat.Lease, "moved", noted)
+    return found
+
+
+@pytest.mark.django_db
+def test_a_parser_that_dies_once_costs_one_piece(
+    long: Document, parser: Callable[[str], None], places: list[str]
+) -> None:
+    parser(KILL)
+    process(long)
+    assert (long.status, long.kept_unit) == ("pending", 20)
+    assert long.waiting_for.startswith("Reading this document broke off at page 20;")
+    Document.objects.update(due_at=Now())
+    process(long)
+    assert_exact(long)
+    assert len(set(places)) == PAGES
+    assert Counter(places)["page 19"] == 2, "once by the parser, once by the bar"
+    assert list(long.events.values_list("kind", flat=True)) == [
+        "registered", "claimed", "retried", "claimed", "succeeded",
+    ]  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_a_parser_that_dies_at_one_place_three_times_ends_the_document_which_says_where(
+    long: Document, parser: Callable[[str], None]
+) -> None:
+    parser("os.kill(os.getpid(), 9)")
+    for _ in range(3):
+        assert long.status == "pending"
+        Document.objects.update(due_at=Now())
+        process(long)
+    assert (long.status, long.failure_code) == ("failed", "parser_died")
+    assert "broke off at page 20;" in long.failure_message
+
+
+@pytest.mark.django_db
+def test_turn_by_turn_no_page_is_read_twice(
+    long: Document, parser: Callable[[str], None], places: list[str], settings: Any
+) -> None:
+    settings.TURN = timedelta(0)
+    parser("pass")
+    for _ in range(100):
+        if process(long).status != "pending":
+            break
+    chunks = assert_exact(long)
+    assert long.attempts == 1
+    assert list(long.events.values_list("kind", flat=True)) == [
+        "registered", "claimed", "succeeded",
+    ]  # fmt: skip
+    assert [chunk.start for chunk in chunks] == sorted(chunk.start for chunk in chunks)
+    assert TextPart.objects.count() == PAGES
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["worker.piece_read", "worker.text_stored", "worker.text_kept"])
+def test_a_worker_may_be_killed_at_any_piece(
+    name: str, long: Document, parser: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parser("pass")
+    for times in (5, 1, 12):
+        die_after(monkeypatch, name, times)
+        killed(long)
+    process(long)
+    assert_exact(long)
+    assert long.deaths == 3
+    assert Chunk.objects.count() == long.chunk_count
+
+
+@pytest.mark.django_db
+def test_the_worker_holds_no_more_than_a_piece(
+    long: Document, parser: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parser("pass")
+    most: list[int] = []
+    add = kept.add
+
+    def seen(claim: Any, reading: int, parts: Any, chunks: Any) -> bool:
+        most.append(len(chunks))
+        return add(claim, reading, parts, chunks)
+
+    monkeypatch.setattr(kept, "add", seen)
+    process(long)
+    assert_exact(long)
+    assert max(most) <= 4
+    assert sum(most) == long.chunk_count
