@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple
@@ -24,6 +26,7 @@ from tests.conftest import process
 
 from . import files, pdfs
 from .stubs import embedding_stub, good_embeddings
+from .test_parsing_sandbox import parsers
 from .test_pipeline import assert_exact
 from .test_turns import die_after, killed
 
@@ -219,6 +222,33 @@ def test_a_parser_that_dies_loses_one_piece_and_says_where(
     rest = pieces(file, files.PDF, start=start, chars=chars, moved=places.append)
     assert parse(file, files.PDF).text == "".join(piece.text for piece in [*found, *rest])
     assert len(places) <= PAGES + 2
+
+
+def test_the_parser_of_a_thousand_pages_that_is_killed_at_page_800_costs_a_piece(
+    tmp_path: Path,
+) -> None:
+    page = "\n".join(f"Line {n} says that the heron waits in the reeds." for n in range(20))
+    path = tmp_path / "long.pdf"
+    path.write_bytes(files.pdf([f"Page {n}.\n{page}" for n in range(1, 1001)]))
+    places: list[str] = []
+
+    def kill(place: str) -> None:
+        places.append(place)
+        if place == "page 800":  # it may be some pages further by now
+            [parser] = parsers()
+            os.kill(parser, signal.SIGKILL)
+
+    found: list[Piece] = []
+    with pytest.raises(RetryableError) as caught:
+        collect(pieces(path, files.PDF, moved=kill), found)
+    assert f"broke off at {places[-1]};" in caught.value.sentence
+    start, chars = found[-1].unit, sum(len(piece.text) for piece in found)
+    again = len(places) - (start - 1)
+    collect(pieces(path, files.PDF, start=start, chars=chars, moved=places.append), found)
+    assert "".join(piece.text for piece in found) == parse(path, files.PDF).text
+    assert found[-1].text.count("Page 1000.") == 1
+    assert len(places) == 1000 + 1 + again, "all once, the files inside of it, and the piece"
+    assert again <= 100
 
 
 def test_a_crash_behind_a_cut_may_be_tried_again(file: Path, parser: Callable[[str], None]) -> None:
