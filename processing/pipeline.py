@@ -5,6 +5,7 @@ No database connection is held in any of them: each takes one for its short stat
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
@@ -35,6 +36,8 @@ from .index import generations, points, terms, tokens, vectors
 from .index.languages import language_of
 
 log = logging.getLogger(__name__)
+
+BATCH_SECONDS = 2.0  # a batch is to take no longer; one of 32 with a good service takes 0.3
 
 STORAGE_REASONS = {
     PermissionError: "access is refused",
@@ -224,15 +227,19 @@ def _chunks(document: Document, work: Kept, piece: parsing.Piece) -> list[Chunk]
 def _index_kept(lease: Lease, document: Document, work: Kept) -> None:
     """The passages that are kept and not in the index yet, a batch at a time.
 
-    How far it is is said, and kept, before the next batch: only the one under way can be lost.
+    How far it is is said, and kept, before the next batch: only the one under way can be lost. With
+    a slow embedding service a batch is smaller, so that nobody has to wait long for the slot.
     """
-    began, total = work.count, work.passages
+    began, total, size = work.count, work.passages, settings.EMBEDDING_BATCH_SIZE
     while work.count < total:
         place = f"passage {work.count + 1}"
         lease.progress(Stage.EMBED, work.count, total, place, keep=work.count > began)
-        batch = kept.passages(document, work, settings.EMBEDDING_BATCH_SIZE)
+        batch = kept.passages(document, work, size)
         release()
+        begun_at = time.monotonic()
         _index(document, batch)
+        share = BATCH_SECONDS / (time.monotonic() - begun_at)
+        size = round(max(1, min(len(batch) * share, settings.EMBEDDING_BATCH_SIZE)))
         if lease.claim.is_probe and work.count == began:
             outages.over()  # from the storage to the index, all answered
             release()

@@ -25,7 +25,7 @@ from deploy.local.home import secrets_of
 from documents import lifecycle
 from documents.models import ApiToken, Document, KnowledgeBase, Membership, Outage
 from documents.models.document import PostgresStartedAt
-from processing import actors, durations, heartbeat
+from processing import actors, durations, heartbeat, pipeline
 from processing.index import embeddings, generations, vectors
 from tests import embedded
 
@@ -114,6 +114,12 @@ def _own_storage_and_index(settings: Any, tmp_path: Path) -> Iterator[None]:
 def _the_index_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not each second: tests count statements. A collection's name is a test's own."""
     monkeypatch.setattr(generations, "KEPT_SECONDS", 600.0)
+
+
+@pytest.fixture(autouse=True)
+def _batches_have_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine is just now."""
+    monkeypatch.setattr(pipeline, "BATCH_SECONDS", math.inf)
 
 
 @pytest.fixture(autouse=True)

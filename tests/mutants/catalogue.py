@@ -542,6 +542,13 @@ MUTANTS = [
         (OF_FAIRNESS + "test_nobody_makes_room_for_those_who_wait_for_a_service",),
     ),
     Mutant(
+        "a batch takes as long as it likes",
+        PIPELINE,
+        "        size = round(max(1, min(len(batch) * share, settings.EMBEDDING_BATCH_SIZE)))\n",
+        "",
+        (OF_TURNS + "test_with_a_slow_embedding_service_batches_are_smaller",),
+    ),
+    Mutant(
         "a turn never ends early",
         HEARTBEAT,
         "        if must_make_room:\n",

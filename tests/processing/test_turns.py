@@ -1,9 +1,11 @@
 """A long document is worked on in turns: what one has finished no other does again."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.contrib.auth.models import User
@@ -237,6 +239,21 @@ def test_a_restored_document_goes_on_where_it_was(
     assert lifecycle.restore(document.pk, editor)
     turns_until_ready(document)
     assert set(texts_of(embedded).values()) == {1}
+    assert_exact(document)
+
+
+def test_with_a_slow_embedding_service_batches_are_smaller(
+    make_document: MakeDocument, settings: Any, embedded: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMBEDDING_BATCH_SIZE = 4
+    document = make_document(content=LONG)
+    clock = mock.Mock(monotonic=mock.Mock(side_effect=itertools.count(0, 4)))  # 4 s for a batch
+    monkeypatch.setattr(pipeline, "time", clock)
+    monkeypatch.setattr(pipeline, "BATCH_SECONDS", 2.0)
+    process(document)
+    sizes = [len(call.json["input"]) for call in embedded.calls]
+    assert sizes[:3] == [4, 2, 1]
+    assert set(sizes[3:]) == {1}
     assert_exact(document)
 
 
