@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 
 from formats.unread import sentence
 
-from . import lifecycle, refusals, uploads
+from . import audit, lifecycle, refusals, uploads
 from .downloads import original
 from .forms import KnowledgeBaseForm
 from .idempotency import KeyTaken, Once
@@ -232,7 +232,10 @@ def list_events(request: HttpRequest, document_id: UUID) -> Any:
 )
 def get_content(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     """The original file."""
-    return original(document_for(request.user, document_id))
+    document = document_for(request.user, document_id)
+    response = original(document)
+    audit.record(audit.Action.DOWNLOADED, request.user, document)
+    return response
 
 
 @router.delete("documents/{document_id}", response={204: None, **problems(404)})

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.db import transaction
 
+from . import audit
 from .models import KnowledgeBase, Membership
 
 
@@ -24,4 +25,5 @@ class KnowledgeBaseForm(forms.ModelForm):
         with transaction.atomic():
             knowledge_base: KnowledgeBase = self.save()
             knowledge_base.membership_set.create(user=user, role=Membership.Role.OWNER)
+            audit.record(audit.Action.CHANGED, user, knowledge_base, detail="made")
         return knowledge_base

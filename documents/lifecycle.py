@@ -218,6 +218,7 @@ def succeed(
             indexed_epoch=reading,
             chunk_reading=reading,
             indexed_at=Now(),
+            finished_at=Now(),
             **_NO_LEASE,
             **_NOTHING_KEPT,
             **_NOTHING_WAITED_FOR,
@@ -424,6 +425,22 @@ def unstick(document: Document, by: Any) -> bool:
     return True
 
 
+def abort(document_id: UUID, by: Any) -> bool:
+    """FAILED, because an operator has given it up: nobody works on it until it is requeued."""
+    unfinished = Document.objects.live().filter(
+        pk=document_id, status__in=[Status.PENDING, Status.PROCESSING]
+    )
+    sentence = "An operator has given this document up; it can be processed again."
+    failure = {"failure_code": "given_up", "failure_message": sentence}
+    with transaction.atomic():
+        if not unfinished.update(
+            status=Status.FAILED, finished_at=Now(), **_NO_LEASE | _NOTHING_WAITED_FOR | failure
+        ):
+            return False
+        _record(document_id, "given_up", by=by.pk)
+    return True
+
+
 def soft_delete(document_id: UUID, by: Any) -> bool:
     """Delete, restorable until it is purged after `PURGE_AFTER`. A worker's lease is revoked."""
     with transaction.atomic():
@@ -476,6 +493,22 @@ def restore(document_id: UUID, by: Any) -> bool:
 
 
 # --- Going out -----------------------------------------------------------------------------------
+
+
+def purge_now(document_id: UUID, by: Any) -> bool:
+    """A deleted document has no way back from here, and its content goes at once.
+
+    What a worker that has not noticed yet adds after that is an orphan, which nobody is shown and
+    the reconciler removes.
+    """
+    with transaction.atomic():
+        deleted = Document.objects.purgeable_now().filter(pk=document_id)
+        if not deleted.update(purging_at=Now()):
+            return False
+        OutboxMessage.objects.filter(document=document_id, action=Action.PURGE).delete()
+        _record(document_id, "purge", "at once", by=by.pk)
+        _post(document_id, Action.PURGE)
+    return True
 
 
 def begin_purge(document_id: UUID) -> bool:
@@ -599,7 +632,8 @@ def _given_up(reason: str) -> str:
 def _fail(documents: Any, claim: Claim, code: str, sentence: str, **changes: Any) -> bool:
     with transaction.atomic():
         failure = {**_NOTHING_WAITED_FOR, "failure_code": code, "failure_message": sentence[:500]}
-        if not documents.update(status=Status.FAILED, **failure, **_NO_LEASE, **changes):
+        changes |= {"status": Status.FAILED, "finished_at": Now()}
+        if not documents.update(**failure, **_NO_LEASE, **changes):
             return False
         _record(claim.document_id, "failed", f"{code}: {sentence}", epoch=claim.epoch)
     return True

@@ -60,6 +60,14 @@ def retry_now() -> None:
         OutboxMessage.ring()
 
 
+def end(service: str) -> bool:
+    """An operator knows that it is back; who meets it away again says so anew."""
+    if not Outage.objects.filter(pk=service).delete()[0]:
+        return False
+    OutboxMessage.ring()
+    return True
+
+
 def over() -> None:
     """The probe got through, from the storage to the index: nothing is away any more."""
     if Outage.objects.all().delete()[0]:

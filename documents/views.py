@@ -17,7 +17,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from formats import BY_EXTENSION
 
-from . import lifecycle, refusals, uploads
+from . import audit, lifecycle, refusals, uploads
 from .downloads import original
 from .forms import KnowledgeBaseForm
 from .listing import Pages
@@ -118,6 +118,8 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
 def document(request: HttpRequest, document_id: UUID) -> HttpResponse:
     """A document's state and timeline; for htmx only the part that changes, which polls itself."""
     shown = document_for(request.user, document_id)
+    if request.method == "GET" and not request.htmx:  # type: ignore[attr-defined]
+        audit.record(audit.Action.READ, request.user, shown)
     context = {
         "document": shown,
         "explanation": shown.explain(),
@@ -134,10 +136,13 @@ def content(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     """The original file."""
     shown = document_for(request.user, document_id)
     try:
-        return original(shown)
+        response = original(shown)
     except refusals.Refused as refused:
         context = {"status": refused.status, "message": str(refused)}
         return render(request, "error.html", context, status=refused.status)
+    if request.method == "GET":
+        audit.record(audit.Action.DOWNLOADED, request.user, shown)
+    return response
 
 
 @login_required

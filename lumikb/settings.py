@@ -315,6 +315,12 @@ REPOST_AFTER = timedelta(seconds=env.int("REPOST_AFTER_SECONDS", 30))
 STUCK_AFTER = timedelta(minutes=env.int("STUCK_AFTER_MINUTES", 15))
 PURGE_AFTER = timedelta(hours=env.int("PURGE_AFTER_HOURS", 24))
 
+# --- Audit ------------------------------------------------------------------------------------
+
+AUDIT_DAYS = env.int("AUDIT_DAYS", 400, validate=validate.Range(min=1))
+# What people search for is their own business, unless this is on: else how often, and where.
+AUDIT_SEARCH_WORDS = env.bool("AUDIT_SEARCH_WORDS", False)
+
 # --- Processing -------------------------------------------------------------------------------
 
 TIME_LIMIT = timedelta(seconds=600)  # hard: Dramatiq interrupts the actor
@@ -417,9 +423,15 @@ LOGGING = {
             "formatter": "line",
             "filters": ["document", "proportion"],
         },
+        "documents": {  # what went wrong with a document, for its page in the admin
+            "class": "processing.trouble.DocumentLog",
+            "formatter": "line",
+            "filters": ["document"],
+            "level": "WARNING",
+        },
     },
     "root": {
-        "handlers": ["console"],
+        "handlers": ["console", "documents"],
         "level": env.str(
             "LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING"])
         ),

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from django.db import DatabaseError, connection, connections
 
 from documents import fairness, lifecycle
 from documents.connections import release, unpooled
+from documents.figures import session_name
 from documents.lifecycle import Claim
 from documents.models import Heartbeat, Stage
 from documents.models.document import BEATS, WORKER_LOCK
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 WORKER = random.SystemRandom().randrange(1, 2**31)  # this process's number
 BEAT_TIMEOUT = 3  # seconds that PostgreSQL has for each statement of a beat, and to connect
 SHORTEST_TURN = 1.0  # seconds: to begin one is not for nothing, where a long file is fetched
+BEGAN = time.time()  # for people
 FINISH_SECONDS = 15.0  # after SIGTERM; the supervisor waits 25
 
 _leases: dict[Claim, "Lease"] = {}
@@ -173,7 +176,9 @@ def run(stop: threading.Event) -> None:
     """
     deadline = (settings.TIME_LIMIT + settings.LEASE).total_seconds()
     connections["default"] = unpooled(  # this thread's `connection` from here on
-        connect_timeout=BEAT_TIMEOUT, statement_timeout=BEAT_TIMEOUT
+        connect_timeout=BEAT_TIMEOUT,
+        statement_timeout=BEAT_TIMEOUT,
+        application_name=session_name(socket.gethostname(), os.getpid(), BEGAN),
     )
     while True:
         if not _try_to_beat():

@@ -79,10 +79,15 @@ def works_on(document_id: UUID) -> None:
     _document_id.set(str(document_id))
 
 
+def document_in_work() -> str:
+    """The id of the document that this thread works on, or nothing."""
+    return _document_id.get()
+
+
 class DocumentFilter(logging.Filter):
     """Adds `document` to a log record: ` [id]` while one is worked on, else nothing."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        document_id = _document_id.get()
+        document_id = document_in_work()
         record.document = f" [{document_id}]" if document_id else ""
         return True

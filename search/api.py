@@ -17,6 +17,7 @@ from processing.index import ProcessingError
 
 from .presentation import Group, grouped
 from .query import MAX_LENGTH, Query, parse
+from .recorded import record
 from .retrieval import MOST_RESULTS, fits, search
 
 router = Router()
@@ -106,6 +107,8 @@ def search_passages(request: HttpRequest, data: SearchIn) -> Any:
         message = "Search is not available just now; please try again in a moment."
         raise Refused("search_unavailable", message, 503) from error
     shown = groups[: data.limit]
+    if not query.is_empty:
+        record(request.user, query, len(shown))
     return {
         "results": shown,
         "fits": fits([group.best for group in shown]),

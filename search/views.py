@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from documents import texts
+from documents import audit, texts
 from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
 from formats import FORMATS
@@ -18,6 +18,7 @@ from processing.index import ProcessingError
 
 from .presentation import Group, grouped, highlight
 from .query import MAX_LENGTH, Query, day, parse
+from .recorded import record
 from .retrieval import MOST_RESULTS, fits, search
 
 CONTEXT_CHARS = 2000  # on either side of a passage: about a page together
@@ -55,6 +56,8 @@ def search_page(request: HttpRequest) -> HttpResponse:
             "next_page": _url(asked, page + 1) if len(groups) > page * PAGE_SIZE else "",
             "first": (page - 1) * PAGE_SIZE + 1,
         }
+        if not query.is_empty:
+            record(request.user, query, len(shown))
     except ProcessingError:
         context["failed"] = True
         status = 503
@@ -73,6 +76,8 @@ def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
         .select_related("document__knowledge_base"),
         pk=chunk_id,
     )
+    if request.method == "GET":
+        audit.record(audit.Action.READ, request.user, chunk.document, detail="a passage")
     words = parse(request.GET.get("q", "")).text
     context = {"chunk": chunk, "document": chunk.document, "query": request.GET.get("q", "")}
     first = max(chunk.start - CONTEXT_CHARS, 0)

@@ -13,3 +13,10 @@ ALTER DEFAULT PRIVILEGES FOR ROLE lumikb IN SCHEMA public
 ALTER DEFAULT PRIVILEGES FOR ROLE lumikb IN SCHEMA public
   GRANT USAGE, SELECT ON SEQUENCES TO lumikb_web, lumikb_worker, lumikb_ops;
 
+-- Lines of the audit are written once: only lumikb_ops removes them, when AUDIT_DAYS are over.
+DO $$
+BEGIN
+  IF to_regclass('public.documents_auditentry') IS NOT NULL THEN
+    REVOKE UPDATE, DELETE, TRUNCATE ON documents_auditentry FROM lumikb_web, lumikb_worker;
+  END IF;
+END $$;

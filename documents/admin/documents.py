@@ -14,9 +14,11 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from documents import lifecycle
-from documents.models import Document, DocumentEvent
+from documents.figures import PERIODS
+from documents.models import Document, DocumentEvent, OutboxMessage
 from formats.unread import LABELS
 
+from .buttons import Buttons
 from .readonly import ReadOnly
 
 
@@ -47,6 +49,18 @@ class UnreadFilter(admin.SimpleListFilter):
         if self.value() == "any":
             return found
         return found.filter(unread__contains=[{"kind": self.value()}])
+
+
+class FinishedFilter(admin.SimpleListFilter):
+    title = "ready or failed"
+    parameter_name = "finished"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(period, f"In the last {period}") for period in PERIODS]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        period = PERIODS.get(self.value() or "")
+        return queryset.finished_within(period) if period else queryset
 
 
 class DeletedFilter(admin.SimpleListFilter):
@@ -94,8 +108,20 @@ class EventInline(ReadOnly, admin.TabularInline):
         return super().get_queryset(request).select_related("by")
 
 
+class MessageInline(ReadOnly, admin.TabularInline):
+    """What is to be posted for it, and when."""
+
+    model = OutboxMessage
+    verbose_name_plural = "messages that wait"
+    fields = readonly_fields = ("action", "priority", "due_at", "created_at")
+    ordering = ["due_at", "pk"]
+
+    def has_view_permission(self, request: HttpRequest, document: Any = None) -> bool:
+        return self.admin_site.get_model_admin(Document).has_view_permission(request)
+
+
 @admin.register(Document)
-class DocumentAdmin(ReadOnly, admin.ModelAdmin):
+class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
     list_display = [
         "filename", "knowledge_base", "state", "explanation",
         "stage", "progress", "not_read", "attempts", "age",
@@ -103,6 +129,7 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):
     list_filter = [
         StuckFilter,
         "status",
+        FinishedFilter,
         UnreadFilter,
         "knowledge_base",
         ("failure_code", FailureFilter),
@@ -117,16 +144,26 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin):
         ("File", {"fields": ["filename", "content_type", "size", "sha256", "storage_key"]}),
         (
             "Processing",
-            {"fields": ["stage", "progress", "attempts", "deaths", "due_at", "progressed_at"]},
+            {
+                "fields": [
+                    "stage",
+                    "progress",
+                    "attempts",
+                    "deaths",
+                    "due_at",
+                    "progressed_at",
+                    "finished_at",
+                ]
+            },
         ),
-        ("Lease", {"fields": ["lease_epoch", "lease_expires_at"]}),
+        ("Lease", {"fields": ["lease_epoch", "lease_expires_at", "worker"]}),
         ("Waiting", {"fields": ["waiting_for", "postponed_since", "posted_at"]}),
         ("Failure", {"fields": ["failure_code", "failure_message"]}),
         ("Index", {"fields": ["not_read", "chunk_count", "indexed_at", "indexed_epoch"]}),
         ("Deletion", {"fields": ["replaces", "deleted_at", "purging_at", "purged_at"]}),
     ]
     readonly_fields = ["state", "explanation", "not_read", "progress", "created_at", "storage_key"]
-    inlines = [EventInline]
+    inlines = [MessageInline, EventInline]
     show_full_result_count = False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

@@ -7,10 +7,11 @@ from django.db.models import BooleanField, Func, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
-from documents import outages
+from documents import audit, outages
 from documents.models import Generation, Heartbeat, Outage, OutboxMessage, ReconcileRun
 
 from .readonly import ReadOnly
+from .requests import Requests
 
 MEANINGS = {
     Heartbeat.Kind.WORKER: "A worker was alive.",
@@ -34,7 +35,7 @@ class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
 @admin.register(Outage)
 class OutageAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["service", "reason", "since", "failures", "failed_at", "retry_at"]
-    actions = ["retry_now"]
+    actions = ["retry_now", "end"]
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("documents.change_outage")
@@ -42,7 +43,17 @@ class OutageAdmin(ReadOnly, admin.ModelAdmin):
     @admin.action(description="Ask the services again now", permissions=["operate"])
     def retry_now(self, request: HttpRequest, queryset: QuerySet[Outage]) -> None:
         outages.retry_now()
+        audit.record(audit.Action.CHANGED, request.user, what="outages", detail="asked again now")
         messages.success(request, "The next document tries whether the services are back.")
+
+    @admin.action(description="End these outages: the services are back", permissions=["operate"])
+    def end(self, request: HttpRequest, queryset: QuerySet[Outage]) -> None:
+        ended = [each.service for each in queryset if outages.end(each.service)]
+        for service in ended:
+            what = f"outage: {service}"
+            audit.record(audit.Action.CHANGED, request.user, what=what, detail="ended")
+        names = ", ".join(ended) or "None"
+        messages.success(request, f"{names} ended. A worker that finds it away says so again.")
 
 
 @admin.register(Heartbeat)
@@ -82,14 +93,21 @@ class GenerationAdmin(ReadOnly, admin.ModelAdmin):
         count = queryset.filter(state=Generation.State.RETIRED).update(
             state=Generation.State.REMOVED
         )
+        audit.record(audit.Action.CHANGED, request.user, what="indexes", detail=f"removed {count}")
         messages.success(request, f"The reconciler removes {count} with its next run.")
 
 
 @admin.register(ReconcileRun)
-class ReconcileRunAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ["started_at", "outcome", "duration", "dry_run", "found", "mended", "skipped"]
+class ReconcileRunAdmin(Requests, ReadOnly, admin.ModelAdmin):
+    list_display = [
+        *("__str__", "outcome", "duration", "dry_run", "requested_by", "found", "mended", "skipped")
+    ]
+    list_select_related = ["requested_by"]
     list_filter = ["dry_run"]
-    fields = ["started_at", "finished_at", "outcome", "dry_run", "table"]
+    fields = [
+        *("requested_at", "requested_by", "started_at", "finished_at", "outcome", "dry_run"),
+        "table",
+    ]
     readonly_fields = ["outcome", "table"]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -104,18 +122,23 @@ class ReconcileRunAdmin(ReadOnly, admin.ModelAdmin):
             .filter(dry_run=False, could_not_tell=False)
             .exclude(finished_at=None)
         )
-        context = {"last_success": succeeded.order_by("-finished_at").first()}
+        context = {
+            "last_success": succeeded.order_by("-finished_at").first(),
+            "may_run": self.has_operate_permission(request),
+        }
         return super().changelist_view(request, context | (extra_context or {}))
 
     @admin.display
     def outcome(self, run: ReconcileRun) -> str:
+        if run.started_at is None:
+            return "Waits for the reconciler"
         if run.finished_at is None:
             return "Not finished"
         return "Incomplete" if self.skipped(run) else "Complete"
 
     @admin.display
     def duration(self, run: ReconcileRun) -> str:
-        if run.finished_at is None:
+        if run.started_at is None or run.finished_at is None:
             return ""
         return f"{(run.finished_at - run.started_at).total_seconds():.1f} s"
 

@@ -5,9 +5,11 @@ attempts, lease or deletion, an outbox message or an event.
 """
 
 from .access import ApiToken, KnowledgeBase, Membership
+from .audit import AuditEntry
 from .document import Chunk, Document, Stage, Status
 from .generation import Generation
 from .records import (
+    DocumentError,
     DocumentEvent,
     Heartbeat,
     IdempotencyKey,
@@ -20,8 +22,10 @@ from .text import TextPart
 
 __all__ = [
     "ApiToken",
+    "AuditEntry",
     "Chunk",
     "Document",
+    "DocumentError",
     "DocumentEvent",
     "Generation",
     "Heartbeat",

@@ -27,6 +27,7 @@ MAY_BE_OVER = {
     "bad_embeddings",
     "bad_token_count",
     "embedding_refused",
+    "given_up",
     "index_incomplete",
     "index_refused",
     "internal_error",
@@ -99,6 +100,15 @@ class DocumentQuerySet(models.QuerySet["Document"]):
             found = self.live().filter(Q(status=status) if status else Q())
         return found.filter(filename__icontains=normalize("NFC", q)) if q else found
 
+    def finished_within(self, period: timedelta) -> Self:
+        """READY or FAILED, since then."""
+        finished = self.live().filter(status__in=[Status.READY, Status.FAILED])
+        return finished.filter(finished_at__gt=Now() - period)
+
+    def failed_for(self, code: str) -> Self:
+        """FAILED, live, for this cause."""
+        return self.live().filter(status=Status.FAILED, failure_code=code)
+
     def due(self) -> Self:
         return self.live().filter(status=Status.PENDING, due_at__lte=Now())
 
@@ -169,10 +179,17 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         ).exclude(indexed_at=None)
 
     def purgeable(self) -> Self:
-        """Deleted for longer than `PURGE_AFTER`, not purged, and needed by no replacement."""
-        return self.filter(deleted_at__lte=Now() - settings.PURGE_AFTER, purged_at=None).exclude(
-            self._awaits_replacement()
-        )
+        """Deleted for longer than `PURGE_AFTER`, or without a way back already; not purged, and
+        needed by no replacement.
+        """
+        return self.filter(
+            Q(deleted_at__lte=Now() - settings.PURGE_AFTER) | ~Q(purging_at=None), purged_at=None
+        ).exclude(self._awaits_replacement())
+
+    def purgeable_now(self) -> Self:
+        """Deleted, not purged, and needed by no replacement; no operator has said so before."""
+        deleted = self.filter(purging_at=None).exclude(deleted_at=None)
+        return deleted.exclude(self._awaits_replacement())
 
     def explained_page(self) -> list["Document"]:
         """These (the slice that a page shows) in their order, with what `explain()` needs.
@@ -294,6 +311,7 @@ class Document(models.Model):
         db_default=Now(), help_text="its last message, in the outbox or in Redis"
     )
     progressed_at = models.DateTimeField(db_default=Now(), help_text="last change but a heartbeat")
+    finished_at = models.DateTimeField(null=True, help_text="when it was READY or FAILED last")
     deleted_at = models.DateTimeField(null=True)
     purging_at = models.DateTimeField(null=True, help_text="no way back from here")
     purged_at = models.DateTimeField(null=True)
@@ -361,7 +379,19 @@ class Document(models.Model):
                 condition=Q(deleted_at=None, status=Status.READY) & ~Q(unread=[]),
                 name="document_partly_read",
             ),
+            # documents/figures.py: how many became ready or failed within a time, and why.
+            models.Index(
+                fields=["status", "finished_at"],
+                condition=Q(deleted_at=None, status__in=[Status.READY, Status.FAILED]),
+                name="document_finished",
+            ),
+            models.Index(
+                fields=["failure_code", "finished_at"],
+                condition=Q(deleted_at=None, status=Status.FAILED),
+                name="document_causes",
+            ),
         ]
+        permissions = [("open_document", "Can open the file of any document, which is recorded")]
 
     def __str__(self) -> str:
         return self.filename

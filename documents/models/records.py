@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Self
+from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -66,6 +67,34 @@ class DocumentEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.detail}".strip()
+
+
+class DocumentError(models.Model):
+    """What a worker's log said of a document, with the traceback; for operators, not for people."""
+
+    KEPT = 10  # of a document, the newest
+
+    document = models.ForeignKey(
+        "documents.Document", on_delete=models.CASCADE, related_name="errors"
+    )
+    at = models.DateTimeField(db_default=Now())
+    text = models.TextField(help_text="as it was logged, without secrets")
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        indexes = [models.Index(fields=["at"], name="document_error_age")]  # swept by reconcile
+
+    def __str__(self) -> str:
+        return self.text.partition("\n")[0]
+
+    @classmethod
+    def keep(cls, document_id: UUID, text: str) -> None:
+        """Add it; the oldest beyond `KEPT` goes. Raises IntegrityError when it is gone."""
+        with transaction.atomic():
+            cls.objects.create(document_id=document_id, text=text)
+            newest = cls.objects.filter(document=document_id).order_by("-pk")
+            beyond = newest.values_list("pk", flat=True)[cls.KEPT :]
+            cls.objects.filter(pk__in=list(beyond)).delete()
 
 
 class Heartbeat(models.Model):
@@ -199,9 +228,16 @@ class IdempotencyKey(models.Model):
 
 
 class ReconcileRun(models.Model):
-    """What one run of the reconciler found and did; `manage.py reconcile` writes it."""
+    """What one run of the reconciler found and did; `manage.py reconcile` writes it.
 
-    started_at = models.DateTimeField(db_default=Now())
+    Not begun yet, it is an operator's wish, which the reconciler takes up.
+    """
+
+    requested_at = models.DateTimeField(null=True, help_text="in the admin")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    started_at = models.DateTimeField(null=True, db_default=Now())
     finished_at = models.DateTimeField(null=True)
     dry_run = models.BooleanField(default=False)
     findings = models.JSONField(default=list, help_text="one row a check: found, done, skipped")
@@ -210,4 +246,6 @@ class ReconcileRun(models.Model):
         ordering = ["-started_at"]
 
     def __str__(self) -> str:
+        if self.started_at is None:
+            return f"requested {self.requested_at:%Y-%m-%d %H:%M %Z}"
         return f"{self.started_at:%Y-%m-%d %H:%M %Z}"

@@ -14,9 +14,10 @@ from datetime import timedelta
 from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
+from documents import audit
 from documents.connections import release
 from documents.failpoints import failpoint
-from documents.models import Heartbeat, IdempotencyKey, ReconcileRun
+from documents.models import DocumentError, Heartbeat, IdempotencyKey, ReconcileRun
 from processing.errors import ProcessingError
 from processing.flight import Flight, FlightLost, only_flight
 
@@ -61,7 +62,22 @@ class Result:
     examples: list[str] = field(default_factory=list)
 
 
-def run(dry_run: bool = False) -> ReconcileRun | None:
+def is_requested() -> bool:
+    """Whether an operator waits for a run."""
+    requested = ReconcileRun.objects.filter(started_at=None).exists()
+    release()
+    return requested
+
+
+def run_requested() -> ReconcileRun | None:
+    """The run that an operator has waited for longest; None when there is none, or one under way.
+
+    Raises as `run`.
+    """
+    return run(requested=True)
+
+
+def run(dry_run: bool = False, requested: bool = False) -> ReconcileRun | None:
     """Make all the checks once; None when another run is under way.
 
     Raises FlightLost when this is no longer the only run, and what the database raises when not
@@ -71,7 +87,10 @@ def run(dry_run: bool = False) -> ReconcileRun | None:
         if flight is None:
             return None
         failpoint("reconcile.locked")
-        report = ReconcileRun.objects.create(dry_run=dry_run)
+        report = _take_request() if requested else ReconcileRun.objects.create(dry_run=dry_run)
+        if report is None:
+            return None
+        dry_run = report.dry_run
         for scan in SCANS:
             report.findings += [asdict(result) for result in _run(scan, flight, dry_run)]
             report.save(update_fields=["findings"])  # so far, should this run end here
@@ -80,11 +99,25 @@ def run(dry_run: bool = False) -> ReconcileRun | None:
         ReconcileRun.objects.filter(pk=report.pk).update(finished_at=Now())
         ReconcileRun.objects.filter(started_at__lt=Now() - KEEP).delete()
         IdempotencyKey.objects.over().delete()
+        DocumentError.objects.filter(at__lt=Now() - KEEP).delete()
+        while audit.sweep():  # a slice at a time
+            flight.check()
         if not dry_run and not any(row["skipped"] for row in report.findings):
             Heartbeat.beat(Heartbeat.Kind.RECONCILE)
         report.refresh_from_db()
         release()
     return report
+
+
+def _take_request() -> ReconcileRun | None:
+    """In this flight, which is the only one, nobody else takes it."""
+    waiting = ReconcileRun.objects.filter(started_at=None).order_by("requested_at").first()
+    if waiting is None or not ReconcileRun.objects.filter(pk=waiting.pk, started_at=None).update(
+        started_at=Now()
+    ):
+        return None
+    waiting.refresh_from_db()
+    return waiting
 
 
 def _run(scan: Scan, flight: Flight, dry_run: bool) -> list[Result]:

@@ -16,6 +16,7 @@ from processing import reconcile, reembed
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 2.0  # between two looks for an operator's wish
 LINE = "{check:<32}{found:>8}{mended:>8}{seconds:>9}  {note}"
 
 
@@ -33,7 +34,9 @@ class Command(BaseCommand):
     def handle(self, every: float | None, dry_run: bool, json: bool, **options: Any) -> None:
         if every is not None:
             self._repeat(every, dry_run, json)
-        elif not self._run_once(dry_run, json):
+            return
+        complete = dry_run or self._run_requested(json)
+        if not (self._run_once(dry_run, json) and complete):
             sys.exit(1)
 
     def _repeat(self, every: float, dry_run: bool, json: bool) -> None:
@@ -52,17 +55,31 @@ class Command(BaseCommand):
             except Exception:  # whatever it was, the next run may go through
                 log.exception("cannot reconcile just now; trying again")
             release()
-            self._reembed(stop, time.monotonic() + every)
+            self._until_the_next(stop, time.monotonic() + every, json)
 
-    def _reembed(self, stop: threading.Event, until: float) -> None:
-        """Until the next run there is time to fill a new index, where one is needed."""
-        try:
-            while (left := until - time.monotonic()) > 0 and not reembed.work(left):
-                pass
-        except Exception:
-            log.exception("cannot fill the new index just now; trying again")
-        release()
-        stop.wait(max(0, until - time.monotonic()))
+    def _until_the_next(self, stop: threading.Event, until: float, json: bool) -> None:
+        """Fill a new index, where one is needed; and run when an operator asks for it."""
+        is_filling = True
+        while (left := until - time.monotonic()) > 0 and not stop.is_set():
+            try:
+                self._run_requested(json)
+                is_filling = is_filling and not reembed.work(min(left, LOOK_SECONDS))
+            except Exception:
+                log.exception("cannot go on just now; trying again")
+                is_filling = False
+            release()
+            if not is_filling:
+                stop.wait(min(left, LOOK_SECONDS))
+
+    def _run_requested(self, json: bool) -> bool:
+        """Those runs that operators wait for; whether all their checks could be made."""
+        complete = True
+        while reconcile.is_requested():
+            report = reconcile.run_requested()
+            if report is None:  # another process makes it
+                break
+            complete = self._print(report, json) and complete
+        return complete
 
     def _run_once(self, dry_run: bool, json: bool) -> bool:
         """Whether all the checks could be made, by this run or by the one under way."""
@@ -70,6 +87,9 @@ class Command(BaseCommand):
         if report is None:
             self.stderr.write("Another run is under way.")
             return True
+        return self._print(report, json)
+
+    def _print(self, report: ReconcileRun, json: bool) -> bool:
         if json:
             self.stdout.write(_as_json(report))
         else:
@@ -98,7 +118,7 @@ def _note(row: dict[str, Any]) -> str:
 def _as_json(report: ReconcileRun) -> str:
     return json.dumps(
         {
-            "started_at": report.started_at.isoformat(),
+            "started_at": report.started_at and report.started_at.isoformat(),
             "finished_at": report.finished_at and report.finished_at.isoformat(),
             "dry_run": report.dry_run,
             "findings": report.findings,

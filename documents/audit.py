@@ -1,0 +1,56 @@
+"""Writes down what a person did, where no event does: see `documents/models/audit.py`."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from .models import AuditEntry, Document, KnowledgeBase
+
+Action = AuditEntry.Action
+PAGE = 1000  # lines in one query of an export
+
+
+def record(
+    action: str,
+    by: Any,
+    about: Document | KnowledgeBase | None = None,
+    what: str = "",
+    detail: str = "",
+) -> None:
+    """`by` did this, to a document or a knowledge base, or to what `what` names.
+
+    In the transaction that does it, where there is one.
+    """
+    entry = AuditEntry(action=action, what=what[:255], detail=detail[:500])
+    if by is not None and by.pk:
+        entry.person_id, entry.person = by.pk, by.get_username()
+    if isinstance(about, Document):
+        entry.document_id, entry.knowledge_base_id = about.pk, about.knowledge_base_id
+        entry.what = entry.what or about.filename
+    elif isinstance(about, KnowledgeBase):
+        entry.knowledge_base_id, entry.what = about.pk, entry.what or about.name
+    entry.save(force_insert=True)
+
+
+def lines(entries: QuerySet[AuditEntry]) -> Iterator[bytes]:
+    """One JSON object a line, newest first, read a page at a time."""
+    ordered = entries.order_by("-at", "-pk")
+    page: list[AuditEntry] = []
+    while True:
+        rest = ordered
+        if page:
+            last = page[-1]
+            rest = ordered.filter(Q(at__lt=last.at) | Q(pk__lt=last.pk), at__lte=last.at)
+        page = list(rest[:PAGE])
+        for entry in page:
+            yield json.dumps(entry.as_json(), ensure_ascii=False).encode() + b"\n"
+        if len(page) < PAGE:
+            return
+
+
+def sweep(slice_size: int = 10_000) -> int:
+    """Delete a slice of what is older than AUDIT_DAYS, as the reconciler may; how many lines."""
+    old = AuditEntry.objects.over().order_by("at").values("pk")[:slice_size]
+    return AuditEntry.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()[0]
