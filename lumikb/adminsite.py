@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
 
@@ -16,8 +17,16 @@ class Site(AdminSite):
     """
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        urls = super().get_urls()
-        return [url for url in urls if getattr(url, "name", None) != "view_on_site"]
+        from .operations import pages  # the models are there by now
+
+        urls = [url for url in super().get_urls() if getattr(url, "name", None) != "view_on_site"]
+        return pages.urls(self) + urls
+
+    def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
+        """The models, and above them whether all is well: for those who may see documents."""
+        from .operations import pages
+
+        return super().index(request, pages.overview(request) | (extra_context or {}))
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
         """A row's history is for those who may look at rows; Django says first if there is one."""

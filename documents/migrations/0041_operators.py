@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("documents", "0010_generations"),
+        ("documents", "0011_fair_slots"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

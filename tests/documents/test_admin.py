@@ -403,7 +403,8 @@ ADMIN = [
     "documents/document",
     "documents/generation", "documents/knowledgebase", "documents/heartbeat",
     "documents/outage", "documents/outboxmessage",
-    "documents/reconcilerun", "documents/apitoken", "auth/user", "auth/group",
+    "documents/reconcilerun", "documents/auditentry",
+    "documents/apitoken", "auth/user", "auth/group",
     "axes/accessattempt",
 ]  # fmt: skip
 
@@ -437,6 +438,7 @@ def test_every_list_and_form_renders(model: str, root: Client, failed: Document)
         "outboxmessage",
         "reconcilerun",
         "accessattempt",
+        "auditentry",
         "heartbeat",
         "generation",
     ):

@@ -27,6 +27,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from documents import lifecycle
 from documents.models import (
     ApiToken,
+    AuditEntry,
     Chunk,
     Document,
     Generation,
@@ -37,6 +38,7 @@ from documents.models import (
     OutboxMessage,
     ReconcileRun,
 )
+from documents.roles import make_groups
 from lumikb.api import api as ninja
 
 pytestmark = pytest.mark.django_db
@@ -174,12 +176,13 @@ def named(document: Document) -> Named:
         "documents/knowledgebase": document.knowledge_base_id,
         "documents/outboxmessage": OutboxMessage.objects.latest("pk").pk,
         "documents/apitoken": ApiToken.objects.latest("pk").pk,
+        "documents/auditentry": AuditEntry.objects.get(what=SECRET).pk,
         "documents/outage": Outage.objects.get().pk,
         "documents/reconcilerun": ReconcileRun.objects.latest("pk").pk,
         "documents/generation": Generation.objects.get(collection=SECRET).pk,
         "documents/heartbeat": Heartbeat.objects.get(kind=Heartbeat.Kind.RELAY).pk,
         "auth/user": User.objects.get(username="hidden").pk,
-        "auth/group": Group.objects.get().pk,
+        "auth/group": Group.objects.get(name=SECRET).pk,
         "axes/accessattempt": AccessAttempt.objects.get().pk,
     }
     chunk_id = str(document.chunk_set.get().pk)
@@ -193,6 +196,7 @@ def foreign(make_user: Callable[..., User]) -> Named:
     ApiToken.issue(make_user("hidden"), SECRET)
     Group.objects.create(name=SECRET)
     ReconcileRun.objects.create()
+    AuditEntry.objects.create(action="read", what=SECRET)
     Heartbeat.beat(Heartbeat.Kind.RELAY)
     Generation.objects.create(
         collection=SECRET, state="retired", model=SECRET, dimensions=1, words=1
@@ -239,6 +243,10 @@ def roles(make_user: Callable[..., User], foreign: Named) -> dict[str, Client]:
     staff = make_user("staff", is_staff=True)
     clients["staff, session"] = session(staff)
     clients["staff, token"] = bearer(ApiToken.issue(staff, "matrix"))
+    for role in ("operator", "auditor"):
+        user = of_group(make_user(role, is_staff=True))
+        clients[f"{role}, session"] = session(user)
+        clients[f"{role}, token"] = bearer(ApiToken.issue(user, "matrix"))
     left = make_user("left", is_staff=True, is_superuser=True)
     clients["left, session"] = session(left)
     clients["left, token"] = bearer(ApiToken.issue(left, "matrix"))
@@ -251,11 +259,22 @@ def of_part(part: str, roles: dict[str, Client]) -> dict[str, Client]:
     if part == "api/":
         return roles
     tokens = {"staff, token", "a wrong token"}
+    if part == "admin/":  # which is theirs: what they may do there has tests of its own
+        roles = {
+            role: roles[role] for role in roles if not role.startswith(("operator", "auditor"))
+        }
     members = {"viewer, session", "editor, session"} if part else set()
     return {
         role: client for role, client in roles.items()
         if role in tokens or ("token" not in role and role not in members)
     }  # fmt: skip
+
+
+def of_group(user: User) -> User:
+    """The user, in the group that ships for his name's role."""
+    make_groups(apps, None)
+    user.groups.add(Group.objects.get(name=f"{user.username.capitalize()}s"))
+    return user
 
 
 def session(user: User) -> Client:
@@ -362,6 +381,66 @@ def test_what_lists_or_makes_something_shows_nothing_of_anothers(
                     assert response.status_code < 500 or "health" in address, what
                     assert SECRET.encode() not in response.content, what
                     check_described(address, method, response)
+
+
+# What the roles that ship may open in the admin, by the beginning of the address.
+THEIRS = {
+    *("admin/causes/", "admin/operations/", "admin/axes/accessattempt/"),
+    *("admin/documents/auditentry/", "admin/documents/document/", "admin/documents/generation/"),
+    *("admin/documents/heartbeat/", "admin/documents/knowledgebase/", "admin/documents/outage/"),
+    *("admin/documents/outboxmessage/", "admin/documents/reconcilerun/"),
+}
+EVERYBODYS = {"login/", "logout/", "password_change/", "password_change/done/", "jsi18n/"}
+OPERATORS = {
+    *("causes/requeue/", "documents/document/<path:object_id>/act/"),
+    *("documents/document/<path:object_id>/original", "documents/reconcilerun/request/"),
+    "axes/accessattempt/<path:object_id>/delete/",
+}
+
+
+@pytest.mark.parametrize("role", ["operator", "auditor"])
+def test_who_has_a_role_sees_the_machinery_and_no_users_and_no_tokens(
+    role: str, make_user: Callable[..., User], foreign: Named
+) -> None:
+    client = session(of_group(make_user(role, is_staff=True)))
+    for address in addresses():
+        inner = address.removeprefix("admin/")
+        if part_of(address) != "admin/" or address in REGULAR_EXPRESSIONS or inner in EVERYBODYS:
+            continue
+        with transaction.atomic():
+            status = ask(client, "GET", foreign.fill(address), NO_BODY).status_code
+            transaction.set_rollback(True)
+        if inner.endswith("<path:object_id>/"):  # Django's redirect to the page, for everybody
+            continue
+        is_theirs = address == "admin/" or address.startswith(tuple(THEIRS))
+        is_theirs = is_theirs and not inner.endswith("/add/")
+        if inner.endswith("/delete/") or inner in OPERATORS:
+            is_theirs = inner in OPERATORS and role == "operator"
+        assert (status != 403) == is_theirs, f"{role}: {address}: {status}"
+
+
+@pytest.mark.parametrize("method", ADMIN_METHODS)
+def test_an_auditor_changes_nothing(
+    method: str, make_user: Callable[..., User], foreign: Named
+) -> None:
+    client = session(of_group(make_user("auditor", is_staff=True)))
+    actions = ["requeue", "delete", "purge", "give_up", "restore", "retry_now", "end"]
+    before = rows_of_all_tables()
+    for address in addresses():
+        inner = address.removeprefix("admin/")
+        if part_of(address) != "admin/" or address in REGULAR_EXPRESSIONS or inner in EVERYBODYS:
+            continue
+        path = f"/{foreign.fill(address)}"
+        if method == "GET":
+            client.get(path)
+            continue
+        chosen = [foreign.document_id, *foreign.rows.values()]
+        form = {"confirmed": "yes", "_selected_action": chosen, "code": "encrypted", "post": "yes"}
+        takes_actions = inner.endswith(("/act/", "outage/", "documents/document/"))
+        for action in actions if takes_actions else actions[:1]:
+            client.post(path, form | {"action": action})
+    after = rows_of_all_tables()
+    assert after | {"AuditEntry": []} == before | {"AuditEntry": []}
 
 
 def test_who_may_gets_an_answer_so_the_matrix_compares_no_refusals_of_form(

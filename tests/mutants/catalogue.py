@@ -31,6 +31,9 @@ OF_GUARDS = "tests/documents/test_guards.py::"
 OF_CACHING = "tests/lumikb/test_caching.py::"
 OF_FULL_DISK = "tests/documents/test_disk_full.py::"
 OF_LOGS = "tests/lumikb/test_logs.py::"
+OF_AUDIT = "tests/documents/test_audit.py::"
+OF_BUTTONS = "tests/documents/test_buttons.py::"
+OF_OPERATIONS = "tests/lumikb/test_operations.py::"
 OF_SERVING = "tests/lumikb/test_serving.py::"
 OF_SUBPATH = "tests/lumikb/test_subpath.py::"
 OF_SUPERVISOR = "tests/local/test_supervisor.py::"
@@ -48,6 +51,7 @@ OF_PIECES = "tests/processing/test_pieces.py::"
 OF_PIPELINE = "tests/processing/test_pipeline.py::"
 OF_PROCESSING_GUARDS = "tests/processing/test_guards.py::"
 OF_RECONCILE = "tests/processing/test_reconcile.py::"
+OF_REQUESTS = "tests/processing/test_reconcile_requests.py::"
 OF_RELAY = "tests/processing/test_relay.py::"
 OF_SANDBOX = "tests/processing/test_parsing_sandbox.py::"
 OF_SEARCH = "tests/search/test_search.py::"
@@ -671,8 +675,8 @@ MUTANTS = [
     Mutant(
         "a purge does not wait for the replacement",
         DOCUMENT,
-        ".exclude(\n            self._awaits_replacement()\n        )",
-        "",
+        "purged_at=None\n        ).exclude(self._awaits_replacement())",
+        "purged_at=None\n        )",
         (OF_LIFECYCLE + "test_what_waits_for_its_replacement_is_not_purged",),
     ),
     Mutant(
@@ -1036,6 +1040,70 @@ MUTANTS = [
         "if process.deaths >= DEATHS:",
         "if process.deaths >= DEATHS or process.alive():",
         (OF_SUPERVISOR + "test_a_server_that_lives_is_waited_for_and_the_reason_is_said",),
+    ),
+    # --- What operators see and do ---------------------------------------------------------------
+    Mutant(
+        "the web may change the audit",
+        "documents/migrations/0043_audit.py",
+        "REVOKE UPDATE, DELETE, TRUNCATE",
+        "REVOKE TRUNCATE",
+        (OF_AUDIT + "test_a_migration_takes_the_right_to_change_a_line_away",),
+    ),
+    Mutant(
+        "what a worker does is audited as a person's",
+        "documents/migrations/0043_audit.py",
+        "FOR EACH ROW WHEN (NEW.by_id IS NOT NULL)",
+        "FOR EACH ROW",
+        (OF_AUDIT + "test_what_the_machinery_does_is_no_line",),
+    ),
+    Mutant(
+        "the audit has a password that was typed as a name",
+        "lumikb/logins.py",
+        'what = "" if user else "a name that nobody has"',
+        'what = "" if user else str(name)',
+        (OF_AUDIT + "test_logins_are_written_down_and_failed_ones_in_whose_name",),
+    ),
+    Mutant(
+        "a live document is purged at once",
+        DOCUMENT,
+        "deleted = self.filter(purging_at=None).exclude(deleted_at=None)",
+        "deleted = self.filter(purging_at=None)",
+        (OF_BUTTONS + "test_a_deleted_document_is_purged_at_once_and_never_comes_back",),
+    ),
+    Mutant(
+        "what search still needs is purged at once",
+        DOCUMENT,
+        "return deleted.exclude(self._awaits_replacement())",
+        "return deleted",
+        (OF_BUTTONS + "test_what_is_replaced_is_not_purged_while_search_needs_it",),
+    ),
+    Mutant(
+        "an auditor presses buttons",
+        "documents/admin/buttons.py",
+        "if not self.has_operate_permission(request):  # type: ignore[attr-defined]",
+        "if False:",
+        (OF_BUTTONS + "test_an_auditor_has_no_buttons_and_cannot_press_them",),
+    ),
+    Mutant(
+        "what failed after the question is requeued, too",
+        "lumikb/operations/pages.py",
+        ".filter(finished_at__lte=until)",
+        "",
+        (OF_OPERATIONS + "test_all_of_one_cause_are_requeued_when_that_is_confirmed",),
+    ),
+    Mutant(
+        "a cell is a formula",
+        "lumikb/operations/csv.py",
+        'return f"\'{value}"',
+        "return value",
+        (OF_OPERATIONS + "test_no_cell_is_a_formula",),
+    ),
+    Mutant(
+        "an operator's wish waits for the next run",
+        "processing/management/commands/reconcile.py",
+        "                self._run_requested(json)\n",
+        "",
+        (OF_REQUESTS + "test_a_reconciler_that_goes_on_takes_a_wish_up_before_its_next_run",),
     ),
     # --- The product and its tests ---------------------------------------------------------------
     Mutant(
