@@ -132,7 +132,7 @@ def test_the_page_says_what_waits_who_works_and_what_is_away(
         retry_at=Now(),
     )  # fmt: skip
     with connection.cursor() as cursor:  # as the heartbeat of a worker process
-        name = session_name("host-7", 99, time.time() - 7200)
+        name = session_name("host-7", 99, time.time() - 7300)
         cursor.execute("SELECT set_config('application_name', %s, true)", [name])
         cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", [WORKER_LOCK, 12345])
     text = HTMLParser(operator.get("/admin/operations/", headers=HTMX).content.decode()).text(
@@ -143,7 +143,7 @@ def test_the_page_says_what_waits_who_works_and_what_is_away(
         "waiting.md , due for 5\xa0hours",
         "working.md , fetching the file, for",
         "The relay’s last tick 1\xa0hour ago: too long",
-        "host-7, process 99 , for 2\xa0hours:",
+        "host-7, process 99 , for 2\xa0hours",
         "working.md (fetching the file)",
         "embedding for 1\xa0hour: It is away.",
         "Last run , ended",
