@@ -80,12 +80,12 @@ class Lab:
         assert self.product.stop() == 0
         self.embedding.stub.close()
 
-    def upload(self, content: bytes) -> str:
+    def upload(self, content: bytes, suffix: str = ".md") -> str:
         """Under a name that no other document has; returns the document's id."""
-        return self.product.upload(self.slug, self.new_name(), content)
+        return self.product.upload(self.slug, self.new_name(suffix), content)
 
-    def new_name(self) -> str:
-        return f"{next(self._numbers)}.md"
+    def new_name(self, suffix: str = ".md") -> str:
+        return f"{next(self._numbers)}{suffix}"
 
     @contextmanager
     def without(self, kind: str) -> Iterator[None]:
@@ -115,9 +115,9 @@ class Lab:
         )
         return ready
 
-    def undisturbed(self, content: bytes) -> Held:
+    def undisturbed(self, content: bytes, suffix: str = ".md") -> Held:
         """What is stored of a file when nothing happens to it."""
-        document = self.upload(content)
+        document = self.upload(content, suffix)
         self.product.wait_until_ready([document], PATIENCE)
         held = self.stores.held(document)
         assert held.row["attempts"] == 1

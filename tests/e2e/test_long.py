@@ -47,9 +47,9 @@ def test_each_passage_is_embedded_once_but_for_the_batch_of_each_kill(
     pages, seconds = (1000, 0.5) if full else (14, 0.05)
     kills = kills if full else min(kills, 2)
     pace(seconds)
-    undisturbed = ward.undisturbed(long_pdf(pages)) if not full else None
+    undisturbed = None if full else ward.undisturbed(long_pdf(pages), ".pdf")
     calls = len(ward.embedding.stub.calls)
-    document = ward.product.upload(ward.slug, f"{kills} kills {pages}.pdf", long_pdf(pages))
+    document = ward.upload(long_pdf(pages), ".pdf")
     bar: list[float] = []
     batches = ward.product.setting("EMBEDDING_BATCH_SIZE") if full else "4"
 
@@ -92,10 +92,10 @@ def test_the_memory_of_the_worker_does_not_grow_with_the_document(
 ) -> None:
     pace(0)
     pages, filling = (20_000, 15_000) if full else (400, 1000)
-    ward.undisturbed(long_pdf(20, 10, filling))
+    ward.undisturbed(long_pdf(20, 10, filling), ".pdf")
     before = peak(ward)
     began = time.monotonic()
-    document = ward.product.upload(ward.slug, f"{pages}.pdf", long_pdf(pages, 10, filling))
+    document = ward.upload(long_pdf(pages, 10, filling), ".pdf")
     longest = 0.0
 
     def is_ready() -> bool:
