@@ -18,6 +18,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="the long tests at full size: hours, not minutes"
     )
+    parser.addoption(
+        "--pictures", default="", help="a folder for photographs of the pages (tests/browser)"
+    )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,28 @@
+"""Every page, wide and narrow, light and dark: axe finds nothing serious on it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import People
+
+STRANGERS = {"login": "/login/", "missing": "/kb/no-such-one/"}
+EVERYBODYS = {
+    "knowledge-bases": "/",
+    "search": "/search/?q=heron",
+    "api": "/api/v1/docs",
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_strangers_page(name: str, people: People, pictures: Path | None) -> None:
+    stranger = people("")
+    stranger.page.goto(STRANGERS[name])
+    stranger.check(f"stranger-{name}", pictures)
+
+
+@pytest.mark.parametrize("name", EVERYBODYS)
+def test_a_page_for_everybody(name: str, people: People, pictures: Path | None) -> None:
+    olga = people("olga")
+    olga.page.goto(EVERYBODYS[name])
+    olga.check(name, pictures)
