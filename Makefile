@@ -52,7 +52,7 @@ lint: $(SETUP) ## Style and likely mistakes
 	$(BIN)/ruff format --check .
 
 types: $(SETUP) ## Types
-	env $(ANY_SETTINGS) $(BIN)/mypy formats documents processing search lumikb deploy
+	env $(ANY_SETTINGS) $(BIN)/mypy formats documents processing search accounts lumikb deploy
 
 contracts: $(SETUP) ## Who may import whom
 	$(BIN)/lint-imports

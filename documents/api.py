@@ -6,16 +6,16 @@ from uuid import UUID
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
-from ninja import Field, File, Header, ModelSchema, Query, Router, Schema
+from ninja import Field, File, Form, Header, ModelSchema, Query, Router, Schema
 from ninja.files import UploadedFile
 from ninja.responses import Status as Reply
 from pydantic import ConfigDict
 
 from formats.unread import sentence
 
-from . import audit, lifecycle, refusals, uploads
+from . import audit, lifecycle, refusals, selection, tags, uploads
 from .downloads import original
-from .forms import KnowledgeBaseForm
+from .forms import AboutForm, KnowledgeBaseForm
 from .idempotency import KeyTaken, Once
 from .listing import Pages
 from .models import Document, DocumentEvent, KnowledgeBase, Status
@@ -24,8 +24,11 @@ from .permissions import (
     editable_document,
     editable_knowledge_base,
     knowledge_base_for,
+    owned_knowledge_base,
+    require_all_rights,
 )
 from .problems import problems
+from .waiting import LONGEST, until_finished
 
 router = Router()
 PAGE_SIZE = 50
@@ -43,6 +46,11 @@ IdempotencyKey = Annotated[
 ]
 
 
+Wait = Query(
+    0, ge=0, le=LONGEST, description="Answer when it is READY or FAILED, or after so many seconds."
+)
+
+
 class KnowledgeBaseIn(Schema):
     model_config = ConfigDict(extra="forbid")
 
@@ -52,10 +60,17 @@ class KnowledgeBaseIn(Schema):
     )
 
 
+class KnowledgeBaseChange(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = None
+    description: str | None = None
+
+
 class KnowledgeBaseOut(ModelSchema):
     class Meta:
         model = KnowledgeBase
-        fields = ["name", "slug", "created_at"]
+        fields = ["name", "description", "slug", "created_at"]
 
 
 class UnreadOut(Schema):
@@ -76,7 +91,7 @@ class DocumentOut(ModelSchema):
     class Meta:
         model = Document
         fields = [
-            "id", "filename", "content_type", "size", "sha256",
+            "id", "filename", "tags", "content_type", "size", "sha256",
             "status", "stage", "progress_count", "progress_total", "attempts", "due_at",
             "failure_code", "failure_message", "chunk_count", "indexed_at",
             "created_at", "progressed_at", "deleted_at",
@@ -116,6 +131,47 @@ class DocumentPage(Schema):
     pages: int
 
 
+class DocumentChange(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    filename: str | None = None
+    tags: list[str] | None = None
+
+
+class BulkIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["requeue", "delete", "restore", "tag", "untag"]
+    ids: list[UUID] = Field(max_length=1000)
+    tags: list[str] = Field([], description="for tag and untag")
+
+
+class BulkOut(Schema):
+    done: int = Field(description="those that were changed")
+    asked: int
+
+
+class StatesIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    ids: list[UUID] = Field(max_length=500)
+
+
+class StateOut(Schema):
+    id: UUID
+    status: str
+    progress_count: int
+    progress_total: int
+    explain: str
+
+    @staticmethod
+    def resolve_explain(document: Document) -> str:
+        """Without its place in the queue, which costs a look at the queue for each."""
+        if document.status == Status.PENDING and not document.waiting_for and not document.turns:
+            return "Waiting in the queue."
+        return document.explain()
+
+
 class EventOut(Schema):
     kind: str
     detail: str
@@ -132,11 +188,12 @@ def list_knowledge_bases(request: HttpRequest) -> Any:
     return KnowledgeBase.objects.visible_to(request.user)
 
 
-@router.post("knowledge-bases", response={201: KnowledgeBaseOut, **problems()})
+@router.post("knowledge-bases", response={201: KnowledgeBaseOut, **problems(403)})
 def create_knowledge_base(
     request: HttpRequest, data: KnowledgeBaseIn, idempotency_key: IdempotencyKey = ""
 ) -> Any:
     """Its owner is the caller. The answer says its slug, of which no other can be the same."""
+    require_all_rights(request.user)
     form = KnowledgeBaseForm(data.dict())
     if not form.is_valid():
         raise refusals.Refused(
@@ -165,6 +222,22 @@ def get_knowledge_base(request: HttpRequest, slug: str) -> Any:
     return knowledge_base_for(request.user, slug)
 
 
+@router.patch("knowledge-bases/{slug}", response={200: KnowledgeBaseOut, **problems(404)})
+def change_knowledge_base(request: HttpRequest, slug: str, data: KnowledgeBaseChange) -> Any:
+    """Rename or describe it; an owner may. Its slug stays."""
+    knowledge_base = owned_knowledge_base(request.user, slug)
+    now = {"name": knowledge_base.name, "description": knowledge_base.description}
+    form = AboutForm(now | data.dict(exclude_none=True), instance=knowledge_base)
+    if not form.is_valid():
+        raise refusals.Refused(
+            "invalid_knowledge_base",
+            "A knowledge base has a name of 100 characters and a description of 500 at most.",
+            400,
+            form.errors.get_json_data(),
+        )
+    return form.save()
+
+
 @router.get("knowledge-bases/{slug}/documents", response={200: DocumentPage, **problems(404)})
 def list_documents(
     request: HttpRequest,
@@ -173,10 +246,11 @@ def list_documents(
         "", "pending", "processing", "ready", "failed", "partly_read", "stuck", "deleted"
     ] = "",
     q: str = "",
+    tag: str = "",
     page: int = Query(1, ge=1),
 ) -> Any:
     """Newest first; all that are live without a `status`. A page beyond the last one is empty."""
-    found = knowledge_base_for(request.user, slug).document_set.matching(status, q)
+    found = knowledge_base_for(request.user, slug).document_set.matching(status, q, tag)
     pages = Pages(found, PAGE_SIZE)
     return {
         "results": list(pages.page(page)) if page <= pages.num_pages else [],
@@ -194,7 +268,9 @@ def upload_document(
     request: HttpRequest,
     slug: str,
     file: File[UploadedFile | None] = None,
+    tags: str = Form("", description="between commas"),
     idempotency_key: IdempotencyKey = "",
+    wait: int = Wait,
 ) -> Any:
     """Store a file. It is processed soon; `status` says when it is ready.
 
@@ -203,11 +279,17 @@ def upload_document(
     """
     knowledge_base = editable_knowledge_base(request.user, slug)
     sent = uploads.file_from(request)
-    return Reply(201, uploads.accept(sent, knowledge_base, request.user, idempotency_key))
+    document = uploads.accept(sent, knowledge_base, request.user, idempotency_key, tags)
+    if not wait:
+        return Reply(201, document)
+    until_finished(document.pk, wait)
+    return Reply(201, document_for(request.user, document.pk))
 
 
 @router.get("documents/{document_id}", response={200: DocumentOut, **problems(404)})
-def get_document(request: HttpRequest, document_id: UUID) -> Any:
+def get_document(request: HttpRequest, document_id: UUID, wait: int = Wait) -> Any:
+    if wait:
+        until_finished(document_for(request.user, document_id).pk, wait)
     return document_for(request.user, document_id)
 
 
@@ -236,6 +318,39 @@ def get_content(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     response = original(document)
     audit.record(audit.Action.DOWNLOADED, request.user, document)
     return response
+
+
+@router.patch("documents/{document_id}", response={200: DocumentOut, **problems(404, 409)})
+def change_document(request: HttpRequest, document_id: UUID, data: DocumentChange) -> Any:
+    """Rename or tag it. One that is ready is processed anew under its new name, and is found
+    under the old one until then.
+    """
+    document = editable_document(request.user, document_id)
+    words = None if data.tags is None else tags.clean(data.tags)
+    if data.filename is not None:
+        uploads.rename(document, request.user, data.filename)
+    if words is not None:
+        tags.put(document, words)
+    return document_for(request.user, document_id)
+
+
+@router.post("knowledge-bases/{slug}/documents/bulk", response={200: BulkOut, **problems(404)})
+def change_documents(request: HttpRequest, slug: str, data: BulkIn) -> Any:
+    """Do one thing to many documents of a knowledge base; others' ids are passed over."""
+    knowledge_base = editable_knowledge_base(request.user, slug)
+    known = knowledge_base.document_set.filter(pk__in=data.ids, purging_at=None)
+    ids = list(known.values_list("pk", flat=True))
+    words = {"tags": ",".join(data.tags)}
+    return {"done": selection.act(data.action, ids, request.user, words)[0], "asked": len(data.ids)}
+
+
+@router.post(
+    "knowledge-bases/{slug}/documents/states", response={200: list[StateOut], **problems(404)}
+)
+def list_states(request: HttpRequest, slug: str, data: StatesIn) -> Any:
+    """How far some documents are; those that are deleted, or not in here, are left out."""
+    documents = knowledge_base_for(request.user, slug).document_set.live()
+    return documents.filter(pk__in=data.ids)
 
 
 @router.delete("documents/{document_id}", response={204: None, **problems(404)})

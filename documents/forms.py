@@ -1,4 +1,4 @@
-"""The form of a knowledge base; the page and the API both validate with it."""
+"""The forms of a knowledge base; the pages and the API both validate with them."""
 
 from typing import Any
 
@@ -27,3 +27,12 @@ class KnowledgeBaseForm(forms.ModelForm):
             knowledge_base.membership_set.create(user=user, role=Membership.Role.OWNER)
             audit.record(audit.Action.CHANGED, user, knowledge_base, detail="made")
         return knowledge_base
+
+
+class AboutForm(forms.ModelForm):
+    """A knowledge base's name and description."""
+
+    class Meta:
+        model = KnowledgeBase
+        fields = ["name", "description"]
+        widgets = {"description": forms.Textarea(attrs={"rows": 3})}

@@ -6,7 +6,10 @@ from uuid import UUID
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
-from .models import Document, KnowledgeBase, Membership
+from .models import ApiToken, Document, KnowledgeBase, Membership
+from .refusals import Refused
+
+MAY_EDIT = (Membership.Role.EDITOR, Membership.Role.OWNER)
 
 
 def knowledge_base_for(user: Any, slug: str) -> KnowledgeBase:
@@ -21,7 +24,7 @@ def document_for(user: Any, document_id: UUID) -> Document:
 
 
 def may_edit(user: Any, knowledge_base: KnowledgeBase) -> bool:
-    return knowledge_base.role_of(user) in (Membership.Role.EDITOR, Membership.Role.OWNER)
+    return knowledge_base.role_of(user) in MAY_EDIT
 
 
 def editable_knowledge_base(user: Any, slug: str) -> KnowledgeBase:
@@ -30,6 +33,22 @@ def editable_knowledge_base(user: Any, slug: str) -> KnowledgeBase:
     if not may_edit(user, knowledge_base):
         raise Http404
     return knowledge_base
+
+
+def owned_knowledge_base(user: Any, slug: str) -> KnowledgeBase:
+    """Raises Http404, for an editor and a viewer too."""
+    knowledge_base = knowledge_base_for(user, slug)
+    if knowledge_base.role_of(user) != Membership.Role.OWNER:
+        raise Http404
+    return knowledge_base
+
+
+def require_all_rights(user: Any) -> None:
+    """For what is of no knowledge base that there is. Raises Refused for a limited token."""
+    token = ApiToken.used_by(user)
+    if token and token.is_limited:
+        limit = "may only read" if token.read_only else "is for one knowledge base only"
+        raise Refused("limited_token", f"This token {limit}.", 403)
 
 
 def editable_document(user: Any, document_id: UUID) -> Document:

@@ -17,18 +17,21 @@ from django.views.decorators.vary import vary_on_headers
 
 from formats import BY_EXTENSION
 
-from . import audit, lifecycle, refusals, uploads
+from . import audit, lifecycle, refusals, tags, uploads
 from .downloads import original
 from .forms import KnowledgeBaseForm
 from .listing import Pages
-from .models import Document, KnowledgeBase, Status
+from .models import Document, KnowledgeBase, Membership, Status
 from .permissions import (
+    MAY_EDIT,
     document_for,
     editable_document,
     editable_knowledge_base,
     knowledge_base_for,
     may_edit,
 )
+from .reading import versions
+from .selection import undo_of
 
 PAGE_SIZE = 25
 
@@ -57,7 +60,7 @@ def knowledge_bases(request: HttpRequest) -> HttpResponse:
 def documents(request: HttpRequest, slug: str) -> HttpResponse:
     """A knowledge base's documents and the upload; for htmx only the table, which polls itself."""
     knowledge_base = knowledge_base_for(request.user, slug)
-    filters = {key: request.GET.get(key, "").strip() for key in ("status", "q")}
+    filters = {key: request.GET.get(key, "").strip() for key in ("status", "q", "tag")}
     pages = Pages(knowledge_base.document_set.matching(**filters), PAGE_SIZE)
     wanted = request.GET.get("page") or "1"
     number = pages.number(wanted)
@@ -66,13 +69,17 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
         here["page"] = str(number)
         return redirect(f"{request.path}?{here.urlencode()}")
     page = pages.page(number)
+    role = knowledge_base.role_of(request.user)
     context = {
         "knowledge_base": knowledge_base,
         "page": page,
         "filters": filters,
         "statuses": Status.choices,
+        "undo": [] if request.htmx else undo_of(request, knowledge_base),  # type: ignore[attr-defined]
+        "here": f"?{request.GET.urlencode()}",
         "in_progress": any(not document.is_finished for document in page),
-        "may_edit": may_edit(request.user, knowledge_base),
+        "may_edit": role in MAY_EDIT,
+        "is_owner": role == Membership.Role.OWNER,
         "accepted": ",".join(BY_EXTENSION),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
     }
@@ -94,7 +101,12 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
     for file in files:
         try:
             results.append(
-                uploads.accept(cast(uploads.ReceivedFile, file), knowledge_base, request.user)
+                uploads.accept(
+                    cast(uploads.ReceivedFile, file),
+                    knowledge_base,
+                    request.user,
+                    words=request.POST.get("tags", ""),
+                )
             )
         except refusals.Refused as refused:
             refused.details.setdefault("filename", file.name)
@@ -124,6 +136,7 @@ def document(request: HttpRequest, document_id: UUID) -> HttpResponse:
         "document": shown,
         "explanation": shown.explain(),
         "events": shown.events.select_related("by"),
+        "versions": [] if request.htmx else versions(shown),  # type: ignore[attr-defined]
         "may_edit": may_edit(request.user, shown.knowledge_base),
     }
     template = "documents/_state.html" if request.htmx else "documents/document.html"  # type: ignore[attr-defined]
@@ -161,6 +174,19 @@ def delete(request: HttpRequest, document_id: UUID) -> HttpResponse:
 @require_POST
 def restore(request: HttpRequest, document_id: UUID) -> HttpResponse:
     return _act(request, document_id, lifecycle.restore, "is back.")
+
+
+@login_required
+@require_POST
+def tag(request: HttpRequest, document_id: UUID) -> HttpResponse:
+    """Put these tags on a document, and no others."""
+    target = editable_document(request.user, document_id)
+    try:
+        tags.put(target, tags.clean(request.POST.get("tags", "")))
+        messages.success(request, "The tags are saved.")
+    except refusals.Refused as refused:
+        messages.error(request, str(refused))
+    return redirect(target)
 
 
 @login_required

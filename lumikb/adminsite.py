@@ -4,10 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, reverse
 
 
 class Site(AdminSite):
@@ -15,6 +18,15 @@ class Site(AdminSite):
 
     Those admins that link to a page of ours have `view_on_site` for it.
     """
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """There is one page to log in: one of the admin's own would ask for no second factor."""
+        if not request.user.is_authenticated:
+            there = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+            return redirect_to_login(there)
+        if not self.has_permission(request):
+            raise PermissionDenied
+        return redirect("admin:index")
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         from .operations import pages  # the models are there by now

@@ -10,6 +10,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.security import HttpBearer, SessionAuth
 
+from accounts.api import router as accounts_router
 from documents.api import router as documents_router
 from documents.connections import release
 from documents.models import ApiToken
@@ -79,6 +80,7 @@ api = NinjaAPI(
 )
 api.add_decorator(refuse_unknown, mode="operation")
 api.add_router("", documents_router, tags=["documents"])
+api.add_router("", accounts_router, tags=["members"])
 api.add_router("", search_router, tags=["search"])
 
 

@@ -51,10 +51,17 @@ INSTALLED_APPS = [
     "ninja",
     "csp",
     "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
     "lumikb.apps.LumikbConfig",
     "documents",
     "processing",
     "search",
+    "accounts",
 ]
 MIGRATION_MODULES = {
     "django_dramatiq": None
@@ -72,9 +79,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.clock.in_chosen_zone",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "lumikb.errors.method_not_allowed",
     "lumikb.throttle.remember_browsers",
     "axes.middleware.AxesMiddleware",
@@ -188,6 +197,80 @@ AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]
 AXES_VERBOSE = False
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False  # lumikb/admin.py
+
+# --- Accounts ---------------------------------------------------------------------------------
+
+# Who may make an account by himself: who is invited, and who has a mail address of these domains,
+# which he has to show. None: an operator makes accounts.
+SIGNUP_DOMAINS = [each.lower() for each in env.list("SIGNUP_DOMAINS", [])]
+
+# Another place that knows people (OpenID Connect): its issuer, and what it calls us.
+OIDC_ISSUER = env.str("OIDC_ISSUER", "")
+OIDC_NAME = env.str("OIDC_NAME", "Single sign-on")
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", "")
+# At each login its groups of these names are ours, and who is in this one may see the admin.
+OIDC_GROUPS = env.list("OIDC_GROUPS", [])
+OIDC_STAFF_GROUP = env.str("OIDC_STAFF_GROUP", "")
+OIDC_GROUPS_CLAIM = env.str("OIDC_GROUPS_CLAIM", "groups")
+OIDC_SCOPES = env.list("OIDC_SCOPES", ["openid", "profile", "email"])
+
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if SIGNUP_DOMAINS else "none"
+ACCOUNT_FORMS = {"signup": "accounts.signup.SignupForm"}
+# Nobody keeps another's address from him, or learns whose it is; none is a key here.
+ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_CHANGE_EMAIL = True  # one each, which counts when it is confirmed
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "LumiKB: "
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600  # seconds
+# Who guesses is the business of axes (below), also for the codes of a second factor.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None, "reauthenticate": None}
+MFA_FORMS = {
+    "authenticate": "accounts.second_factor.AuthenticateForm",
+    "reauthenticate": "accounts.second_factor.ReauthenticateForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "LumiKB"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"  # the provider knows its people
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a form may not lead to another host: form-action
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5  # seconds
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "SCOPE": OIDC_SCOPES,
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "provider",
+                "name": OIDC_NAME,
+                "client_id": OIDC_CLIENT_ID,
+                "secret": OIDC_CLIENT_SECRET,
+                "settings": {"server_url": OIDC_ISSUER},
+            }
+        ]
+        if OIDC_ISSUER
+        else [],
+    }
+}
+
+# --- Mail -------------------------------------------------------------------------------------
+
+# smtp://user:password@host:587/?tls=True; without it nothing is sent, and links are handed over.
+MAIL = bool(env.str("EMAIL_URL", ""))
+_mail = env.dj_email_url("EMAIL_URL", "smtp://")
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"] if MAIL else "django.core.mail.backends.dummy.EmailBackend"
+EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"], _mail["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"], _mail["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail["EMAIL_USE_TLS"], _mail["EMAIL_USE_SSL"]
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", "LumiKB <lumikb@localhost>")
 
 # --- PostgreSQL -------------------------------------------------------------------------------
 
@@ -401,6 +484,8 @@ SECRETS = [
     env.str("S3_SECRET_KEY", None),
     QDRANT_API_KEY,
     EMBEDDING_API_KEY,
+    EMAIL_HOST_PASSWORD,
+    OIDC_CLIENT_SECRET,
     METRICS_TOKEN,
 ]
 LOGGING = {

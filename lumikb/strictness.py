@@ -28,7 +28,7 @@ def refuse_unknown(view: Callable[..., Any]) -> Callable[..., Any]:
     def strict(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         _compare(request.GET, known.get("query", set()))
         if "file" in known:  # one without a form has no file, and the view says so
-            _compare({*request.POST, *request.FILES}, known["file"])
+            _compare({*request.POST, *request.FILES}, known["file"] | known.get("form", set()))
         elif "body" not in known and request.method not in ("GET", "HEAD"):
             _compare(_fields(request), set())
         return view(request, *args, **kwargs)

@@ -1,6 +1,5 @@
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
 from . import health, metrics
@@ -8,9 +7,8 @@ from .api import api
 
 urlpatterns = [
     path("", include("documents.urls")),
+    path("", include("accounts.urls")),
     path("", include("search.urls")),
-    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
     path(settings.ADMIN_PATH, admin.site.urls),
     path("api/v1/", api.urls),
     path("health/live", health.live),

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
-from documents.models import ApiToken, KnowledgeBase, Membership, Status
+from documents.models import ApiToken, GroupMembership, KnowledgeBase, Membership, Status
 
 
 class MembershipInline(admin.TabularInline):
@@ -16,12 +16,17 @@ class MembershipInline(admin.TabularInline):
     extra = 1
 
 
+class GroupMembershipInline(admin.TabularInline):
+    model = GroupMembership
+    extra = 0
+
+
 @admin.register(KnowledgeBase)
 class KnowledgeBaseAdmin(admin.ModelAdmin):
     list_display = ["name", "slug", "documents", "ready", "failed", "unfinished", "created_at"]
     readonly_fields = ["slug"]  # made from the name; people have links to it
     search_fields = ["name", "slug"]
-    inlines = [MembershipInline]
+    inlines = [MembershipInline, GroupMembershipInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[KnowledgeBase]:
         def count(**conditions: Any) -> Count:
@@ -61,7 +66,7 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):
 class ApiTokenForm(forms.ModelForm):
     class Meta:
         model = ApiToken
-        fields = ["user", "name"]
+        fields = ["user", "name", "expires_at", "read_only", "knowledge_base"]
 
 
 @admin.register(ApiToken)
@@ -69,8 +74,10 @@ class ApiTokenAdmin(admin.ModelAdmin):
     """Make and revoke; a token cannot be changed, and its secret is shown once, when it is made."""
 
     form = ApiTokenForm
-    list_display = ["name", "user", "created_at"]
-    list_select_related = ["user"]
+    list_display = [
+        "name", "user", "read_only", "knowledge_base", "created_at", "expires_at", "last_used_at",
+    ]  # fmt: skip
+    list_select_related = ["user", "knowledge_base"]
 
     def has_change_permission(self, request: HttpRequest, token: Any = None) -> bool:
         return False

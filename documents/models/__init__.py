@@ -4,7 +4,7 @@ These models declare; `lifecycle.py` says what happens. Nothing else writes a do
 attempts, lease or deletion, an outbox message or an event.
 """
 
-from .access import ApiToken, KnowledgeBase, Membership
+from .access import ApiToken, GroupMembership, KnowledgeBase, Membership
 from .audit import AuditEntry
 from .document import Chunk, Document, Stage, Status
 from .generation import Generation
@@ -28,6 +28,7 @@ __all__ = [
     "DocumentError",
     "DocumentEvent",
     "Generation",
+    "GroupMembership",
     "Heartbeat",
     "IdempotencyKey",
     "KnowledgeBase",

@@ -4,19 +4,29 @@ import hashlib
 import secrets
 import unicodedata
 from collections.abc import Iterable
-from typing import Any, Self
+from datetime import timedelta
+from typing import Any, Optional, Self
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
+from django.utils import timezone
 
 
 class KnowledgeBaseQuerySet(models.QuerySet["KnowledgeBase"]):
     def visible_to(self, user: Any) -> Self:
-        """Those of which the user is a member; all of them for a superuser."""
-        return self if user.is_superuser else self.filter(membership__user_id=user.pk)
+        """Those of which the user or a group of his is a member; all of them for a superuser.
+
+        Of these only the one for which he has a token, when he calls with such a one.
+        """
+        found = self if user.is_superuser else self.filter(pk__in=_shared_with(user))
+        token = ApiToken.used_by(user)
+        if token and token.knowledge_base_id:
+            return found.filter(pk=token.knowledge_base_id)
+        return found
 
     def named(self, slugs: Iterable[str]) -> Self:
         """Those of these slugs, however a client composes its letters.
@@ -38,6 +48,7 @@ class KnowledgeBase(models.Model):
     SLUG_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # none that looks like another
 
     name = models.CharField(max_length=100)
+    description = models.CharField(max_length=500, blank=True, db_default="")
     slug = models.CharField(max_length=100, unique=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership")
@@ -69,16 +80,30 @@ class KnowledgeBase(models.Model):
         return f"{stem}-{end}"
 
     def role_of(self, user: Any) -> str | None:
-        """The user's role here; a superuser is an owner everywhere."""
+        """The highest role that the user has here, himself or in a group.
+
+        A superuser is an owner everywhere. With a token that may only read, all are viewers.
+        """
+        token = ApiToken.used_by(user)
+        if token and token.knowledge_base_id not in (None, self.pk):
+            return None
         if user.is_superuser:
-            return Membership.Role.OWNER
-        return self.membership_set.filter(user=user).values_list("role", flat=True).first()
+            roles = [Membership.Role.OWNER.value]
+        else:
+            personal = self.membership_set.filter(user=user).values_list("role")
+            of_groups = self.groupmembership_set.filter(group__user=user).values_list("role")
+            roles = [role for (role,) in personal.union(of_groups, all=True)]
+        role = max(roles, key=Membership.Role.values.index, default=None)
+        return Membership.Role.VIEWER.value if role and token and token.read_only else role
 
 
 class Membership(models.Model):
-    """Who may see (viewer) and change (editor, owner) a knowledge base; the admin shares it."""
+    """Who may see (viewer), change (editor) and share (owner) a knowledge base.
 
-    class Role(models.TextChoices):
+    documents/members.py keeps that each has an owner.
+    """
+
+    class Role(models.TextChoices):  # each may what those before it may
         VIEWER = "viewer"
         EDITOR = "editor"
         OWNER = "owner"
@@ -96,23 +121,65 @@ class Membership(models.Model):
         return f"{self.user} ({self.role})"
 
 
+class GroupMembership(models.Model):
+    """The same for all who are in a group, as long as they are."""
+
+    knowledge_base = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE)
+    group = models.ForeignKey(Group, on_delete=models.CASCADE)
+    role = models.CharField(max_length=10, choices=Membership.Role, default=Membership.Role.VIEWER)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["knowledge_base", "group"], name="one_role_per_group")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.group} ({self.role})"
+
+
+def _shared_with(user: Any) -> models.QuerySet[Any, Any]:
+    personal = Membership.objects.filter(user=user.pk).values("knowledge_base")
+    of_groups = GroupMembership.objects.filter(group__user=user.pk).values("knowledge_base")
+    return personal.union(of_groups, all=True)
+
+
 class ApiToken(models.Model):
-    """A key to the API in its user's name. Only its hash is kept: it is shown once."""
+    """A key to the API in its user's name. Only its hash is kept: it is shown once.
+
+    It may never do more than its user; and less, when it may only read, or is for one knowledge
+    base.
+    """
 
     PREFIX = "lumikb_"
+    SEEN_EVERY = timedelta(minutes=5)  # its last use is not written more often
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     name = models.CharField(max_length=100, help_text="what it is for")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="empty: it has no end")
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    read_only = models.BooleanField(default=False, db_default=False)
+    knowledge_base = models.ForeignKey(
+        KnowledgeBase, null=True, blank=True, on_delete=models.CASCADE, help_text="empty: for all"
+    )
 
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_limited(self) -> bool:
+        """May it do less than its user?"""
+        return self.read_only or self.knowledge_base_id is not None
+
+    @property
+    def is_over(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
     @classmethod
-    def issue(cls, user: Any, name: str) -> str:
+    def issue(cls, user: Any, name: str, **limits: Any) -> str:
         """Make a token and return its secret, which cannot be read again."""
-        token = cls(user=user, name=name)
+        token = cls(user=user, name=name, **limits)
         secret = token.renew()
         token.save()
         return secret
@@ -120,22 +187,39 @@ class ApiToken(models.Model):
     def renew(self) -> str:
         """Give it a new secret, not saved yet; returns it."""
         secret = self.PREFIX + secrets.token_urlsafe(32)
-        self.digest = self._digest(secret)
+        self.digest = self.digest_of(secret)
         return secret
 
     @classmethod
     def user_of(cls, secret: str) -> Any | None:
-        """The active user to whom the secret belongs, or None.
+        """The active user to whom the secret belongs, who then calls with it, or None.
 
         Guesses are not counted: a guess costs a hash and a look-up, and 256 random bits are not
         guessed.
         """
         if not secret.startswith(cls.PREFIX):
             return None
-        users = get_user_model().objects.filter(is_active=True)
-        return users.filter(apitoken__digest=cls._digest(secret)).first()
+        lasting = Q(expires_at=None) | Q(expires_at__gt=Now())
+        tokens = cls.objects.filter(lasting, user__is_active=True).select_related("user")
+        token = tokens.filter(digest=cls.digest_of(secret)).first()
+        if token is None:
+            return None
+        token._is_used()
+        token.user.api_token = token  # type: ignore[attr-defined]
+        return token.user
 
     @staticmethod
-    def _digest(secret: str) -> str:
+    def used_by(user: Any) -> Optional["ApiToken"]:
+        """The token with which he calls, if he does."""
+        return getattr(user, "api_token", None)
+
+    def _is_used(self) -> None:
+        now = timezone.now()
+        if self.last_used_at is None or now - self.last_used_at > self.SEEN_EVERY:
+            ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
+
+    @staticmethod
+    def digest_of(secret: str) -> str:
+        """What is kept of a secret."""
         # The secret has 256 random bits: a plain hash cannot be searched, a slow one is no safer.
         return hashlib.sha256(secret.encode()).hexdigest()

@@ -405,7 +405,7 @@ ADMIN = [
     "documents/outage", "documents/outboxmessage",
     "documents/reconcilerun", "documents/auditentry",
     "documents/apitoken", "auth/user", "auth/group",
-    "axes/accessattempt",
+    "axes/accessattempt", "mfa/authenticator",
 ]  # fmt: skip
 
 
@@ -439,6 +439,7 @@ def test_every_list_and_form_renders(model: str, root: Client, failed: Document)
         "reconcilerun",
         "accessattempt",
         "auditentry",
+        "authenticator",
         "heartbeat",
         "generation",
     ):

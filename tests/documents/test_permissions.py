@@ -1,17 +1,19 @@
 """Who may do what, at every address there is. What somebody may not see does not exist: 404."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from accounts.models import Invitation
 from documents import lifecycle
 from documents.models import ApiToken, Chunk, Document, KnowledgeBase, Membership
 from lumikb.api import api as ninja
@@ -26,15 +28,31 @@ BODY = (
 
 @dataclass(frozen=True)
 class Route:
-    """What a viewer and an editor get at an address that names something of a knowledge base."""
+    """What each role gets at an address that names something of a knowledge base.
+
+    An owner gets what an editor gets, and a superuser what an owner gets, if nothing is said.
+    """
 
     viewer: int
     editor: int
     body: bytes = b""
+    owner: int | None = None
+    superuser: int | None = None
+
+    def of(self, name: str) -> int:
+        owner = self.editor if self.owner is None else self.owner
+        superuser = owner if self.superuser is None else self.superuser
+        return {"editor": self.editor, "owner": owner, "superuser": superuser}[name]
 
 
 READ = Route(viewer=200, editor=200)
 FILE = BODY
+ROLE = b'{"role": "editor"}'
+
+
+def for_owners(status: int, body: bytes = b"", superuser: int | None = None) -> Route:
+    return Route(viewer=404, editor=404, body=body, owner=status, superuser=superuser)
+
 
 ROUTES = {
     # The pages. A redirect is what a form gets.
@@ -42,16 +60,49 @@ ROUTES = {
     "POST kb/<str:slug>/upload": Route(viewer=404, editor=302, body=FILE),
     "GET documents/<uuid:document_id>/": READ,
     "GET documents/<uuid:document_id>/content": READ,
+    "GET documents/<uuid:document_id>/text/": READ,
     "POST documents/<uuid:document_id>/requeue": Route(viewer=404, editor=302),
     "POST documents/<uuid:document_id>/delete": Route(viewer=404, editor=302),
     "POST documents/<uuid:document_id>/restore": Route(viewer=404, editor=302),
+    "POST documents/<uuid:document_id>/tags": Route(viewer=404, editor=302),
+    "POST kb/<str:slug>/selection": Route(viewer=404, editor=302),
     "POST documents/<uuid:document_id>/replace": Route(viewer=404, editor=302, body=FILE),
     "GET passages/<uuid:chunk_id>/": READ,
+    "GET kb/<str:slug>/members/": READ,
+    "GET kb/<str:slug>/about/": for_owners(200),
+    "POST kb/<str:slug>/about/": for_owners(200),  # an empty form
+    "POST kb/<str:slug>/members/add": for_owners(302),
+    "POST kb/<str:slug>/members/leave": Route(viewer=302, editor=302, superuser=404),
+    "POST kb/<str:slug>/members/<int:user_id>/role": for_owners(302),
+    "POST kb/<str:slug>/members/<int:user_id>/remove": for_owners(302),
+    "POST kb/<str:slug>/members/<int:user_id>/hand-over": for_owners(302),
+    "POST kb/<str:slug>/members/groups/add": for_owners(302),
+    "POST kb/<str:slug>/members/groups/<int:group_id>/role": for_owners(302),
+    "POST kb/<str:slug>/members/groups/<int:group_id>/remove": for_owners(302),
+    "POST kb/<str:slug>/members/invite": for_owners(400),  # an empty form
+    "POST kb/<str:slug>/members/invitations/<int:invitation_id>/end": for_owners(302),
     # The API.
     "GET api/v1/knowledge-bases/<slug>": READ,
+    "PATCH api/v1/knowledge-bases/<slug>": for_owners(200, b'{"name": "New"}'),
+    "GET api/v1/knowledge-bases/<slug>/members": READ,
+    "POST api/v1/knowledge-bases/<slug>/members": for_owners(201, b'{"user": "staff"}'),
+    "PATCH api/v1/knowledge-bases/<slug>/members/<user_id>": for_owners(200, ROLE),
+    "DELETE api/v1/knowledge-bases/<slug>/members/<user_id>": for_owners(204),
+    "PATCH api/v1/knowledge-bases/<slug>/groups/<group_id>": for_owners(200, ROLE),
+    "DELETE api/v1/knowledge-bases/<slug>/groups/<group_id>": for_owners(204),
+    "GET api/v1/knowledge-bases/<slug>/invitations": for_owners(200),
+    "POST api/v1/knowledge-bases/<slug>/invitations": for_owners(201, b"{}"),
+    "DELETE api/v1/knowledge-bases/<slug>/invitations/<invitation_id>": for_owners(204),
     "GET api/v1/knowledge-bases/<slug>/documents": READ,
     "POST api/v1/knowledge-bases/<slug>/documents": Route(viewer=404, editor=201, body=FILE),
     "GET api/v1/documents/<document_id>": READ,
+    "POST api/v1/knowledge-bases/<slug>/documents/states": Route(
+        viewer=200, editor=200, body=b'{"ids": []}'
+    ),
+    "POST api/v1/knowledge-bases/<slug>/documents/bulk": Route(
+        viewer=404, editor=200, body=b'{"action": "delete", "ids": []}'
+    ),
+    "PATCH api/v1/documents/<document_id>": Route(viewer=404, editor=200, body=b'{"tags": ["x"]}'),
     "DELETE api/v1/documents/<document_id>": Route(viewer=404, editor=204),
     "GET api/v1/documents/<document_id>/events": READ,
     "GET api/v1/documents/<document_id>/content": READ,
@@ -66,10 +117,50 @@ NAMES_NOTHING = {  # what they list or search is tested below
     "GET api/v1/knowledge-bases",
     "POST api/v1/knowledge-bases",
     "POST api/v1/search",
+    "GET account/",  # one's own: tests/accounts
+    "POST account/profile",
+    "GET account/password/",
+    "POST account/tokens",
+    "POST account/tokens/<int:token_id>/end",
+    "GET api/v1/tokens",
+    "POST api/v1/tokens",
+    "DELETE api/v1/tokens/<token_id>",
 }
 OPEN_TO_ALL = {
     "login/",
     "logout/",
+    # allauth's: one's own, or with a secret from a mail
+    "signup/",
+    "account/inactive/",
+    "account/confirm/",
+    "account/mail/",
+    "account/mail/sent/",
+    r"^account/mail/confirm/(?P<key>[-:\w]+)/$",
+    "password/",
+    "password/sent/",
+    r"^password/new/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+    "password/done/",
+    "account/sessions/",
+    "account/provider/",
+    "oidc/signup/",
+    "oidc/cancelled/",
+    "oidc/error/",
+    "oidc/^(?P<provider_id>[^/]+)/login/",
+    "oidc/^(?P<provider_id>[^/]+)/login/callback/",
+    *(
+        f"account/second-factor/{each}"
+        for each in (
+            "",
+            "authenticate/",
+            "reauthenticate/",
+            "totp/activate/",
+            "totp/deactivate/",
+            "recovery-codes/",
+            "recovery-codes/generate/",
+            "recovery-codes/download/",
+        )
+    ),
+    "invitations/<str:secret>/",  # who has its secret may: tests/accounts
     "health/live",
     "health/serving",
     "health/ready",
@@ -134,6 +225,9 @@ def people(make_user: Callable[..., User], knowledge_base: KnowledgeBase) -> dic
     for name in ("viewer", "editor", "owner"):
         Membership.objects.create(knowledge_base=knowledge_base, user=people[name], role=Role(name))
     Membership.objects.create(knowledge_base=elsewhere, user=people["stranger"], role=Role.OWNER)
+    another = make_user("another")
+    Membership.objects.create(knowledge_base=knowledge_base, user=another)
+    knowledge_base.groupmembership_set.create(group=Group.objects.create(name="plan"))
     return people
 
 
@@ -147,6 +241,8 @@ def call(route: str, document: Document, user: User | None) -> Any:
         "<document_id>": str(document.pk),
         "<uuid:chunk_id>": str(Chunk.id_for(document.pk, 0)),
     }
+    for number in re.findall(r"<(?:int:)?\w+_id>", pattern):
+        names.setdefault(number, str(pk_of(number, document.knowledge_base)))
     for parameter, value in names.items():
         pattern = pattern.replace(parameter, value)
     client = Client()
@@ -155,7 +251,23 @@ def call(route: str, document: Document, user: User | None) -> Any:
     elif user:
         client.force_login(user)
     body = ROUTES[route].body if route in ROUTES else b""
-    return client.generic(method, f"/{pattern}", body, "multipart/form-data; boundary=b")
+    is_json = body.startswith(b"{")
+    kind = "application/json" if is_json else "multipart/form-data; boundary=b"
+    return client.generic(method, f"/{pattern}", body, kind)
+
+
+def pk_of(parameter: str, knowledge_base: KnowledgeBase) -> int:
+    """Of something that the knowledge base has; any number for one that is not there."""
+    if not knowledge_base.pk:
+        return 4711
+    if "user" in parameter:
+        another = knowledge_base.membership_set.filter(user__username="another").first()
+        return another.user_id if another else 4711
+    if "group" in parameter:
+        group = knowledge_base.groupmembership_set.first()
+        return group.group_id if group else 4711
+    by, _ = User.objects.get_or_create(username="inviter")
+    return Invitation.issue(knowledge_base, by, "viewer", 7)[0].pk
 
 
 def test_every_address_is_in_a_table() -> None:
@@ -223,8 +335,11 @@ def test_a_viewer_reads_but_changes_nothing(
 
 @pytest.mark.parametrize("name", ["editor", "owner", "superuser"])
 @pytest.mark.parametrize("route", ROUTES)
-def test_an_editor_may(route: str, name: str, document: Document, people: dict[str, User]) -> None:
-    assert call(route, document, people[name]).status_code == ROUTES[route].editor
+def test_who_changes_and_who_owns_may(
+    route: str, name: str, document: Document, people: dict[str, User]
+) -> None:
+    response = call(route, document, people[name])
+    assert response.status_code == ROUTES[route].of(name), response.content
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -14,6 +14,8 @@ from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import TOTP
 from axes.models import AccessAttempt
 from django.apps import apps
 from django.contrib.auth.models import Group, User
@@ -24,6 +26,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from accounts.models import Invitation
 from documents import lifecycle
 from documents.models import (
     ApiToken,
@@ -55,10 +58,23 @@ SECRET = "zyxheron"  # in every name and text that is not theirs
 BODIES = {  # of the API's operations that read JSON
     "/api/v1/knowledge-bases": {"name": "New"},
     "/api/v1/search": {"query": " "},
+    "/api/v1/knowledge-bases/<slug>": {"name": "New"},
+    "/api/v1/knowledge-bases/<slug>/members": {"user": "hidden"},
+    "/api/v1/knowledge-bases/<slug>/members/<user_id>": {"role": "viewer"},
+    "/api/v1/knowledge-bases/<slug>/groups/<group_id>": {"role": "viewer"},
+    "/api/v1/knowledge-bases/<slug>/invitations": {},
+    "/api/v1/tokens": {"name": "New"},
+    "/api/v1/documents/<document_id>": {"tags": ["new"]},
+    "/api/v1/knowledge-bases/<slug>/documents/states": {"ids": []},
+    "/api/v1/knowledge-bases/<slug>/documents/bulk": {"action": "delete", "ids": []},
 }
 # What no pattern's text can be made from: Django's regular expressions, the admin's catch-all.
 REGULAR_EXPRESSIONS = {
-    "admin/^(?P<app_label>auth|axes|documents)/$": ["admin/documents/", "admin/auth/"],
+    "admin/^(?P<app_label>auth|axes|documents|mfa)/$": ["admin/documents/", "admin/auth/"],
+    r"^account/mail/confirm/(?P<key>[-:\w]+)/$": ["account/mail/confirm/none/"],
+    r"^password/new/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": ["password/new/1-none/"],
+    "oidc/^(?P<provider_id>[^/]+)/login/": ["oidc/none/login/"],
+    "oidc/^(?P<provider_id>[^/]+)/login/callback/": ["oidc/none/login/callback/"],
     "admin/(?P<url>.*)$": ["admin/no/such/page", "admin/documents/document"],
 }
 
@@ -124,12 +140,19 @@ class Named:
     slug: str
     document_id: str
     chunk_id: str
+    user_id: str = "0"  # of a member
+    group_id: str = "0"
+    invitation_id: str = "0"
+    secret: str = "none"  # of an invitation
+    token_id: str = "0"
     rows: dict[str, str] = field(default_factory=dict)  # of the admin, by model
 
     def fill(self, address: str) -> str:
         """The address of this. Raises LookupError for a parameter that nobody has thought of."""
         samples = {
             "slug": quote(self.slug), "document_id": self.document_id, "chunk_id": self.chunk_id,
+            "user_id": self.user_id, "group_id": self.group_id, "secret": self.secret,
+            "invitation_id": self.invitation_id, "token_id": self.token_id,
         }  # fmt: skip
         if of_admin := re.match(r"admin/(\w+/\w+)/<", address):
             samples = {"object_id": self.rows[of_admin[1]], "id": self.rows[of_admin[1]]}
@@ -144,6 +167,7 @@ class Named:
             quote(self.slug),
             self.document_id,
             self.chunk_id,
+            self.secret,
         ):
             text = text.replace(each, "ID")
         return text
@@ -184,10 +208,27 @@ def named(document: Document) -> Named:
         "auth/user": User.objects.get(username="hidden").pk,
         "auth/group": Group.objects.get(name=SECRET).pk,
         "axes/accessattempt": AccessAttempt.objects.get().pk,
+        "mfa/authenticator": Authenticator.objects.get().pk,
     }
     chunk_id = str(document.chunk_set.get().pk)
     rows = {model: str(pk) for model, pk in pks.items()}
-    return Named(document.knowledge_base.slug, str(document.pk), chunk_id, rows)
+    knowledge_base = document.knowledge_base
+    hidden, group = User.objects.get(username="hidden"), Group.objects.get()
+    knowledge_base.membership_set.create(user=hidden, role="owner")
+    knowledge_base.groupmembership_set.create(group=group)
+    invitation, _ = Invitation.issue(knowledge_base, hidden, "viewer", 7)
+    _, ended = Invitation.issue(knowledge_base, hidden, "viewer", -1)
+    return Named(
+        knowledge_base.slug,
+        str(document.pk),
+        chunk_id,
+        str(hidden.pk),
+        str(group.pk),
+        str(invitation.pk),
+        ended,
+        str(ApiToken.objects.get(name=SECRET).pk),
+        rows,
+    )
 
 
 @pytest.fixture
@@ -195,6 +236,7 @@ def foreign(make_user: Callable[..., User]) -> Named:
     """What belongs to somebody else."""
     ApiToken.issue(make_user("hidden"), SECRET)
     Group.objects.create(name=SECRET)
+    TOTP.activate(User.objects.get(username="hidden"), SECRET)
     ReconcileRun.objects.create()
     AuditEntry.objects.create(action="read", what=SECRET)
     Heartbeat.beat(Heartbeat.Kind.RELAY)
@@ -223,7 +265,8 @@ def nothing(foreign: Named) -> Named:
         model: str(uuid4()) if model == "documents/document" else "8" * len(pk) + "77"
         for model, pk in foreign.rows.items()
     }
-    return Named("知識-nothing", str(uuid4()), str(uuid4()), rows)
+    numbers = ("881077", "882077", "883077")
+    return Named("知識-nothing", str(uuid4()), str(uuid4()), *numbers, "A" * 43, "884077", rows)
 
 
 # --- Who asks -------------------------------------------------------------------------------------
@@ -240,6 +283,11 @@ def roles(make_user: Callable[..., User], foreign: Named) -> dict[str, Client]:
             own.membership_set.create(user=user, role=role)
         clients[f"{role}, session"] = session(user)
         clients[f"{role}, token"] = bearer(ApiToken.issue(user, "matrix"))
+    user = User.objects.get(username="of-owner")
+    for limit in ({"read_only": True}, {"knowledge_base": own}):
+        clients[f"owner, token with {next(iter(limit))}"] = bearer(
+            ApiToken.issue(user, "matrix", **limit)
+        )
     staff = make_user("staff", is_staff=True)
     clients["staff, session"] = session(staff)
     clients["staff, token"] = bearer(ApiToken.issue(staff, "matrix"))
@@ -367,8 +415,9 @@ def test_what_lists_or_makes_something_shows_nothing_of_anothers(
     part: str, roles: dict[str, Client], foreign: Named
 ) -> None:
     listing = [each for each in LISTING if part_of(each) == part]
-    if part == "admin/":
-        listing += [path for paths in REGULAR_EXPRESSIONS.values() for path in paths]
+    known = [path for paths in REGULAR_EXPRESSIONS.values() for path in paths]
+    listing += [path for path in known if part_of(path) == part]
+    listing = [each for each in listing if each not in REGULAR_EXPRESSIONS]
     for address in listing:
         for method in methods(address):
             for body in bodies(address, method):
@@ -485,7 +534,7 @@ def test_an_id_of_another_form_is_no_crash(
 ) -> None:
     root = make_user("root", is_superuser=True, is_staff=True)
     clients = [session(root), bearer(ApiToken.issue(root, "matrix")), Client()]
-    ids = Named(odd, odd, odd, dict.fromkeys(foreign.rows, odd))
+    ids = Named(odd, odd, odd, odd, odd, odd, odd, odd, dict.fromkeys(foreign.rows, odd))
     for address in NAMING:
         path = re.sub(r"<[^>]*>", odd, ids.fill(address) if odd.isalnum() else address)
         for client in clients:

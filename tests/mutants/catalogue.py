@@ -40,6 +40,10 @@ OF_SUPERVISOR = "tests/local/test_supervisor.py::"
 OF_ALERTS = "tests/lumikb/test_alerts.py::"
 OF_HEALTH = "tests/lumikb/test_health.py::"
 OF_ISOLATION = "tests/processing/test_isolation.py::"
+OF_MEMBERS = "tests/accounts/test_members.py::"
+OF_MEMBER_RACES = "tests/accounts/test_member_races.py::"
+OF_TOKENS = "tests/accounts/test_tokens.py::"
+OF_LOGIN = "tests/accounts/test_login.py::"
 OF_LIFECYCLE = "tests/documents/test_lifecycle.py::"
 OF_OUTAGES = "tests/documents/test_outages.py::"
 OF_RACES = "tests/documents/test_races.py::"
@@ -1104,6 +1108,64 @@ MUTANTS = [
         "                self._run_requested(json)\n",
         "",
         (OF_REQUESTS + "test_a_reconciler_that_goes_on_takes_a_wish_up_before_its_next_run",),
+    ),
+    # --- Who may -------------------------------------------------------------------------------
+    Mutant(
+        "the last owner goes",
+        "documents/members.py",
+        "if had_one and not owners.exists():",
+        "if False:",
+        (OF_MEMBERS + "test_the_last_owner_stays",),
+    ),
+    Mutant(
+        "two who share do not wait for each other",
+        "documents/members.py",
+        "KnowledgeBase.objects.select_for_update().filter(",
+        "KnowledgeBase.objects.filter(",
+        (OF_MEMBER_RACES + "test_of_two_owners_who_leave_one_stays",),
+    ),
+    Mutant(
+        "who shares need not own",
+        "documents/members.py",
+        "if knowledge_base.role_of(by) != OWNER:",
+        "if False:",
+        (OF_MEMBER_RACES + "test_of_two_owners_who_remove_each_other_one_stays",),
+    ),
+    Mutant(
+        "an invitation outlives its maker's right",
+        "accounts/models.py",
+        "return invitation if still else None",
+        "return invitation",
+        (OF_MEMBERS + "test_one_that_does_not_count_looks_like_none",),
+    ),
+    Mutant(
+        "a token has no end",
+        "documents/models/access.py",
+        "lasting = Q(expires_at=None) | Q(expires_at__gt=Now())",
+        "lasting = Q()",
+        (OF_TOKENS + "test_one_that_is_over_is_refused",),
+    ),
+    Mutant(
+        "a token that reads only writes",
+        "documents/models/access.py",
+        "return Membership.Role.VIEWER.value if role and token and token.read_only else role",
+        "return role",
+        (OF_TOKENS + "test_one_that_may_only_read_changes_nothing",),
+    ),
+    Mutant(
+        "a token for one knowledge base sees all",
+        "documents/models/access.py",
+        "            return found.filter(pk=token.knowledge_base_id)",
+        "            return found",
+        (OF_TOKENS + "test_one_for_a_knowledge_base_knows_no_other",),
+    ),
+    Mutant(
+        "codes are guessed without end",
+        "accounts/second_factor.py",
+        "            user_login_failed.send(sender=type(self), credentials=credentials, "
+        "request=request)\n",
+        "",
+        (OF_LOGIN + "test_who_guesses_codes_is_locked_out_like_who_guesses_passwords",),
     ),
     # --- The product and its tests ---------------------------------------------------------------
     Mutant(

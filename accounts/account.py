@@ -1,0 +1,86 @@
+"""The pages of one's own account."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import get_user_model, update_session_auth_hash
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import PasswordChangeForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from documents.models import ApiToken
+
+from . import clock
+from .forms import ProfileForm, TokenForm
+
+
+@login_required
+@require_safe
+def account(request: HttpRequest) -> HttpResponse:
+    return _account(request)
+
+
+@login_required
+@require_POST
+def profile(request: HttpRequest) -> HttpResponse:
+    """Name and time zone."""
+    user = get_user_model().objects.get(pk=request.user.pk)
+    form = ProfileForm(request.POST, instance=user)
+    if not form.is_valid():
+        return _account(request, profile_form=form, status=400)
+    form.save()
+    clock.choose(request, form.cleaned_data["time_zone"])
+    messages.success(request, "Saved.")
+    return redirect("account")
+
+
+@sensitive_post_parameters()
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def password(request: HttpRequest) -> HttpResponse:
+    """A new password ends all sessions but this one."""
+    form = PasswordChangeForm(request.user, request.POST or None)  # type: ignore[arg-type]
+    if request.method == "POST" and form.is_valid():
+        update_session_auth_hash(request, form.save())
+        messages.success(request, "Your password is changed. All other sessions have ended.")
+        return redirect("account")
+    return render(request, "accounts/password.html", {"form": form})
+
+
+@login_required
+@require_POST
+def make_token(request: HttpRequest) -> HttpResponse:
+    """Its secret is shown in the answer, and never again."""
+    form = TokenForm(request.user, request.POST)
+    if not form.is_valid():
+        return _account(request, token_form=form, status=400)
+    return _account(request, secret=form.issue())
+
+
+@login_required
+@require_POST
+def end_token(request: HttpRequest, token_id: int) -> HttpResponse:
+    token = get_object_or_404(ApiToken, user=request.user, pk=token_id)
+    token.delete()
+    messages.success(request, f"The token “{token.name}” has ended.")
+    return redirect("account")
+
+
+def _account(request: HttpRequest, status: int = 200, **more: Any) -> HttpResponse:
+    tokens = ApiToken.objects.filter(user=request.user).select_related("knowledge_base")
+    context = {
+        "profile_form": ProfileForm(
+            instance=request.user, initial={"time_zone": clock.chosen_by(request.user)}
+        ),
+        "token_form": TokenForm(request.user),
+        "tokens": tokens.order_by("-created_at", "-pk"),
+        "now": timezone.now(),
+        "mail": settings.MAIL,
+        "oidc": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
+    }
+    return render(request, "accounts/account.html", context | more, status=status)
