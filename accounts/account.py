@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import get_user_model, update_session_auth_hash
@@ -29,7 +30,7 @@ def account(request: HttpRequest) -> HttpResponse:
 @require_POST
 def profile(request: HttpRequest) -> HttpResponse:
     """Name and time zone."""
-    user = get_user_model().objects.get(pk=request.user.pk)
+    user = get_user_model().objects.get(username=request.user.get_username())
     form = ProfileForm(request.POST, instance=user)
     if not form.is_valid():
         return _account(request, profile_form=form, status=400)
@@ -47,6 +48,7 @@ def password(request: HttpRequest) -> HttpResponse:
     form = PasswordChangeForm(request.user, request.POST or None)  # type: ignore[arg-type]
     if request.method == "POST" and form.is_valid():
         update_session_auth_hash(request, form.save())
+        UserSession.objects.create_from_request(request)  # this session has another key now
         messages.success(request, "Your password is changed. All other sessions have ended.")
         return redirect("account")
     return render(request, "accounts/password.html", {"form": form})
@@ -72,7 +74,7 @@ def end_token(request: HttpRequest, token_id: int) -> HttpResponse:
 
 
 def _account(request: HttpRequest, status: int = 200, **more: Any) -> HttpResponse:
-    tokens = ApiToken.objects.filter(user=request.user).select_related("knowledge_base")
+    tokens = ApiToken.objects.filter(user=request.user.pk).select_related("knowledge_base")
     context = {
         "profile_form": ProfileForm(
             instance=request.user, initial={"time_zone": clock.chosen_by(request.user)}

@@ -32,7 +32,7 @@ def in_chosen_zone(
 
     def middleware(request: HttpRequest) -> HttpResponse:
         name = request.COOKIES.get(COOKIE)
-        with timezone.override(ZoneInfo(name) if name in _KNOWN else None):  # type: ignore[arg-type]
+        with timezone.override(ZoneInfo(name) if name in _KNOWN else None):
             response = get_response(request)
         chosen = getattr(request, "chosen_zone", None)
         if chosen:

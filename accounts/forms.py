@@ -71,7 +71,7 @@ class TokenForm(forms.Form):
     )
 
     def __init__(self, user: Any, *args: Any, **kwargs: Any):
-        super().__init__(*args, prefix="token", **kwargs)
+        super().__init__(*args, **kwargs | {"prefix": "token"})
         self._user = user
         bases: Any = self.fields["knowledge_base"]
         bases.queryset = KnowledgeBase.objects.visible_to(user)

@@ -203,7 +203,7 @@ def _change(
     form = form_class(request.POST)
     if not form.is_valid():
         messages.error(
-            request, " ".join(error for errors in form.errors.values() for error in errors)
+            request, " ".join(str(error) for errors in form.errors.values() for error in errors)
         )
     else:
         try:

@@ -410,6 +410,28 @@ def requeue(document_id: UUID, by: Any = None, reason: str = "") -> bool:
     return True
 
 
+def rename(document_id: UUID, by: Any, filename: str) -> bool:
+    """Give it another name; what is in the index is made anew, because the name is part of it.
+
+    Not while a worker has it. Raises DuplicateFilename.
+    """
+    resting = Document.objects.live().exclude(status=Status.PROCESSING).filter(pk=document_id)
+    document = resting.first()
+    if document is None:
+        return False
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                if not resting.update(filename=filename):
+                    return False
+        except IntegrityError as error:
+            document.filename = filename
+            raise _duplicate(error, document) from error
+        _record(document_id, "renamed", f"from {document.filename}", by=by.pk)
+        requeue(document_id, by, "renamed")
+    return True
+
+
 def unstick(document: Document, by: Any) -> bool:
     """Get a document going that waits, or whose worker vanished, at once and with all its tries."""
     vanished = Q(status=Status.PROCESSING, lease_expires_at__lt=Now())

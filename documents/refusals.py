@@ -72,14 +72,16 @@ def duplicate_filename(error: lifecycle.DuplicateFilename, filename: str, sha256
     """The name is taken; `sha256` of what was to have it tells a client whether that is there."""
     details: dict[str, Any] = {"filename": filename}
     known = Document.objects.filter(pk__in=[error.existing] if error.existing else [])
-    existing = known.values_list("sha256", flat=True).first()
-    if existing is None:
+    there = known.values("sha256", "size", "created_at").first()
+    if there is None:
         message = f"“{filename}” was in this knowledge base a moment ago; please try again."
     else:
-        same = existing == sha256
+        same = there["sha256"] == sha256
         details |= {
             "document_id": str(error.existing),
-            "sha256": existing,
+            "sha256": there["sha256"],
+            "size": there["size"],
+            "created_at": there["created_at"].isoformat(),
             "same_content": same,
         }
         message = f"“{filename}” is already in this knowledge base" + (

@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import PurePosixPath
 from typing import Any, cast
 
 from django.conf import settings
@@ -23,7 +24,9 @@ from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.utils.datastructures import MultiValueDict
 
-from . import lifecycle
+from formats import BY_EXTENSION
+
+from . import lifecycle, tags
 from .connections import release
 from .deadlines import within
 from .failpoints import failpoint
@@ -145,8 +148,10 @@ def too_large(name: str) -> Refused:
     return request_too_large(MOST_LARGE_FILES * settings.UPLOAD_MAX_BYTES)
 
 
-def accept(file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any, key: str = "") -> Document:
-    """Store the file and register it. Raises Refused.
+def accept(
+    file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any, key: str = "", words: str = ""
+) -> Document:
+    """Store the file and register it, with the tags that `words` names. Raises Refused.
 
     With a `key` (Idempotency-Key) that came with this file before: what was registered then.
     """
@@ -154,10 +159,11 @@ def accept(file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any, key: str 
     if once and (made := once.made()):
         return _made(made)
     filename, content_type = _check(file)
+    with_tags = tags.clean(words)
     try:
         if existing := lifecycle.namesake(knowledge_base.pk, filename):  # saves the upload of bytes
             raise lifecycle.DuplicateFilename(existing)
-        document = _store(file, knowledge_base, filename, content_type, by)
+        document = _store(file, knowledge_base, filename, content_type, by, tags=with_tags)
         with _kept_only_if_registered(document), _remembered(once, document):
             lifecycle.register(document)
     except (lifecycle.DuplicateFilename, KeyTaken) as error:
@@ -178,13 +184,30 @@ def replace(file: ReceivedFile, old: Document, by: Any, key: str = "") -> Docume
     if content_type == old.content_type:
         filename = old.filename
     try:
-        document = _store(file, old.knowledge_base, filename, content_type, by)
+        document = _store(file, old.knowledge_base, filename, content_type, by, tags=old.tags)
         with _kept_only_if_registered(document), _remembered(once, document):
             if lifecycle.replace(old, document) is None:
                 raise Refused("not_found", "The document to replace was deleted or replaced.", 404)
     except (lifecycle.DuplicateFilename, KeyTaken, Refused) as error:
         return _same_or_refused(once, error, filename, file)
     return document
+
+
+def rename(document: Document, by: Any, name: str) -> None:
+    """Give it another name of the same type. Raises Refused."""
+    filename = clean_filename(name)
+    kind = BY_EXTENSION.get(PurePosixPath(filename).suffix.lower())
+    if kind is None or kind.media_type != document.content_type:
+        raise invalid_filename("The name must end as the file's type does.")
+    if filename == document.filename:
+        return
+    try:
+        renamed = lifecycle.rename(document.pk, by, filename)
+    except lifecycle.DuplicateFilename as error:
+        raise duplicate_filename(error, filename, document.sha256) from error
+    if not renamed:
+        message = "It is being processed just now; rename it when that is done."
+        raise Refused("in_progress", message, 409)
 
 
 def _once(by: Any, key: str, action: str, where: object, file: ReceivedFile) -> Once | None:
@@ -245,7 +268,12 @@ def _check(file: ReceivedFile) -> tuple[str, str]:
 
 
 def _store(
-    file: ReceivedFile, knowledge_base: KnowledgeBase, filename: str, content_type: str, by: Any
+    file: ReceivedFile,
+    knowledge_base: KnowledgeBase,
+    filename: str,
+    content_type: str,
+    by: Any,
+    **fields: Any,
 ) -> Document:
     """Put the object into storage; no database connection is held while it goes there."""
     document = Document(
@@ -255,6 +283,7 @@ def _store(
         size=file.size,
         sha256=file.sha256,
         uploaded_by=by,
+        **fields,
     )
     file.content_type = content_type  # what an S3 server will say it is; not what the client said
     release()

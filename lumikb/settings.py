@@ -202,7 +202,7 @@ AXES_ENABLE_ADMIN = False  # lumikb/admin.py
 
 # Who may make an account by himself: who is invited, and who has a mail address of these domains,
 # which he has to show. None: an operator makes accounts.
-SIGNUP_DOMAINS = [each.lower() for each in env.list("SIGNUP_DOMAINS", [])]
+SIGNUP_DOMAINS: list[str] = env.list("SIGNUP_DOMAINS", [], subcast=str.lower)
 
 # Another place that knows people (OpenID Connect): its issuer, and what it calls us.
 OIDC_ISSUER = env.str("OIDC_ISSUER", "")
@@ -210,10 +210,10 @@ OIDC_NAME = env.str("OIDC_NAME", "Single sign-on")
 OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", "")
 OIDC_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", "")
 # At each login its groups of these names are ours, and who is in this one may see the admin.
-OIDC_GROUPS = env.list("OIDC_GROUPS", [])
+OIDC_GROUPS: list[str] = env.list("OIDC_GROUPS", [])
 OIDC_STAFF_GROUP = env.str("OIDC_STAFF_GROUP", "")
 OIDC_GROUPS_CLAIM = env.str("OIDC_GROUPS_CLAIM", "groups")
-OIDC_SCOPES = env.list("OIDC_SCOPES", ["openid", "profile", "email"])
+OIDC_SCOPES = env.str("OIDC_SCOPES", "openid profile email").split()
 
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}

@@ -38,6 +38,7 @@ class SearchIn(Schema):
     exclude: list[str] = Field([], max_length=10, description="words and phrases")
     name: str | None = Field(None, max_length=255, description="is part of the file's name")
     types: list[str] = Field([], max_length=20, description="such as pdf, docx")
+    tags: list[str] = Field([], max_length=20, description="the document has each of them")
     after: date | None = Field(None, description="uploaded on this day or later")
     before: date | None = Field(None, description="uploaded before this day")
     limit: int = Field(10, ge=1, le=MAX_LIMIT)
@@ -124,6 +125,7 @@ def _query(data: SearchIn) -> Query:
         excluded=data.exclude,
         names=[data.name] if data.name else [],
         types=data.types,
+        tags=data.tags,
         knowledge_bases=data.knowledge_bases,
         after=data.after,
         before=data.before,

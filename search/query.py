@@ -1,7 +1,7 @@
 """What is asked: the words, and what people type around them.
 
-    "exact phrase"  -word  -"a phrase"  name:report  type:pdf  kb:handbook  after:2025-01-31
-    before:2025-02
+    "exact phrase"  -word  -"a phrase"  name:report  type:pdf  tag:draft  kb:handbook
+    after:2025-01-31  before:2025-02
 
 Quotation marks of any language do; a value in quotation marks may have spaces. What looks like a
 filter and is none (`http://...`, `after:lunch`) is words.
@@ -20,7 +20,7 @@ _OPEN, _CLOSE = '"“”„‟«»「『＂', '"“”‟«»」』＂'
 _QUOTED = rf"[{_OPEN}]([^{_OPEN}{_CLOSE}]+)[{_CLOSE}]"
 _PART = re.compile(
     rf"(?:(?<=\s)|^)(?P<not>[-−])(?=[^\s\-])(?:{_QUOTED}|(\S+))"
-    rf"|(?:(?<=\s)|^)(?P<key>name|type|kb|after|before)[:：](?:{_QUOTED}|(\S+))"
+    rf"|(?:(?<=\s)|^)(?P<key>name|type|tag|kb|after|before)[:：](?:{_QUOTED}|(\S+))"
     rf"|{_QUOTED}",
     re.IGNORECASE,
 )
@@ -36,6 +36,7 @@ class Query:
     excluded: tuple[str, ...] = ()  # words and phrases that no hit has
     names: tuple[str, ...] = ()  # the file's name has each of them
     types: tuple[str, ...] = ()  # one of these: pdf, docx ...
+    tags: tuple[str, ...] = ()  # it has each of these
     knowledge_bases: tuple[str, ...] | None = None  # slugs; None: all
     after: date | None = None  # uploaded on this day or later
     before: date | None = None  # uploaded before this day
@@ -43,7 +44,7 @@ class Query:
     @property
     def is_empty(self) -> bool:
         """Nothing is asked for: no word, and no document."""
-        return not (self.has_words or self.names or self.types or self.after or self.before)
+        return not (self.has_words or self.chooses_documents)
 
     @property
     def has_words(self) -> bool:
@@ -51,7 +52,7 @@ class Query:
 
     @property
     def chooses_documents(self) -> bool:
-        return bool(self.names or self.types or self.after or self.before)
+        return bool(self.names or self.types or self.tags or self.after or self.before)
 
     def narrowed(
         self,
@@ -60,6 +61,7 @@ class Query:
         excluded: Collection[str] = (),
         names: Collection[str] = (),
         types: Collection[str] = (),
+        tags: Collection[str] = (),
         knowledge_bases: Collection[str] | None = None,
         after: date | None = None,
         before: date | None = None,
@@ -76,6 +78,7 @@ class Query:
             excluded=(*self.excluded, *filter(terms.lexemes, excluded)),
             names=(*self.names, *filter(None, names)),
             types=(*self.types, *(each for value in types for each in _listed(value))),
+            tags=(*self.tags, *filter(None, tags)),
             knowledge_bases=slugs,
             after=max(filter(None, (self.after, after)), default=None),
             before=min(filter(None, (self.before, before)), default=None),
@@ -88,7 +91,7 @@ def parse(text: str) -> Query:
     text = text.replace("\x00", " ")
     words: list[str] = []
     found: dict[str, list[str]] = {
-        key: [] for key in ("phrase", "not", "name", "type", "kb", "after", "before")
+        key: [] for key in ("phrase", "not", "name", "type", "tag", "kb", "after", "before")
     }
     end = 0
     for match in _PART.finditer(text):
@@ -108,6 +111,7 @@ def parse(text: str) -> Query:
         excluded=tuple(found["not"]),
         names=tuple(found["name"]),
         types=tuple(each for value in found["type"] for each in _listed(value)),
+        tags=tuple(found["tag"]),
         knowledge_bases=tuple(s for value in found["kb"] for s in _listed(value)) or None,
         after=max(map(day, found["after"]), default=None),
         before=min(map(day, found["before"]), default=None),
@@ -121,7 +125,7 @@ def _means_something(key: str, value: str) -> bool:
         except ValueError:
             return False
         return True
-    return key in ("kb", "type", "name") or bool(terms.lexemes(value))
+    return key in ("kb", "type", "tag", "name") or bool(terms.lexemes(value))
 
 
 def _listed(value: str) -> Iterator[str]:

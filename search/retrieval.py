@@ -195,6 +195,8 @@ def _document_filter(query: Query) -> Q:
     if query.types:
         kinds = (BY_EXTENSION.get(f".{each.removeprefix('.')}") for each in query.types)
         chosen &= Q(content_type__in=[kind.media_type for kind in kinds if kind])
+    if query.tags:
+        chosen &= Q(tags__contains=[normalize("NFC", each).lower() for each in query.tags])
     if query.after:
         chosen &= Q(created_at__gte=_begin_of(query.after))
     if query.before:

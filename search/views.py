@@ -24,7 +24,7 @@ from .retrieval import MOST_RESULTS, fits, search
 CONTEXT_CHARS = 2000  # on either side of a passage: about a page together
 PAGE_SIZE = 10  # documents
 MORE_SHOWN = 3  # of their other passages, folded in
-FIELDS = ("name", "type", "after", "before")
+FIELDS = ("name", "type", "tag", "after", "before")
 
 
 @login_required
@@ -104,6 +104,7 @@ def _query(asked: QueryDict) -> Query:
     return parse(asked.get("q", "")).narrowed(
         names=[asked.get("name", "").strip().replace("\x00", "")],
         types=[asked.get("type", "")],
+        tags=[asked.get("tag", "").strip().replace("\x00", "")],
         knowledge_bases=asked.getlist("kb") or None,
         after=_day(asked.get("after", "")),
         before=_day(asked.get("before", "")),

@@ -1,205 +1,8 @@
-// What the pages gain with JavaScript: uploads one by one with progress, drag and drop, a question
-// before a deletion, and words when the server does not answer. Without it everything still works.
+// What the pages gain with JavaScript: a question before a deletion, and words when the server does
+// not answer; uploads.js sends files one by one. Without it everything still works.
 "use strict";
 
 document.documentElement.classList.add("js");
-
-// --- Uploads -------------------------------------------------------------------------------------
-
-const AT_ONCE = 2;
-
-function startUploads(form) {
-  const input = form.querySelector("input[type=file]");
-  const panel = document.getElementById("uploads");
-  const list = panel.querySelector("ul");
-  const title = panel.querySelector("h2");
-  const waiting = [];
-  let active = 0, total = 0, stored = 0, leaving = false;
-
-  input.addEventListener("change", () => {
-    add([...input.files]);
-    input.value = ""; // the same file may be chosen again
-  });
-  form.addEventListener("submit", (event) => event.preventDefault());
-  panel.querySelector("[data-clear]").addEventListener("click", clear);
-  window.addEventListener("beforeunload", (event) => {
-    if (!leaving && active + waiting.length) event.preventDefault();
-  });
-  acceptDrops(form, add);
-
-  function add(files) {
-    for (const file of files) {
-      const item = document.createElement("li");
-      list.append(item);
-      const job = { file, item, url: form.action };
-      item.addEventListener("click", (event) => {
-        const button = event.target.closest("[data-retry], [data-replace]");
-        if (!button) return;
-        if (button.dataset.replace) job.replaces = job.url = button.dataset.replace;
-        enqueue(job);
-      });
-      total += 1;
-      enqueue(job);
-    }
-    panel.hidden = !list.children.length;
-  }
-
-  function enqueue(job) {
-    show(job, "", "Waiting to be sent…");
-    if (job.file.size > Number(form.dataset.maxBytes)) {
-      show(job, "error", `The file is larger than ${form.dataset.maxSize}, the most that is accepted.`);
-    } else {
-      waiting.push(job);
-    }
-    next();
-  }
-
-  function next() {
-    while (active < AT_ONCE && waiting.length) {
-      active += 1;
-      send(waiting.shift()).finally(() => {
-        active -= 1;
-        next();
-      });
-    }
-    const busy = active + waiting.length;
-    const files = total === 1 ? "file" : "files";
-    title.textContent = busy ? `Sending ${total} ${files}, ${busy} to go…` : `${stored} of ${total} ${files} stored`;
-    panel.querySelector("[data-clear]").hidden = busy > 0;
-  }
-
-  async function send(job) {
-    const bar = document.createElement("progress");
-    bar.max = 1;
-    bar.value = 0;
-    bar.setAttribute("aria-label", `Sending ${job.file.name}`);
-    show(job, "", "Sending…");
-    job.item.querySelector(".explanation").before(bar);
-    const body = new FormData();
-    body.append("file", job.file, job.file.name);
-    const answer = await post(job.url, body, form.elements.csrfmiddlewaretoken.value, (part) => {
-      bar.value = part;
-      if (part === 1) bar.removeAttribute("value"); // all is sent; now the server stores it
-    });
-    settle(job, answer);
-  }
-
-  function settle(job, answer) {
-    if (job.replaces && answer.page.getElementById("state")) {
-      settleReplacement(job, answer.url);
-      return;
-    }
-    const result = job.replaces ? null : answer.page.querySelector(".upload-result");
-    if (result) {
-      job.item.replaceChildren(document.importNode(result, true));
-      if (result.classList.contains("success")) {
-        stored += 1;
-        document.body.dispatchEvent(new Event("documents-changed"));
-      } else {
-        list.prepend(job.item); // what needs a decision is not lost among what went well
-      }
-    } else if (answer.status === 0) {
-      show(job, "error", "The connection was lost. See whether the file is in the list before you send it again.", "", true);
-    } else if (answer.status >= 500 || answer.status === 413) {
-      const retry = answer.status >= 500;
-      show(job, "error", sentenceOf(answer), "", retry);
-    } else {
-      show(job, "error", "You may have logged out, or lost access. Reload this page and try again.");
-    }
-  }
-
-  // Our own error pages have one; what answers without is a proxy before us.
-  function sentenceOf(answer) {
-    const ours = answer.page.querySelector("[data-sentence]");
-    if (ours) return ours.textContent;
-    if (answer.status === 413) return "A proxy before LumiKB does not let a file of this size through. Tell your operator.";
-    return "The server could not store the file just now.";
-  }
-
-  // The answer to a replacement is the new document's page, or the old one's with the reason why not.
-  function settleReplacement(job, url) {
-    if (active + waiting.length === 1) { // nothing else would be lost by leaving
-      leaving = true;
-      location.assign(url);
-    } else if (new URL(url).pathname === job.replaces.replace(/replace$/, "")) {
-      show(job, "error", "It was not replaced. Open the document to read why.", url);
-    } else {
-      stored += 1;
-      show(job, "success", "Stored in its place; it waits to be processed.", url);
-      document.body.dispatchEvent(new Event("documents-changed"));
-    }
-  }
-
-  function show(job, outcome, sentence, link = "", retry = false) {
-    const name = document.createElement(link ? "a" : "span");
-    name.textContent = job.file.name;
-    name.className = "upload-name";
-    if (link) name.href = link;
-    const words = document.createElement("p");
-    words.className = "explanation";
-    words.textContent = sentence;
-    const shown = document.createElement("div");
-    shown.className = `upload-result ${outcome}`;
-    shown.append(name, words);
-    if (retry) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "button";
-      button.dataset.retry = "";
-      button.textContent = "Try again";
-      shown.append(button);
-    }
-    job.item.replaceChildren(shown);
-    if (outcome === "error") list.prepend(job.item);
-  }
-
-  function clear() {
-    list.replaceChildren();
-    total = stored = 0;
-    panel.hidden = true;
-    input.focus();
-  }
-}
-
-// Files may be dropped anywhere on the page: a near miss must not make the browser leave it.
-function acceptDrops(zone, add) {
-  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
-  document.addEventListener("dragover", (event) => {
-    if (!carriesFiles(event)) return;
-    event.preventDefault();
-    event.dataTransfer.dropEffect = "copy";
-    zone.classList.add("dragging");
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) zone.classList.remove("dragging");
-  });
-  document.addEventListener("drop", (event) => {
-    if (!carriesFiles(event)) return;
-    event.preventDefault();
-    zone.classList.remove("dragging");
-    const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
-    const folders = items.filter((item) => item.webkitGetAsEntry?.()?.isDirectory);
-    if (folders.length) notify("Folders cannot be taken; open them and drop the files in them.");
-    add(items.filter((item) => !folders.includes(item)).map((item) => item.getAsFile()));
-  });
-}
-
-// Resolves with {status, url, page}; status 0 is a lost connection. fetch() has no upload progress.
-function post(url, body, token, onProgress) {
-  return new Promise((resolve) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", url);
-    request.setRequestHeader("X-CSRFToken", token);
-    request.setRequestHeader("HX-Request", "true"); // asks for the fragment
-    request.upload.addEventListener("progress", (event) => onProgress(event.loaded / event.total));
-    request.addEventListener("loadend", () => resolve({
-      status: request.status,
-      url: request.responseURL,
-      page: new DOMParser().parseFromString(request.responseText, "text/html"),
-    }));
-    request.send(body);
-  });
-}
 
 // --- Questions -----------------------------------------------------------------------------------
 
@@ -263,6 +66,39 @@ function announce() {
 document.addEventListener("htmx:afterSettle", announce);
 announce();
 
+// --- Ticked documents ------------------------------------------------------------------------------
+
+// The list is swapped every two seconds while something is processed: what is ticked stays so.
+const tickAll = document.getElementById("tick-all");
+
+function tickable() {
+  return [...document.querySelectorAll("input[form=selection][name=id]")];
+}
+
+function countTicked() {
+  const boxes = tickable();
+  const count = boxes.filter((box) => box.checked).length;
+  document.getElementById("ticked").textContent = count ? `${count} chosen` : "";
+  tickAll.checked = count > 0 && count === boxes.length;
+  tickAll.indeterminate = count > 0 && count < boxes.length;
+}
+
+if (tickAll) {
+  const ticked = new Set();
+  document.addEventListener("change", (event) => {
+    if (event.target === tickAll) for (const box of tickable()) box.checked = tickAll.checked;
+    else if (!event.target.matches("input[form=selection]")) return;
+    for (const box of tickable()) ticked[box.checked ? "add" : "delete"](box.value);
+    countTicked();
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    const here = tickable();
+    for (const box of here) box.checked = ticked.has(box.value);
+    for (const id of [...ticked]) if (!here.some((box) => box.value === id)) ticked.delete(id);
+    countTicked();
+  });
+}
+
 // --- Search by keyboard --------------------------------------------------------------------------
 
 // "/" goes to the search field, the arrows go through the results, Enter opens one: it is a link.
@@ -283,6 +119,3 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   (hits[index + step] ?? (step < 0 ? field : hits.at(-1))).focus();
 });
-
-const uploadForm = document.getElementById("upload");
-if (uploadForm) startUploads(uploadForm);

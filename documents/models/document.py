@@ -7,6 +7,7 @@ from typing import Any, Self
 from unicodedata import normalize
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
@@ -19,7 +20,7 @@ from django.utils import timezone
 from formats import BY_MEDIA_TYPE, Format
 from formats.unread import KINDS, RECOGNISABLE, sentence
 
-from .access import KnowledgeBase
+from .access import ApiToken, KnowledgeBase
 from .records import Heartbeat, Outage, OutboxMessage
 
 # The failures that are not the file's: of a service, of the operator's settings, of ours.
@@ -82,13 +83,14 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         return self.filter(deleted_at=None)
 
     def visible_to(self, user: Any) -> Self:
-        if user.is_superuser:
+        """Those of the knowledge bases that are visible to the user."""
+        if user.is_superuser and ApiToken.used_by(user) is None:
             return self
-        return self.filter(knowledge_base__membership__user_id=user.pk)
+        return self.filter(knowledge_base__in=KnowledgeBase.objects.visible_to(user))
 
-    def matching(self, status: str = "", q: str = "") -> Self:
+    def matching(self, status: str = "", q: str = "", tag: str = "") -> Self:
         """What a list shows: a status, `partly_read`, `stuck` or `deleted`, else all live; `q` in
-        the name.
+        the name; with this tag.
         """
         if status == "deleted":
             found = self.exclude(deleted_at=None).filter(purging_at=None)
@@ -98,6 +100,8 @@ class DocumentQuerySet(models.QuerySet["Document"]):
             found = self.partly_read()
         else:
             found = self.live().filter(Q(status=status) if status else Q())
+        if tag:
+            found = found.filter(tags__contains=[normalize("NFC", tag).lower()])
         return found.filter(filename__icontains=normalize("NFC", q)) if q else found
 
     def finished_within(self, period: timedelta) -> Self:
@@ -237,6 +241,7 @@ class Document(models.Model):
     uploaded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
+    tags = ArrayField(models.CharField(max_length=100), default=list, db_default=[], blank=True)
     # The document that search still shows until this one is indexed.
     replaces = models.ForeignKey(
         "self", null=True, on_delete=models.SET_NULL, related_name="replacements"
@@ -373,6 +378,8 @@ class Document(models.Model):
                 condition=Q(claimed_at__isnull=False),
                 name="document_last_claimed",
             ),
+            # `tag:` of the list and of search.
+            GinIndex(fields=["tags"], name="document_tags"),
             # partly_read(): few of many.
             models.Index(
                 fields=["knowledge_base", "-created_at"],

@@ -109,6 +109,15 @@ def test_sessions_are_listed_and_all_others_ended(editor: User) -> None:
     assert there.get("/account/").status_code == 302
 
 
+def test_a_new_password_keeps_this_session_in_the_list(editor: User) -> None:
+    client = Client()
+    log_in(client)
+    new = {"new_password1": "left-zebra-22", "new_password2": "left-zebra-22"}
+    client.post("/account/password/", new | {"old_password": EDITH["password"]})
+    [session] = client.get("/account/sessions/").context["sessions"]
+    assert session.session_key == client.session.session_key
+
+
 # --- Forgotten passwords ------------------------------------------------------------------------
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.browser.conftest import People
 
+# Swagger UI draws each operation as a button with buttons in it.
+SWAGGERS_OWN = {"nested-interactive"}
 STRANGERS = {"login": "/login/", "missing": "/kb/no-such-one/"}
 EVERYBODYS = {
     "knowledge-bases": "/",
@@ -25,4 +27,4 @@ def test_a_strangers_page(name: str, people: People, pictures: Path | None) -> N
 def test_a_page_for_everybody(name: str, people: People, pictures: Path | None) -> None:
     olga = people("olga")
     olga.page.goto(EVERYBODYS[name])
-    olga.check(name, pictures)
+    olga.check(name, pictures, SWAGGERS_OWN if name == "api" else ())

@@ -227,7 +227,7 @@ def test_a_name_is_shown_and_never_run(page: Client, make_document: MakeDocument
 def test_a_viewer_sees_no_upload_and_no_buttons(
     page: Client, finished: Document, knowledge_base: KnowledgeBase
 ) -> None:
-    assert page.get(LIST).content.count(b'type="file"') == 1
+    assert page.get(LIST).content.count(b'type="file"') == 2  # files, and a folder
     knowledge_base.membership_set.update(role="viewer")
     assert b'type="file"' not in page.get(LIST).content
     content = page.get(at(finished)).content

@@ -1,0 +1,94 @@
+"""A document's text, page by page, with its passages; and its versions."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.db.models import Max
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from . import texts
+from .deadlines import within
+from .models import Chunk, Document
+from .permissions import document_for
+
+PASSAGES = 20  # on a page of a file that has no pages itself
+MOST_PASSAGES = 200  # on one that has
+MOST_VERSIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some of the text: a passage, or what stands between two."""
+
+    text: str
+    chunk: Chunk | None = None
+
+
+@login_required
+@require_safe
+def text(request: HttpRequest, document_id: UUID) -> HttpResponse:
+    """Page `page` of the file, or so many passages of a file without pages."""
+    document = document_for(request.user, document_id)
+    chunks = Chunk.objects.filter(document=document, reading=document.chunk_reading)
+    pages = chunks.aggregate(last=Max("page"))["last"]
+    count = pages or -(-document.chunk_count // PASSAGES)
+    number = _number(request.GET.get("page", ""), count)
+    shown = chunks.order_by("position").defer("words")
+    if pages:
+        found = list(shown.filter(page=number)[:MOST_PASSAGES])
+    else:
+        found = list(shown[(number - 1) * PASSAGES : number * PASSAGES])
+    context: dict[str, Any] = {
+        "document": document,
+        "number": number,
+        "count": count,
+        "previous": number - 1,
+        "next": number + 1 if number < count else 0,
+        "has_pages": bool(pages),
+    }
+    try:
+        context["pieces"] = _pieces(document, found)
+    except OSError:
+        context["pieces"] = [Piece(each.text, each) for each in found]
+        context["text_missing"] = True
+    return render(request, "documents/text.html", context)
+
+
+def versions(document: Document) -> list[Document]:
+    """This and those that it has replaced, the newest first."""
+    found = [document]
+    while found[-1].replaces_id and len(found) < MOST_VERSIONS:
+        earlier = Document.objects.select_related("uploaded_by")
+        found.append(earlier.get(pk=found[-1].replaces_id))
+    return found
+
+
+def _pieces(document: Document, chunks: list[Chunk]) -> list[Piece]:
+    """What stands from the first of these passages to the last; one that overlaps with the one
+    before begins where that ends.
+    """
+    if not chunks:
+        return []
+    first, last = min(each.start for each in chunks), max(each.end for each in chunks)
+    with within(settings.REQUEST_TIMEOUT):
+        whole = texts.excerpt(document, first, last)
+    pieces = []
+    at = first
+    for chunk in sorted(chunks, key=lambda each: each.start):
+        if chunk.start > at:
+            pieces.append(Piece(whole[at - first : chunk.start - first]))
+        begin = max(chunk.start, at)
+        if chunk.end > begin:
+            pieces.append(Piece(whole[begin - first : chunk.end - first], chunk))
+            at = chunk.end
+    return pieces
+
+
+def _number(wanted: str, count: int) -> int:
+    number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 1
+    return min(max(number, 1), max(count, 1))
