@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
+from documents import audit
 from documents.models import ApiToken, KnowledgeBase, Membership
 
 from .clock import ZONES
@@ -81,4 +82,6 @@ class TokenForm(forms.Form):
         limits = dict(self.cleaned_data)
         days = limits.pop("days")
         end = timezone.now() + timedelta(days=days) if days else None
-        return ApiToken.issue(self._user, limits.pop("name"), expires_at=end, **limits)
+        name = limits.pop("name")
+        audit.record(audit.Action.CHANGED, self._user, what=f"token {name}", detail="made")
+        return ApiToken.issue(self._user, name, expires_at=end, **limits)

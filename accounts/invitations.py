@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from documents import members
+from documents import audit, members
 from documents.connections import release
 from documents.models import KnowledgeBase
 
@@ -24,6 +24,9 @@ def invite(
 ) -> tuple[Invitation, str, bool]:
     """Make an invitation; returns it, its link, and whether a mail went out with it."""
     invitation, secret = Invitation.issue(knowledge_base, request.user, role, days, email)
+    whom = email or "all who have a link"
+    detail = f"invited {whom} as {role}, for {days} days"
+    audit.record(audit.Action.SHARED, request.user, knowledge_base, detail=detail)
     link = request.build_absolute_uri(reverse("invitation", args=[secret]))
     sent = bool(email) and settings.MAIL and _send(request.user, invitation, link)
     return invitation, link, sent

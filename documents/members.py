@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.http import Http404
 
+from . import audit
 from .models import GroupMembership, KnowledgeBase, Membership
 from .refusals import Refused
 
@@ -49,6 +50,8 @@ def add(knowledge_base: KnowledgeBase, by: Any, user: Any, role: str) -> Members
         member, is_new = knowledge_base.membership_set.get_or_create(
             user=user, defaults={"role": role}
         )
+        if is_new:
+            _audit(knowledge_base, by, f"{user} is a member now, as {role}")
     if not is_new:
         raise _already(user, member.role)
     return member
@@ -60,6 +63,8 @@ def add_group(knowledge_base: KnowledgeBase, by: Any, group: Group, role: str) -
         member, is_new = knowledge_base.groupmembership_set.get_or_create(
             group=group, defaults={"role": role}
         )
+        if is_new:
+            _audit(knowledge_base, by, f"the group {group} is a member now, as {role}")
     if not is_new:
         raise _already(group, member.role)
     return member
@@ -69,30 +74,35 @@ def change(knowledge_base: KnowledgeBase, by: Any, user_id: int, role: str) -> N
     """Give a member another role. Raises Http404, and Refused for the last owner."""
     with _shared_by(knowledge_base, by):
         _found(knowledge_base.membership_set.filter(user=user_id).update(role=role))
+        _audit(knowledge_base, by, f"{_user(user_id)} is {role} now")
 
 
 def change_group(knowledge_base: KnowledgeBase, by: Any, group_id: int, role: str) -> None:
     """Raises Http404."""
     with _shared_by(knowledge_base, by):
         _found(knowledge_base.groupmembership_set.filter(group=group_id).update(role=role))
+        _audit(knowledge_base, by, f"the group {_group(group_id)} is {role} now")
 
 
 def remove(knowledge_base: KnowledgeBase, by: Any, user_id: int) -> None:
     """Himself too. Raises Http404, and Refused for the last owner."""
     with _shared_by(knowledge_base, by):
         _found(knowledge_base.membership_set.filter(user=user_id).delete()[0])
+        _audit(knowledge_base, by, f"{_user(user_id)} is no member any more")
 
 
 def remove_group(knowledge_base: KnowledgeBase, by: Any, group_id: int) -> None:
     """Raises Http404."""
     with _shared_by(knowledge_base, by):
         _found(knowledge_base.groupmembership_set.filter(group=group_id).delete()[0])
+        _audit(knowledge_base, by, f"the group {_group(group_id)} is no member any more")
 
 
 def leave(knowledge_base: KnowledgeBase, user: Any) -> None:
     """Whatever his role. Raises Http404, and Refused for the last owner."""
     with _keeps_an_owner(knowledge_base):
         _found(knowledge_base.membership_set.filter(user=user).delete()[0])
+        _audit(knowledge_base, user, "left")
 
 
 def hand_over(knowledge_base: KnowledgeBase, by: Any, user_id: int) -> None:
@@ -102,6 +112,7 @@ def hand_over(knowledge_base: KnowledgeBase, by: Any, user_id: int) -> None:
         others = ~Q(user=user_id)
         own = knowledge_base.membership_set.filter(others, user=by)
         own.update(role=Membership.Role.EDITOR)
+        _audit(knowledge_base, by, f"handed over to {_user(user_id)}")
 
 
 def join(knowledge_base: KnowledgeBase, user: Any, role: str) -> str:
@@ -114,6 +125,7 @@ def join(knowledge_base: KnowledgeBase, user: Any, role: str) -> str:
         if not is_new and roles.index(member.role) < roles.index(role):
             member.role = role
             member.save(update_fields=["role"])
+        _audit(knowledge_base, user, f"joined, invited as {role}")
     return member.role
 
 
@@ -140,6 +152,18 @@ def _keeps_an_owner(knowledge_base: KnowledgeBase) -> Iterator[None]:
                 "A knowledge base keeps an owner. Make somebody else one first.",
                 409,
             )
+
+
+def _audit(knowledge_base: KnowledgeBase, by: Any, detail: str) -> None:
+    audit.record(audit.Action.SHARED, by, knowledge_base, detail=detail)
+
+
+def _user(user_id: int) -> str:
+    return str(get_user_model().objects.get(pk=user_id))
+
+
+def _group(group_id: int) -> str:
+    return str(Group.objects.get(pk=group_id))
 
 
 def _found(count: int) -> None:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from . import texts
+from . import audit, texts
 from .deadlines import within
 from .models import Chunk, Document
 from .permissions import document_for
@@ -34,6 +34,7 @@ class Piece:
 def text(request: HttpRequest, document_id: UUID) -> HttpResponse:
     """Page `page` of the file, or so many passages of a file without pages."""
     document = document_for(request.user, document_id)
+    audit.record(audit.Action.READ, request.user, document)
     chunks = Chunk.objects.filter(document=document, reading=document.chunk_reading)
     pages = chunks.aggregate(last=Max("page"))["last"]
     count = pages or -(-document.chunk_count // PASSAGES)

@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from . import lifecycle, tags
+from . import audit, lifecycle, tags
 from .archive import archive
 from .models import Document, KnowledgeBase
 from .permissions import knowledge_base_for, may_edit
@@ -36,7 +36,10 @@ def selection(request: HttpRequest, slug: str) -> HttpResponseBase:
         return back
     try:
         if action == "zip":
-            return archive(chosen, knowledge_base.name)
+            answer = archive(chosen, knowledge_base.name)
+            for each in chosen:
+                audit.record(audit.Action.DOWNLOADED, request.user, each)
+            return answer
         done, what = act(action, [each.pk for each in chosen], request.user, request.POST)
     except Refused as refused:
         messages.error(request, str(refused))

@@ -13,7 +13,7 @@ from django.test import Client
 
 from accounts.models import Invitation
 from documents import members
-from documents.models import KnowledgeBase
+from documents.models import AuditEntry, KnowledgeBase
 from documents.refusals import Refused
 
 pytestmark = pytest.mark.django_db
@@ -145,6 +145,18 @@ def test_a_knowledge_base_is_renamed_and_described_and_keeps_its_address(
     assert api(olga).patch(url, {"slug": "x"}, "application/json").status_code == 422
     knowledge_base.refresh_from_db()
     assert (knowledge_base.name, knowledge_base.description) == tuple(change.values())
+
+
+def test_who_shares_is_in_the_audit(olga: User, nora: User, knowledge_base: KnowledgeBase) -> None:
+    members.add(knowledge_base, olga, nora, "viewer")
+    members.change(knowledge_base, olga, nora.pk, "owner")
+    members.remove(knowledge_base, nora, olga.pk)
+    told = AuditEntry.objects.order_by("pk").values_list("person", "action", "detail")
+    assert list(told) == [
+        ("olga", "shared", "nora is a member now, as viewer"),
+        ("olga", "shared", "nora is owner now"),
+        ("nora", "shared", "olga is no member any more"),
+    ]
 
 
 # --- Invitations --------------------------------------------------------------------------------
