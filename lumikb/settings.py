@@ -264,7 +264,9 @@ SOCIALACCOUNT_PROVIDERS = {
 
 # smtp://user:password@host:587/?tls=True; without it nothing is sent, and links are handed over.
 MAIL = bool(env.str("EMAIL_URL", ""))
-_mail = env.dj_email_url("EMAIL_URL", "smtp://")
+_mail = env.dj_email_url("EMAIL_URL", "")
+if MAIL and "EMAIL_BACKEND" not in _mail:
+    raise EnvError('Environment variable "EMAIL_URL" invalid: begin it with smtp://')
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"] if MAIL else "django.core.mail.backends.dummy.EmailBackend"
 EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"], _mail["EMAIL_PORT"]
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"], _mail["EMAIL_HOST_PASSWORD"]
