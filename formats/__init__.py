@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from formats.signatures import (
+    begins,
     contains,
     is_message,
     is_ole,
@@ -129,6 +130,17 @@ FORMATS = (
         of_open_document("spreadsheet"),
         "open_document",
         part="sheet",
+    ),
+    *(
+        Format(f"{name} picture", f"image/{kind}", extensions, begins(*marks), "picture")
+        for name, kind, extensions, marks in (
+            ("PNG", "png", (".png",), (b"\x89PNG\r\n",)),
+            ("JPEG", "jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8\xff",)),
+            ("TIFF", "tiff", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+            ("WebP", "webp", (".webp",), (b"RIFF",)),
+            ("GIF", "gif", (".gif",), (b"GIF8",)),
+            ("BMP", "bmp", (".bmp", ".dib"), (b"BM",)),
+        )
     ),
     Format("RTF document", "application/rtf", (".rtf",), is_rtf, "rtf"),
     Format("EPUB book", "application/epub+zip", (".epub",), contains("META-INF"), "epub"),

@@ -18,6 +18,10 @@ def is_pdf(head: bytes, file: IO[bytes]) -> bool:
     return b"%PDF-" in head[:1024]
 
 
+def begins(*marks: bytes) -> Callable[[bytes, IO[bytes]], bool]:
+    return lambda head, file: head.startswith(marks)
+
+
 def is_text(head: bytes, file: IO[bytes]) -> bool:
     if head.startswith((b"%PDF-", _ZIP, b"\x7fELF", _OLE2)):
         return False

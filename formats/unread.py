@@ -10,6 +10,10 @@ PAGES = {
         "is an image in which no text was read",
         "are images in which no text was read",
     ),
+    "wordless_page": (
+        "is an image in which text recognition found nothing",
+        "are images in which text recognition found nothing",
+    ),
     "drawn_page": (
         "is a drawing in which no text was read",
         "are drawings in which no text was read",
@@ -45,6 +49,7 @@ LABELS = {
     "picture": "Pictures",
     "recording": "Sound and film",
     "image_page": "Images without text",
+    "wordless_page": "Images without recognised text",
     "drawn_page": "Drawings without text",
     "unmapped_page": "Fonts without letters",
     "damaged_page": "Damaged pages",
@@ -82,11 +87,12 @@ def nothing_read(found: Iterable[tuple[str, int]], is_empty: bool) -> str:
         counts[kind] += count
     counted = (_counted(kind, count) for kind, count in counts.most_common() if kind not in WHOLE)
     said = ", ".join(counted) or "it is damaged"
-    advice = (
-        "run text recognition (OCR) on it and upload the result"
-        if RECOGNISABLE.intersection(counts)
-        else "save what is missing as a document of its own and upload that"
-    )
+    if RECOGNISABLE.intersection(counts):
+        advice = "run text recognition (OCR) on it and upload the result"
+    elif "wordless_page" in counts:
+        advice = "if there is text on it, upload a sharper copy"
+    else:
+        advice = "save what is missing as a document of its own and upload that"
     return (
         f"{'Nothing' if is_empty else 'Hardly anything'} in this file was read: {said}; {advice}."
     )

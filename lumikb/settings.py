@@ -424,6 +424,11 @@ PARSE_MEMORY_BYTES = env.int("PARSE_MEMORY_BYTES", 1024 * MiB)
 PARSE_MAX_CHARS = env.int("PARSE_MAX_CHARS", 60_000_000)  # more than 50 MiB of plain text have
 PARSE_MAX_PAGES = env.int("PARSE_MAX_PAGES", 50_000)  # of a PDF
 PARSE_MAX_CELLS = env.int("PARSE_MAX_CELLS", 2_000_000)  # of a workbook
+OCR = env.str("OCR", "auto", validate=validate.OneOf(["auto", "off"]))
+OCR_LANGUAGES = env.str("OCR_LANGUAGES", "")  # such as deu+eng; all that there are if empty
+# A folder of further models; formats/tessdata.py asks the environment, because the parsers do, too.
+OCR_TESSDATA = env.str("OCR_TESSDATA", "")
+OCR_MAX_PAGES = env.int("OCR_MAX_PAGES", 1_000)  # of a document; those behind it are not read
 CHUNK_MAX_CHARS = env.int(
     "CHUNK_MAX_CHARS", 1000
 )  # of a passage; fewer when its tokens are too many

@@ -39,6 +39,7 @@ class Piece:
     page: int | None
     heading: str
     context: str
+    recognised: bool = False  # some of it was read from a picture
 
 
 def split(
@@ -115,7 +116,8 @@ def _fitting(
     context = _context(sections, start, end, passage)
     around = "\n".join(filter(None, (heading, context)))
     if end - start == 1 or fits(around, passage):
-        yield Piece(0, start, end, passage, sections[0].page, heading, context)
+        read = any(part.recognised and part.start < end and part.end > start for part in sections)
+        yield Piece(0, start, end, passage, sections[0].page, heading, context, read)
         return
     splitter = TextSplitter(max(1, (end - start) * 5 // 9))
     for offset, chunk in splitter.chunk_indices(passage):

@@ -17,7 +17,7 @@ from .index import vectors
 
 # Settings with these names change a passage, its vector, or where it goes; but not how it is asked
 # for. A new setting counts by itself.
-MAKE = ("CHUNK_", "EMBEDDING_")
+MAKE = ("CHUNK_", "EMBEDDING_", "OCR")
 _ASK = ("API_BASE", "API_KEY", "TIMEOUT", "BATCH_SIZE", "TOKENIZE_URL")
 ASK = {f"EMBEDDING_{name}" for name in _ASK}
 

@@ -53,7 +53,7 @@ def run(lease: Lease) -> None:
     does again what one before has done.
     """
     claim = lease.claim
-    document = Document.objects.get(pk=claim.document_id)
+    document = Document.objects.select_related("knowledge_base").get(pk=claim.document_id)
     work = kept.begin(claim, document, fingerprint.of(document))
     release()
     if work is None:
@@ -144,7 +144,11 @@ def _read(lease: Lease, document: Document, work: Kept) -> tuple[Kept, list[Chun
             chars=work.chars,
             passed=[parsing.Passed(**entry) for entry in work.unread],
             limits=parsing.Limits(
-                settings.PARSE_MAX_CHARS, settings.PARSE_MAX_PAGES, settings.PARSE_MAX_CELLS
+                settings.PARSE_MAX_CHARS,
+                settings.PARSE_MAX_PAGES,
+                settings.PARSE_MAX_CELLS,
+                settings.OCR_MAX_PAGES if settings.OCR == "auto" else 0,
+                document.knowledge_base.languages or settings.OCR_LANGUAGES,
             ),
             timeout=settings.PARSE_TIMEOUT,
             memory_bytes=settings.PARSE_MEMORY_BYTES,
@@ -215,6 +219,7 @@ def _chunks(document: Document, work: Kept, piece: parsing.Piece) -> list[Chunk]
             page=passage.page,
             heading=passage.heading,
             context=passage.context,
+            recognised=passage.recognised,
             start=work.chars + passage.start,
             end=work.chars + passage.end,
             language=language_of(passage.text),

@@ -59,6 +59,7 @@ class ResultOut(Schema):
     start: int = Field(alias="best.chunk.start")
     end: int = Field(alias="best.chunk.end")
     text: str = Field(alias="best.chunk.text")
+    recognised: bool = Field(alias="best.chunk.recognised", description="read from a picture")
     score: float = Field(
         alias="best.score", description="higher is better, within this answer only"
     )

@@ -3,12 +3,14 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
 from documents.models import ApiToken, GroupMembership, KnowledgeBase, Membership, Status
+from formats import tessdata
 
 
 class MembershipInline(admin.TabularInline):
@@ -27,6 +29,17 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):
     readonly_fields = ["slug"]  # made from the name; people have links to it
     search_fields = ["name", "slug"]
     inlines = [MembershipInline, GroupMembershipInline]
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
+    ) -> Any:
+        """Says which languages there are."""
+        form = super().get_form(request, obj, change, **options)
+        if field := form.base_fields.get("languages"):
+            known = ", ".join(tessdata.languages()) or "none"
+            state = "off (OCR)" if settings.OCR == "off" else "on"
+            field.help_text = f"{field.help_text} Text recognition is {state}; it knows {known}."
+        return form
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[KnowledgeBase]:
         def count(**conditions: Any) -> Count:

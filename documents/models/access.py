@@ -9,11 +9,25 @@ from typing import Any, Optional, Self
 
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
+
+from formats import tessdata
+
+
+def validate_languages(value: str) -> None:
+    """Of text recognition: those that there are."""
+    unknown = set(value.split("+")) - set(tessdata.languages())
+    if value and unknown:
+        raise ValidationError(
+            f"There is no model of {', '.join(sorted(unknown)) or 'this'}; "
+            f"there are {', '.join(tessdata.languages())}."
+        )
 
 
 class KnowledgeBaseQuerySet(models.QuerySet["KnowledgeBase"]):
@@ -51,6 +65,15 @@ class KnowledgeBase(models.Model):
     description = models.CharField(max_length=500, blank=True, db_default="")
     slug = models.CharField(max_length=100, unique=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    languages = models.CharField(
+        "languages of its scans",
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_languages],
+        help_text="For text recognition, such as deu+eng; empty: found page by page.",
+    )
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership")
 
     objects = KnowledgeBaseQuerySet.as_manager()

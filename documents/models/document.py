@@ -552,6 +552,7 @@ class Chunk(models.Model):
     context = models.TextField(
         blank=True, db_default="", help_text="column names, the row that goes on"
     )
+    recognised = models.BooleanField(db_default=False, help_text="read from a picture")
     start = models.PositiveIntegerField()
     end = models.PositiveIntegerField()
     language = models.CharField(max_length=3, blank=True, db_default="", help_text="of its stems")

@@ -1,7 +1,7 @@
 """The inside of the sandbox: one forked process, which limits itself, reads a document or a part of
 it, writes what it reads as it goes on, and ends.
 
-Its files are open when it begins: 0 the document, 1 and 2 for what libraries print, 3 for the
+Its files are open when it begins: 0 the document, 1 and 2 for what libraries print, ANSWER for the
 answer, in lines of JSON: `{"at"}`, where it is; `{"text", "sections", "passed", "unit", "place"}`,
 a piece; or `{"error": [code, sentence], "passed"}` for what no other try would change. It ends
 after the last piece, or when it has had enough: then another goes on. Anything else (a signal, exit
@@ -33,8 +33,10 @@ from processing.parsing.unread import Piece
 
 filtered = True  # False in a server that has found that it cannot be: the worker decides if it may
 
-DOCUMENT, ANSWER = 0, 3
-MAX_OPEN_FILES = 16
+# Not 3: libraries that opened a file in the server (Tesseract, for its remarks) go on to write to
+# its number.
+DOCUMENT, ANSWER = 0, 15
+MAX_OPEN_FILES = 16  # numbers below it
 PR_SET_PDEATHSIG = 1
 
 # What only a mistake of ours raises in our own code; libraries raise anything at damaged files.
@@ -54,7 +56,7 @@ def main(
     content_type: str,
     start: int,
     chars: int,
-    limits: dict[str, int],
+    limits: dict[str, Any],
     cpu_seconds: int,
     memory_bytes: int,
 ) -> NoReturn:

@@ -218,6 +218,9 @@ def _receive(
     return None
 
 
+_OCR = ("OCR", "OCR_LANGUAGES", "OCR_TESSDATA")
+
+
 def _environment() -> dict[str, str]:
     """What the server needs to start; none of our secrets."""
     search_path = [str(_ROOT), *(entry for entry in sys.path if os.path.isabs(entry))]
@@ -226,7 +229,7 @@ def _environment() -> dict[str, str]:
         "PYTHONUTF8": "1",
         "LC_ALL": "C.UTF-8",
     }
-    for name in ("LD_LIBRARY_PATH", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"):
+    for name in ("LD_LIBRARY_PATH", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE", *_OCR):
         if name in os.environ:
             environment[name] = os.environ[name]
     return environment

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from formats.unread import nothing_read, pages
 from processing.errors import PermanentError
@@ -72,6 +72,7 @@ class Allowance:
 
     files: int = 1_000
     bytes: int = 500 * 1024**2
+    began_at: float = field(default_factory=time.process_time)
 
     def takes(self, size: int) -> bool:
         """Whether there was room for one more file; then it is counted."""
@@ -88,7 +89,7 @@ class Paused(BaseException):
 
 class Draft:
     """A document under construction; one inside of another has a `depth` of 1, and shares its
-    `allowance`.
+    limits and its `allowance`.
 
     It is handed over in pieces while it is being read, and another process can go on behind any of
     them: by reading again all that comes before, of which nothing counts. A reader whose units
@@ -161,6 +162,7 @@ class Draft:
         apart: bool = False,
         context: str = "",
         separator: str | None = None,
+        recognised: bool = False,
     ) -> None:
         """Append a section; one without any visible character is left out, and a very long one is
         several. `separator` is the white space before it, an empty line if None.
@@ -180,6 +182,7 @@ class Draft:
                     apart=apart and space is None,
                     context=context,
                     separator=between,
+                    recognised=recognised,
                 )
             return
         if not self._is_cut:
@@ -203,8 +206,8 @@ class Draft:
                 f"This document has over {MAX_SECTIONS:,} headings; split it and upload the parts.",
             )
         self._parts.append(between + text)
-        here = Section(start - self._base, end - self._base, page, heading, apart, clean(context))
-        self._sections.append(here)
+        place = (start - self._base, end - self._base, page, heading)
+        self._sections.append(Section(*place, apart, clean(context), recognised))
 
     def unread(self, kind: str, place: str = "", count: int = 1, page: int | None = None) -> None:
         """Say what was passed over (`formats.unread`): things at a place, or a page as a whole,
@@ -235,6 +238,7 @@ class Draft:
                 apart=section.apart or (apart and not number),
                 context="\n".join(filter(None, (context, section.context))),
                 separator=part[: len(part) - len(text)] if number else None,
+                recognised=section.recognised,
             )
         for entry in inner._passed:
             place = f"{heading}, {pages([entry.page], page)}" if entry.page is not None else heading
@@ -269,6 +273,11 @@ class Draft:
         """
         self._must_be_read(no_text)
         return self._piece(0, "")
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether another process goes on where this one has had enough."""
+        return self._hand_over is not None
 
     @property
     def passed(self) -> tuple[Passed, ...]:

@@ -15,6 +15,10 @@ class Limits:
     chars: int = 60_000_000
     pages: int = 50_000
     cells: int = 2_000_000  # 15 s of the processor here
+    # Text recognition: the last page that may need it (0: none), and its languages, "deu+eng"; all
+    # that there are if empty.
+    recognised_pages: int = 0
+    languages: str = ""
 
 
 USUAL = Limits()
@@ -28,7 +32,8 @@ class Section:
     `heading` the heading path "A > B", the sheet's name or the slide's title ("" where there is
     none). `apart` marks a section that shares no passage with those before it although no page
     divides them: a sheet. `context` is what a part of it needs to be understood and does not say
-    itself, line by line: a table's column names, the name of a row that goes on.
+    itself, line by line: a table's column names, the name of a row that goes on. `recognised`: it
+    was read from a picture, and may have mistakes that the file has not.
     """
 
     start: int
@@ -37,6 +42,7 @@ class Section:
     heading: str
     apart: bool = False
     context: str = ""
+    recognised: bool = False
 
     def moved(self, chars: int) -> "Section":
         """The same, so many characters further on."""

@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from formats import FORMATS
-from processing.parsing import child, decoding, pdf, seccomp
+from processing.parsing import child, decoding, pdf, picture, recognition, seccomp
 
 MAX_REQUEST_BYTES = 4096
 REQUEST_FILES = 4
@@ -60,6 +60,9 @@ def preload() -> None:
         importlib.import_module(f"processing.parsing.{format.reader}")
     decoding.warm_up()
     pdf.warm_up()
+    picture.warm_up()
+    if os.environ.get("OCR") != "off":
+        recognition.warm_up(os.environ.get("OCR_LANGUAGES", ""))
     for codec in pkgutil.iter_modules(encodings.__path__):
         with suppress(ImportError):  # those of other systems
             importlib.import_module(f"encodings.{codec.name}")
@@ -86,6 +89,9 @@ def _accept(requests: socket.socket, selector: selectors.BaseSelector) -> bool:
         return False
     document, answer, complaints, control_end = files
     control = socket.socket(fileno=control_end)
+    limits = json.loads(message)["limits"]
+    if limits["recognised_pages"]:
+        recognition.warm_up(limits["languages"])  # done already, but for those of few
     server = os.getpid()  # a child that begins after our death must know that it is alone
     pid = os.fork()
     if pid == 0:
@@ -104,9 +110,11 @@ def _become_child(
 ) -> None:
     try:
         os.setsid()
-        for number, descriptor in ((0, document), (1, complaints), (2, complaints), (3, answer)):
+        places = ((child.DOCUMENT, document), (1, complaints), (2, complaints))
+        for number, descriptor in (*places, (child.ANSWER, answer)):
             os.dup2(descriptor, number)
-        os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+        os.closerange(3, child.ANSWER)
+        os.closerange(child.ANSWER + 1, os.sysconf("SC_OPEN_MAX"))
         child.main(server, **request)  # type: ignore[arg-type]
     finally:
         os._exit(1)

@@ -42,6 +42,7 @@ def add_table(
     page: int | None = None,
     heading: str = "",
     apart: bool = False,
+    recognised: bool = False,
 ) -> None:
     """Append a table as sections of its own.
 
@@ -51,7 +52,7 @@ def add_table(
     begins another table, perhaps below a header of its own. The rest is as in `Draft.add`, and so
     is what it raises.
     """
-    writer = _Writer(draft, page, heading, apart)
+    writer = _Writer(draft, page, heading, apart, recognised)
     ahead = _Ahead([_one_line(cell) for cell in row] for row in rows)
     first = True
     while ahead.fill():
@@ -183,6 +184,7 @@ class _Writer:
     page: int | None
     heading: str
     apart: bool  # whether the next section is
+    recognised: bool
     names: list[str] = field(default_factory=list)
     _is_wide: bool = False
     _lines: list[str] = field(default_factory=list)
@@ -254,6 +256,7 @@ class _Writer:
             apart=self.apart,
             context=context,
             separator=separator if self._began else None,
+            recognised=self.recognised,
         )
         self._began = True
         self.apart = False

@@ -13,6 +13,7 @@ from processing.parsing.html import decode_markup
 
 NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
 MAX_NAMES = 4  # of the elements around a text: more say nothing to a person
+MAX_ATTRIBUTES = 200  # of an element
 MAX_HEADINGS = 50_000  # what is beyond them has none of its own
 # Names of attributes that hold no words.
 _MACHINERY = re.compile(r"(?:xmlns|schemaLocation|noNamespaceSchemaLocation|space|base)$")
@@ -84,7 +85,7 @@ class _Writer:
         name = etree.QName(element).localname
         said = [
             f"{etree.QName(key).localname}: {value}"
-            for key, value in element.attrib.items()
+            for key, value in element.items()[:MAX_ATTRIBUTES]
             if value.strip() and not _MACHINERY.match(etree.QName(key).localname)
         ]
         if len(element) == 0:

@@ -1,6 +1,7 @@
 """The reading report: what of a document was not read, wherever its state is shown."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -17,7 +18,8 @@ SAID = "Pages 2 to 6 are images in which no text was read."
 
 
 @pytest.fixture
-def mixed(make_ready: MakeDocument) -> Document:
+def mixed(make_ready: MakeDocument, settings: Any) -> Document:
+    settings.OCR = "off"
     return make_ready("deed.pdf", pdfs.mixed_scan(), files.PDF)
 
 

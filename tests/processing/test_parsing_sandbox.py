@@ -147,7 +147,7 @@ def test_a_memory_eater_is_told_that_the_document_is_too_large(hostile):
         "os._exit(0)",
         "os._exit(3)",
         "raise ImportError('no such library')",
-        "os.write(3, b'no JSON')",
+        "os.write(15, b'no JSON')",
     ],
 )
 def test_a_child_that_ends_early_can_be_tried_again(code, hostile):
@@ -186,7 +186,7 @@ def test_what_a_reader_prints_does_not_mix_with_its_answer(hostile, caplog):
 def test_not_even_a_hijacked_child_writes_more_than_the_longest_answer(hostile, monkeypatch):
     monkeypatch.setattr(sandbox, "MAX_ANSWER_BYTES", 2**24)
     with pytest.raises(RetryableError) as caught:
-        hostile("while True: os.write(3, b'x' * 2**20)")
+        hostile("while True: os.write(15, b'x' * 2**20)")
     assert caught.value.code == "parser_died"
 
 
@@ -194,7 +194,7 @@ def test_nor_more_text_than_a_document_may_have(hostile):
     code = (
         "for unit in range(2, 10**9):\n"
         "    line = {'text': 'x' * 300, 'sections': [], 'passed': [], 'unit': unit, 'place': ''}\n"
-        "    os.write(3, json.dumps(line).encode() + b'\\n')"
+        "    os.write(15, json.dumps(line).encode() + b'\\n')"
     )
     with pytest.raises(PermanentError) as caught:
         hostile(code, limits=Limits(chars=1000))
@@ -242,7 +242,7 @@ def test_the_child_has_limits_a_session_of_its_own_and_none_of_our_secrets(hosti
     found = json.loads(hostile(code, filtered=False, timeout=7, memory_bytes=2**30).text)
     limits, open_descriptors, environment, directory = found
     assert limits == [2**30, 7, 16, MAX_ANSWER_BYTES, 0, 0]
-    assert open_descriptors == [1, 2, 3]  # complaints twice, the answer; the document is read
+    assert open_descriptors == [1, 2, 15]  # complaints twice, the answer; the document is read
     assert {"LC_ALL", "PYTHONPATH", "PYTHONUTF8"} <= set(environment)
     assert not any("PASSWORD" in name or "SECRET" in name for name in environment)
     assert directory == "/"
@@ -451,9 +451,9 @@ def test_a_fork_server_that_was_killed_is_replaced(servers, document):
 
 
 def test_a_fork_server_that_is_stuck_is_replaced(servers, document, monkeypatch):
-    monkeypatch.setattr(client, "ANSWER_SECONDS", 5)
     server = servers()
     parse(document, files.MARKDOWN)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 5)
     os.kill(server._process.pid, signal.SIGSTOP)
     with pytest.raises(RetryableError):
         parse(document, files.MARKDOWN)

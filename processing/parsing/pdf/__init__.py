@@ -7,7 +7,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
@@ -18,8 +18,9 @@ from processing.parsing.embedded import read_embedded
 from processing.parsing.pdf import dictionary, fonts, objects, text, xfa
 from processing.parsing.pdf.annotations import Annotations, annotations_of, attachments_of, place
 from processing.parsing.pdf.layout import Rows, blocks
+from processing.parsing.pdf.recognised import POINTS, Picture, lines_of, may, recognise
 from processing.parsing.pdf.repair import salvage
-from processing.parsing.pdf.words import words_of
+from processing.parsing.pdf.words import Line, words_of
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
 from processing.parsing.tables import add_table
 
@@ -38,6 +39,8 @@ UNREAD_PORTFOLIO = (
 MAX_BOOKMARKS = 10_000
 # A page under images of this share with fewer letters than MIN_PAGE_CHARS is a scan with a stamp.
 SCAN_SHARE = 0.5
+DPI = 250  # at which a page is drawn for text recognition
+MAX_READ_PIXELS = 16_000_000  # a larger page is drawn smaller
 MIN_PAGE_CHARS = 200
 
 fonts.install()
@@ -72,12 +75,13 @@ def read(file: IO[bytes], draft: Draft) -> None:
             for level, title in bookmarks[number]:
                 outline.enter(level, title)
             continue
-        found, annotations = _read_page(document, number, draft)
+        found, annotations, is_recognised = _read_page(document, number, draft)
+        place: dict[str, Any] = {"page": number, "recognised": is_recognised}
         for heading, part in _divide(found, bookmarks[number], outline):
             if isinstance(part, str):
-                draft.add(part, page=number, heading=heading)
+                draft.add(part, heading=heading, **place)
             else:
-                add_table(draft, part, page=number, heading=heading)
+                add_table(draft, part, heading=heading, **place)
         for note in annotations.notes:
             draft.add(f"Note: {note}", page=number, heading=outline.path)
         for name, content in annotations.files:
@@ -111,15 +115,15 @@ def _read_form(document: pdfium.PdfDocument, draft: Draft) -> None:
 
 def _read_page(
     document: pdfium.PdfDocument, number: int, draft: Draft
-) -> tuple[list[str | Rows], Annotations]:
-    """The page's texts and tables in their order, and what was put on it; reports what of it
-    cannot be read.
+) -> tuple[list[str | Rows], Annotations, bool]:
+    """The page's texts and tables in their order, what was put on it, and whether it was read from
+    its picture; reports what of it cannot be read.
     """
     try:
         page = document[number - 1]
     except pdfium.PdfiumError:
         draft.unread("damaged_page", page=number)
-        return [], Annotations()  # in a readable document: the other pages are worth having
+        return [], Annotations(), False  # in a readable document: the others are worth having
     annotations = annotations_of(document, page)
     if annotations.is_drawn and raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY) == (
         raw.FLATTEN_SUCCESS
@@ -130,30 +134,53 @@ def _read_page(
         words = words_of(page)
         lines = text.stacked(place(words.lines, annotations.fields))
         letters = " ".join(word.text for line in lines for word in line)
+        hidden = ""  # why there may be more to read than its letters say
         if text.is_garbled(lines, words.unmapped):
-            draft.unread("unmapped_page", page=number)
-            return [], annotations
-        if len(letters) < MIN_PAGE_CHARS:
-            _report_scan(page, number, letters, draft)
+            hidden, lines = "unmapped_page", []
+        elif len(letters) < MIN_PAGE_CHARS:
+            hidden = _hidden(page, letters)
+        recognised = _recognise(page, number, lines, hidden, draft) if hidden else []
     finally:
         page.close()
     found: list[str | Rows] = []
-    for block in blocks(lines):
+    for block in blocks(recognised or lines):
         is_table = isinstance(block[0][0], str)
         found.append(block if is_table else text.running(block))  # type: ignore[arg-type]
     folded = " ".join(letters.split())
     notes = [note for note in annotations.notes if " ".join(note.split()) not in folded]
     annotations.notes = notes
-    return found, annotations
+    return found, annotations, bool(recognised)
 
 
-def _report_scan(page: pdfium.PdfPage, number: int, letters: str, draft: Draft) -> None:
+def _hidden(page: pdfium.PdfPage, letters: str) -> str:
     """A page with few letters may show others, as an image or as shapes."""
     share = objects.image_share(page)
     if share >= SCAN_SHARE or (not letters and objects.has_images(page)):
-        draft.unread("image_page", page=number)
-    elif not letters and objects.is_drawing(page):
-        draft.unread("drawn_page", page=number)
+        return "image_page"
+    return "drawn_page" if not letters and objects.is_drawing(page) else ""
+
+
+def _recognise(
+    page: pdfium.PdfPage, number: int, lines: list[Line], hidden: str, draft: Draft
+) -> list[Line]:
+    """The lines of its picture, if they say more than those that it has as text; what is still not
+    read is reported.
+    """
+    if not may(draft, number) or objects.is_heavy(page):
+        draft.unread(hidden, page=number)
+        return []
+    width, height = page.get_size()
+    dpi = min(DPI, int((MAX_READ_PIXELS * POINTS**2 / max(width * height, 1.0)) ** 0.5))
+    drawn = page.render(scale=dpi / POINTS, grayscale=True)
+    picture = Picture(bytes(drawn.buffer), drawn.width, drawn.height, drawn.stride, dpi)
+    found = lines_of(recognise(picture, draft.limits.languages), dpi)
+    if not found:
+        draft.unread("wordless_page" if hidden == "image_page" else hidden, page=number)
+    return found if _letters(found) > _letters(lines) else []
+
+
+def _letters(lines: list[Line]) -> int:
+    return sum(len(word.text) for line in lines for word in line)
 
 
 def _read_attachments(document: pdfium.PdfDocument, data: bytes, draft: Draft) -> None:

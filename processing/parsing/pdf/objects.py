@@ -8,6 +8,7 @@ import pypdfium2.raw as raw
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 4
+MAX_PIXELS = 80_000_000  # of all images on a page: A3 at 600 dpi has 70
 GRID = 24  # a page is measured in so many stripes each way
 # Letters that were turned into shapes are many of them; a few lines are a decoration.
 MIN_SHAPES = 12
@@ -29,6 +30,18 @@ def image_share(page: pdfium.PdfPage) -> float:
         rows = range(_stripe(south - bottom, height), _stripe(north - bottom, height))
         covered.update((column, row) for column in columns for row in rows)
     return len(covered) / GRID**2
+
+
+def is_heavy(page: pdfium.PdfPage) -> bool:
+    """Whether to draw it would take too long, or too much memory."""
+    if raw.FPDFPage_CountObjects(page) > MAX_OBJECTS:
+        return True
+    pixels = 0
+    for image in _objects(page, raw.FPDF_PAGEOBJ_IMAGE):
+        width, height = ctypes.c_uint(), ctypes.c_uint()
+        if raw.FPDFImageObj_GetImagePixelSize(image, width, height):
+            pixels += width.value * height.value
+    return pixels > MAX_PIXELS
 
 
 def has_images(page: pdfium.PdfPage) -> bool:

@@ -1,0 +1,189 @@
+"""Text recognition (OCR) by Tesseract, inside of this process: what is written in a picture, word
+by word with its place.
+
+A model is loaded once, before the children are forked, because they open no file; and used once,
+because Tesseract makes some of its tables at the first page.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import tesserocr
+
+from formats import tessdata
+
+# Of its own opinion, 0 to 100. Textures of photographs are taken for letters below these: words
+# alone, and all on a page together.
+MIN_WORD_CONFIDENCE = 25
+MIN_CONFIDENCE = 45
+# Below this a page is looked at again: it may stand on its head, or be in another script.
+DOUBTFUL = 75
+PAGE_SECONDS = 20
+MIN_SIDE = 12  # pixels; a smaller picture holds no word
+MIN_ORIENTATION = 2.0  # Tesseract's confidence, as its own programs take it
+_SCRIPTS = {"Latin": "latin", "Fraktur": "latin", "Cyrillic": "cyrillic"}
+_WORD = tesserocr.RIL.WORD
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Grey pixels, a byte each, from the upper left corner; `stride` bytes a line."""
+
+    pixels: bytes
+    width: int
+    height: int
+    stride: int
+    dpi: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A word, and its box in pixels from the upper left corner."""
+
+    text: str
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was recognised: lines of words, and how sure Tesseract is of all, 0 to 100; `turn`
+    quarter turns, clockwise, made the picture upright, whose size is then `width` by `height`.
+    """
+
+    width: int
+    height: int
+    lines: list[list[Found]] = field(default_factory=list)
+    confidence: float = 0.0
+    turn: int = 0
+
+    @property
+    def letters(self) -> int:
+        return sum(len(word.text) for line in self.lines for word in line)
+
+
+@cache
+def warm_up(languages: str = "") -> None:
+    """Load the models of these languages ("deu+eng"; all that there are if empty)."""
+    blank = Picture(b"\xff" * 10_000, 100, 100, 100, 70)
+    for group in tessdata.groups(languages):
+        _recognised(blank, _engine(group))
+    if tessdata.orientation() and (engine := _orientation()):
+        _show(blank, engine)
+        with suppress(RuntimeError):
+            engine.DetectOrientationScript()
+
+
+def recognise(picture: Picture, languages: str = "") -> Reading:
+    """The words of a picture; none where there are none, or hardly one can be told."""
+    groups = tessdata.groups(languages)
+    if min(picture.width, picture.height) < MIN_SIDE or not groups:
+        return Reading(picture.width, picture.height)
+    best = _recognised(picture, _engine(groups[0]))
+    if best.confidence < DOUBTFUL:
+        for reading in _otherwise(picture, groups):
+            if _worth(reading) > _worth(best):
+                best = reading
+    if best.confidence < MIN_CONFIDENCE:
+        return Reading(picture.width, picture.height)
+    return best
+
+
+def _otherwise(picture: Picture, groups: tuple[str, ...]) -> Iterator[Reading]:
+    """Read as it stands upright, and in the script that it seems to be in."""
+    turn, script = 0, ""
+    if engine := _orientation():
+        _show(picture, engine)
+        with suppress(RuntimeError):
+            if said := engine.DetectOrientationScript():
+                script = str(said["script_name"])
+                if said["orient_conf"] >= MIN_ORIENTATION:
+                    turn = int(said["orient_deg"]) // 90 % 4
+    upright = _turned(picture, -turn % 4)
+    chosen = tessdata.of_script(groups, _SCRIPTS.get(script, script.lower()))
+    for group in chosen or groups[:1]:
+        if turn or group != groups[0]:
+            reading = _recognised(upright, _engine(group))
+            reading.turn = -turn % 4
+            yield reading
+
+
+def _worth(reading: Reading) -> float:
+    return reading.confidence * min(reading.letters, 20)
+
+
+def _recognised(picture: Picture, engine: Any) -> Reading:
+    _show(picture, engine)
+    reading = Reading(picture.width, picture.height)
+    if not engine.Recognize(PAGE_SECONDS * 1_000):
+        return reading
+    sure = letters = 0.0
+    found = engine.GetIterator()
+    for word in tesserocr.iterate_level(found, _WORD) if found else ():
+        if word.Empty(_WORD):
+            continue
+        text, confidence = word.GetUTF8Text(_WORD).strip(), word.Confidence(_WORD)
+        box = word.BoundingBox(_WORD)
+        if word.IsAtBeginningOf(tesserocr.RIL.TEXTLINE) or not reading.lines:
+            reading.lines.append([])
+        if text and box and confidence >= MIN_WORD_CONFIDENCE:
+            left, top, right, bottom = box
+            reading.lines[-1].append(Found(text, left, top, right, bottom))
+            sure += confidence * len(text)
+        letters += len(text)
+    reading.lines = [line for line in reading.lines if line]
+    reading.confidence = sure / letters if letters else 0.0
+    return reading
+
+
+def _show(picture: Picture, engine: Any) -> None:
+    engine.SetImageBytes(picture.pixels, picture.width, picture.height, 1, picture.stride)
+    engine.SetSourceResolution(picture.dpi)
+
+
+def _turned(picture: Picture, turn: int) -> Picture:
+    """By quarter turns, clockwise."""
+    if not turn:
+        return picture
+    rows = [
+        picture.pixels[n * picture.stride : n * picture.stride + picture.width]
+        for n in range(picture.height)
+    ]
+    width, height = picture.width, picture.height
+    if turn == 2:
+        pixels = b"".join(row[::-1] for row in reversed(rows))
+    else:
+        # A column becomes a line: upwards for a turn to the right, downwards for one to the left.
+        flat = b"".join(reversed(rows) if turn == 1 else rows)
+        columns = [flat[n::width] for n in range(width)]
+        pixels = b"".join(columns if turn == 1 else reversed(columns))
+        width, height = height, width
+    return Picture(pixels, width, height, width, picture.dpi)
+
+
+@cache
+def _engine(languages: str) -> Any:
+    """The models of languages that are read together, from whichever folders they are in."""
+    with tempfile.TemporaryDirectory() as folder:
+        for language in languages.split("+"):
+            os.symlink(tessdata.path_of(language), Path(folder, f"{language}.traineddata"))
+        engine = tesserocr.PyTessBaseAPI(
+            path=folder, lang=languages, oem=tesserocr.OEM.LSTM_ONLY, psm=tesserocr.PSM.AUTO
+        )
+    return engine
+
+
+@cache
+def _orientation() -> Any:
+    """The model that tells scripts and how a page stands; None where it is not there."""
+    if not (path := tessdata.orientation()):
+        return None
+    return tesserocr.PyTessBaseAPI(path=str(path), lang="osd", psm=tesserocr.PSM.OSD_ONLY)
