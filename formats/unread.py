@@ -39,6 +39,10 @@ THINGS = {
     "locked_part": ("part is encrypted", "parts are encrypted"),
     "damaged_part": ("part is damaged", "parts are damaged"),
     "hidden_sheet": ("hidden sheet was not read", "hidden sheets were not read"),
+    "lost_letter": (
+        "letter could not be told and stands as \ufffd",
+        "letters could not be told and stand as \ufffd",
+    ),
     "formula": ("formula has no saved value", "formulas have no saved value"),
 }
 # Kinds that are said of the whole document.
@@ -59,6 +63,7 @@ LABELS = {
     "locked_part": "Encrypted parts",
     "damaged_part": "Damaged parts",
     "hidden_sheet": "Hidden sheets",
+    "lost_letter": "Letters that could not be told",
     "formula": "Formulas without a value",
 }
 # Text recognition reads these.

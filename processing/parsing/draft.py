@@ -191,6 +191,8 @@ class Draft:
         self.count += 1
         if self._is_kept:
             return
+        if lost := text.count("\ufffd"):
+            self.unread("lost_letter", count=lost)
         between = (SEPARATOR if separator is None else separator) if self._length else ""
         start = self._length + len(between)
         end = self._length = start + len(text)
@@ -241,6 +243,8 @@ class Draft:
                 recognised=section.recognised,
             )
         for entry in inner._passed:
+            if entry.kind == "lost_letter":
+                continue  # said again with the text
             place = f"{heading}, {pages([entry.page], page)}" if entry.page is not None else heading
             if entry.place:
                 place = f"{heading} > {entry.place}" if heading else entry.place

@@ -35,6 +35,7 @@ _PICTURE_SHAPE, _COMMENT, _STRING = 0xF00A, 0x2EE0, 0x0FBA
 _TITLES = {0, 6}
 _FOOTERS = {7, 8, 9, 10}  # placeholders: date, slide number, footer, header
 _LOCKED = 0xF3D1C4DF
+_OBJECT = 0x1011
 _PICTURE_FRAME = 75
 
 
@@ -50,9 +51,12 @@ def read(file: IO[bytes], draft: Draft) -> None:
     if len(data) < 8:
         raise PermanentError("corrupt", DAMAGED)
     try:
-        slides = _Deck(data, user).slides()
+        deck = _Deck(data, user)
+        slides = deck.slides()
     except (struct.error, KeyError, IndexError) as error:
         raise PermanentError("corrupt", DAMAGED) from error
+    if deck.objects:
+        draft.unread("embedded_file", count=deck.objects)
     for number, slide in enumerate(slides, 1):
         title = one_line(slide.title)
         lines = [slide.title, "", *slide.texts] if title else slide.texts
@@ -87,6 +91,12 @@ class _Deck:
         self._left = MAX_RECORDS
         edit = struct.unpack_from("<I", user, 16)[0] if len(user) >= 20 else 0
         self._read_edits(edit)
+
+    @property
+    def objects(self) -> int:
+        """Charts, tables and other things that are files of other programs."""
+        kinds = (self._record(place).kind for place in self._places.values())
+        return sum(kind == _OBJECT for kind in kinds)
 
     def slides(self) -> list[_Slide]:
         """Raises struct.error, KeyError where the file is damaged."""

@@ -5,6 +5,7 @@ On PyPI: msdoc2docx writes Word documents out of it, at ten times the code, and 
 legacy-doc gives text without tables and headings.
 """
 
+import re
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ _COUNTS, _CLX, _CHARACTERS, _PARAGRAPHS = 0x4C, 0x1A2, 0xFA, 0x102
 _PAGE_BYTES = 512
 _IN_TABLE, _ROW_END, _LEVEL, _DELETED, _HIDDEN = 0x2416, 0x2417, 0x2640, 0x0800, 0x083C
 _OPERANDS = {0: 1, 1: 1, 2: 2, 3: 4, 4: 2, 5: 2, 7: 3}
+# A word with how it is read above it is a formula without a result: EQ \o\ad(\s\up 9(reading),word)
+_RUBY = re.compile(r"EQ\b.*\\o.*,([^,()]*)\)\s*$", re.DOTALL | re.IGNORECASE)
+MAX_CODE_CHARS = 1_000
 _SIGNS = str.maketrans(
     {0x0B: "\n", 0x0C: "\n", 0x0E: "\n", 0x1E: "-", 0x1F: None, 0x01: None, 0x02: None, 0x03: None}
     | {0x04: None, 0x05: None, 0x08: None, 0x28: "("}
@@ -311,13 +315,18 @@ def _without_codes(text: str) -> str:
         return text.replace("\x15", "").replace("\x14", "")
     shown: list[str] = []
     open_codes: list[bool] = []  # of the open fields, whether we are still in the code
+    code = ""
     for sign in text:
         if sign == "\x13":
             open_codes.append(True)
+            code = ""
         elif sign == "\x14" and open_codes:
             open_codes[-1] = False
         elif sign == "\x15" and open_codes:
-            open_codes.pop()
-        elif not any(open_codes):
+            if open_codes.pop() and (ruby := _RUBY.search(code)):
+                shown.append(ruby[1])
+        elif any(open_codes):
+            code += sign if len(code) < MAX_CODE_CHARS else ""
+        else:
             shown.append(sign)
     return "".join(shown)

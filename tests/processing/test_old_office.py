@@ -128,3 +128,8 @@ def test_rtf_that_is_cut_off_is_read_as_far_as_it_goes():
 def test_rtf_nested_deeply_is_read():
     deep = b"{" * 300_000 + b"word" + b"}" * 300_000
     assert read(b"{\\rtf1 " + deep + b" end}", files.RTF).text == "word end"
+
+
+def test_a_word_with_its_reading_above_it_is_the_word():
+    field = "\x13EQ \\* jc2 \\o\\ad(\\s\\up 9(きそく),規則)\x15"
+    assert read(old.doc([(0, f"会社の{field}は")]), files.DOC).text == "会社の規則は"

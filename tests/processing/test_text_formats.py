@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from formats.unread import sentence
 from processing.errors import PermanentError
 from processing.parsing import Unread
 from tests.processing import files
+from tests.processing.test_mail import mail
 from tests.processing.test_parsing import parts, parts_of, read
 
 # JSON
@@ -232,3 +234,16 @@ def test_xhtml_closes_its_elements_itself():
         "</body></html>"
     )
     assert read(page.encode(), "application/xhtml+xml").text == "First\n\nLast"
+
+
+# Letters
+
+
+def test_letters_that_cannot_be_told_are_in_the_report_once():
+    data = "Grüße ".encode() * 9 + b"\xff\xfe ! \xff"
+    document = read(data, files.TEXT)
+    lost = document.text.count("\ufffd")
+    assert lost > 1
+    assert document.unread == (Unread("lost_letter", count=lost),)
+    assert sentence("lost_letter", "", 2) == "2 letters could not be told and stand as \ufffd."
+    assert read(mail(a_txt=data), files.EML).unread == (Unread("lost_letter", count=lost),)
