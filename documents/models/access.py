@@ -9,7 +9,6 @@ from typing import Any, Optional, Self
 
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q

@@ -1,7 +1,7 @@
 """Who did what with whose documents: lines that are written once, and changed by nobody.
 
 What an event tells of a person (an upload, a deletion) and what Django's admin writes down of a
-change become lines by triggers (migration `0043_audit`); the rest by `documents/audit.py`. The web
+change become lines by triggers (migration `0014_audit`); the rest by `documents/audit.py`. The web
 and the workers may read and add lines, not change or delete them (deploy/postgres/grants.sql).
 """
 

@@ -212,7 +212,7 @@ def test_the_web_cannot_change_a_line(change: Any, editor: User) -> None:
 
 def test_a_migration_takes_the_right_to_change_a_line_away(owner: Any) -> None:
     """Where `grants.sql` was run before there was a table, as in every new installation."""
-    migration = import_module("documents.migrations.0043_audit")
+    migration = import_module("documents.migrations.0014_audit")
     owner.execute("GRANT UPDATE, DELETE ON documents_auditentry TO lumikb_web")
     owner.execute(migration.APPEND_ONLY)
     owner.execute("GRANT TRUNCATE ON documents_auditentry TO lumikb_web")  # empties the tests'

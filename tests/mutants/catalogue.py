@@ -1048,14 +1048,14 @@ MUTANTS = [
     # --- What operators see and do ---------------------------------------------------------------
     Mutant(
         "the web may change the audit",
-        "documents/migrations/0043_audit.py",
+        "documents/migrations/0014_audit.py",
         "REVOKE UPDATE, DELETE, TRUNCATE",
         "REVOKE TRUNCATE",
         (OF_AUDIT + "test_a_migration_takes_the_right_to_change_a_line_away",),
     ),
     Mutant(
         "what a worker does is audited as a person's",
-        "documents/migrations/0043_audit.py",
+        "documents/migrations/0014_audit.py",
         "FOR EACH ROW WHEN (NEW.by_id IS NOT NULL)",
         "FOR EACH ROW",
         (OF_AUDIT + "test_what_the_machinery_does_is_no_line",),

@@ -7,7 +7,7 @@ import documents.models.access
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("documents", "0044_roles"),
+        ("documents", "0017_tags"),
     ]
 
     operations = [

@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
         ("admin", "0003_logentry_add_action_flag_choices"),
         ("contenttypes", "0002_remove_content_type_name"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("documents", "0042_finished"),
+        ("documents", "0013_finished"),
     ]
 
     operations = [

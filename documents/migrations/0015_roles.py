@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
         ("auth", "0012_alter_user_first_name_max_length"),
         ("axes", "0001_initial"),
         ("contenttypes", "0002_remove_content_type_name"),
-        ("documents", "0043_audit"),
+        ("documents", "0014_audit"),
     ]
 
     operations = [migrations.RunPython(make_groups, migrations.RunPython.noop)]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False  # the index is made while people work
 
-    dependencies = [("documents", "0031_sharing")]
+    dependencies = [("documents", "0016_sharing")]
 
     operations = [
         migrations.AddField(

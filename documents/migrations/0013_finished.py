@@ -13,7 +13,7 @@ LAST_CHANGE = """
 class Migration(migrations.Migration):
     atomic = False  # the indexes are made while others write
 
-    dependencies = [("documents", "0041_operators")]
+    dependencies = [("documents", "0012_operators")]
 
     operations = [
         migrations.RunSQL(LAST_CHANGE, migrations.RunSQL.noop),
