@@ -12,8 +12,10 @@ from django.http import HttpRequest
 from documents.models import ApiToken, GroupMembership, KnowledgeBase, Membership, Status
 from formats import tessdata
 
+from .named import Named
 
-class MembershipInline(admin.TabularInline):
+
+class MembershipInline(Named, admin.TabularInline):
     model = Membership
     extra = 1
 

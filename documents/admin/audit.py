@@ -47,7 +47,6 @@ class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     search_fields = ["person"]  # what is really done with the words: get_search_results
-    search_help_text = "All of a user’s name, a document’s id or a knowledge base’s slug."
     ordering = ["-at", "-pk"]
 
     def get_urls(self) -> list[URLPattern]:

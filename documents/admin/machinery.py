@@ -157,7 +157,7 @@ class ReconcileRunAdmin(Requests, ReadOnly, admin.ModelAdmin):
     @admin.display(description="findings")
     def table(self, run: ReconcileRun) -> str:
         rows = [f"{row['check']}: {self._sentence(row)}" for row in run.findings]
-        return format_html('<pre class="lumikb-findings">{}</pre>', "\n".join(rows))
+        return format_html('<pre class="lumikb-findings" tabindex="0">{}</pre>', "\n".join(rows))
 
     @staticmethod
     def _sentence(row: dict[str, Any]) -> str:
