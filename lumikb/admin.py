@@ -11,7 +11,7 @@ from django.http import HttpRequest
 # The two lists beside each other that Django makes with a script say to a screen reader what they
 # may not (ARIA); the one that a browser has is as good.
 for model in (Group, User):
-    admin.site.get_model_admin(model).filter_horizontal = ()
+    type(admin.site.get_model_admin(model)).filter_horizontal = ()
 
 
 @admin.register(AccessAttempt)
