@@ -17,7 +17,7 @@ from . import audit, lifecycle, refusals, selection, tags, uploads
 from .downloads import original
 from .forms import AboutForm, KnowledgeBaseForm
 from .idempotency import KeyTaken, Once
-from .listing import Pages
+from .listing import Asked, Pages, Place
 from .models import Document, DocumentEvent, KnowledgeBase, Status
 from .permissions import (
     document_for,
@@ -32,6 +32,7 @@ from .waiting import LONGEST, until_finished
 
 router = Router()
 PAGE_SIZE = 50
+FURTHEST = 1_000_000_000  # rows that are passed over, where nobody knows how many there are
 
 IdempotencyKey = Annotated[
     str,
@@ -127,8 +128,10 @@ class AcceptedOut(DocumentOut):
 class DocumentPage(Schema):
     results: list[DocumentOut]
     count: int
+    more: bool
     page: int
     pages: int
+    next: str | None
 
 
 class DocumentChange(Schema):
@@ -184,8 +187,15 @@ class EventOut(Schema):
 
 
 @router.get("knowledge-bases", response={200: list[KnowledgeBaseOut], **problems()})
-def list_knowledge_bases(request: HttpRequest) -> Any:
-    return KnowledgeBase.objects.visible_to(request.user)
+def list_knowledge_bases(
+    request: HttpRequest,
+    q: str = Query("", description="a part of the name"),
+    page: int = Query(1, ge=1, le=1_000_000_000),
+    limit: int | None = Query(None, ge=1, le=500, description="all of them without one"),
+) -> Any:
+    """By name. A page beyond the last one is empty."""
+    found = KnowledgeBase.objects.visible_to(request.user).called(q)
+    return found if limit is None else found[(page - 1) * limit : page * limit]
 
 
 @router.post("knowledge-bases", response={201: KnowledgeBaseOut, **problems(403)})
@@ -247,16 +257,39 @@ def list_documents(
     ] = "",
     q: str = "",
     tag: str = "",
+    filename: str = Query("", description="the whole name"),
+    sha256: str = Query("", description="of the file's content"),
+    sort: Literal["-created_at", "created_at", "filename", "-filename"] = "-created_at",
     page: int = Query(1, ge=1),
+    limit: int | None = Query(None, ge=1, le=500, description="50 without one"),
+    cursor: str = Query("", description="`next` of the answer before: who walks through all"),
 ) -> Any:
-    """Newest first; all that are live without a `status`. A page beyond the last one is empty."""
-    found = knowledge_base_for(request.user, slug).document_set.matching(status, q, tag)
-    pages = Pages(found, PAGE_SIZE)
+    """Newest first; all that are live without a `status`. A page beyond the last one is empty.
+
+    `count` stops at 1,000 where the list is searched (`q`, `filename`, `sha256`, `stuck`) and then
+    `more` is true. However far it is, the page of a `cursor` costs what the first one does, and
+    nothing is twice in it or left out because others come or go meanwhile.
+    """
+    knowledge_base = knowledge_base_for(request.user, slug)
+    place = Place.read(cursor) if cursor else None
+    if cursor and place is None:
+        raise refusals.Refused("invalid_cursor", "This is not what an answer's `next` was.", 422)
+    limit = limit or PAGE_SIZE
+    asked = Asked(status, q, filename, sha256, place.sort if place else sort, tag)
+    pages = Pages.of(knowledge_base, limit, asked)
+    if place:
+        rows = place.behind(pages.documents)[: limit + 1].explained_page()
+    elif (page - 1) * limit < (FURTHEST if pages.has_more else pages.count):
+        rows = pages.rows((page - 1) * limit, limit + 1)
+    else:
+        rows = []
     return {
-        "results": list(pages.page(page)) if page <= pages.num_pages else [],
+        "results": rows[:limit],
         "count": pages.count,
+        "more": pages.has_more,
         "page": page,
         "pages": pages.num_pages,
+        "next": Place.of(rows[limit - 1], asked.sort).text if len(rows) > limit else None,
     }
 
 

@@ -4,19 +4,22 @@ Each transition is one conditional UPDATE whose row count is the answer, with it
 its outbox row in the same transaction. False or None means that the guard in the WHERE did not
 hold: somebody else was first, the lease is lost, the document is deleted. That is an answer, not an
 error. All times are the database's.
+
+What people do is done to a set of documents, up to a thousand or so at once (documents/bulk.py cuts
+larger ones), in as many statements as to one: the rows for which the guard holds are locked and
+then changed.
 """
 
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Case, Exists, F, IntegerField, Q, Value, When
-from django.db.models.expressions import Combinable
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.db.models.lookups import LessThan
 
@@ -67,16 +70,18 @@ class DuplicateFilename(Exception):
 # --- Coming in ---------------------------------------------------------------------------------
 
 
-def register(document: Document) -> Document:
-    """Accept an uploaded file whose object is stored. Raises DuplicateFilename."""
+def register(document: Document, origin: str = "") -> Document:
+    """Accept a file whose object is stored; `origin` says where it comes from, if not from a
+    person's hand. Raises DuplicateFilename.
+    """
     with transaction.atomic():
         _insert(document)
-        _record(document.pk, "registered", by=document.uploaded_by_id)
-        _post(document.pk, Action.PROCESS)
+        _record(document.pk, "registered", origin, by=document.uploaded_by_id)
+        _post(document.pk, Action.PROCESS, priority=document.priority)
     return document
 
 
-def replace(old: Document, new: Document) -> Document | None:
+def replace(old: Document, new: Document, origin: str = "") -> Document | None:
     """Put `new` in the place of `old`, which stays searchable until `new` is READY.
 
     None when `old` was deleted or replaced meanwhile. Raises DuplicateFilename when another
@@ -94,8 +99,8 @@ def replace(old: Document, new: Document) -> Document | None:
             _post(old.pk, Action.PURGE, delay=settings.PURGE_AFTER)
         _insert(new)
         _record(old.pk, "replaced", f"by {new.pk}", by=by)
-        _record(new.pk, "registered", f"replaces {old.pk}", by=by)
-        _post(new.pk, Action.PROCESS)
+        _record(new.pk, "registered", origin or f"replaces {old.pk}", by=by)
+        _post(new.pk, Action.PROCESS, priority=new.priority)
     return new
 
 
@@ -227,7 +232,7 @@ def succeed(
             return False
         Chunk.objects.bulk_create(chunks)
         _record(claim.document_id, "succeeded", f"passages: {count}", epoch=claim.epoch)
-        _release_replaced(claim.document_id)
+        _release_replaced([claim.document_id])
     return True
 
 
@@ -359,13 +364,14 @@ def posted(document_ids: Collection[UUID]) -> None:
     """
     documents = Document.objects.filter(pk__in=document_ids)
     free = documents.select_for_update(skip_locked=True).values("pk")
-    documents.filter(pk__in=free).update(posted_at=Now())
+    documents.filter(pk__in=free).update(posted_at=Now(), is_posted=True)
 
 
 def repost(document: Document) -> bool:
     """Post the lost message of a PENDING document again."""
     with transaction.atomic():
-        if not Document.objects.unposted().filter(pk=document.pk).update(posted_at=Now()):
+        unposted = Document.objects.unposted().filter(pk=document.pk)
+        if not unposted.update(posted_at=Now(), is_posted=False):
             return False
         since = DocumentEvent.objects.filter(
             document=document.pk, kind="reposted", created_at__gt=document.progressed_at
@@ -390,24 +396,37 @@ def repost_purge(document: Document) -> bool:
 
 
 def requeue(document_id: UUID, by: Any = None, reason: str = "") -> bool:
-    """Process a FAILED or READY document anew, with all its tries; it stays searchable.
+    """`requeue_all` of one; without a person in bulk."""
+    priority = Priority.INTERACTIVE if by else Priority.BULK
+    return bool(requeue_all([document_id], by, reason, priority))
 
-    A FAILED one goes on where it came to its end, as long as what was kept fits.
+
+def requeue_all(
+    document_ids: Collection[UUID],
+    by: Any = None,
+    reason: str = "",
+    priority: int = Priority.INTERACTIVE,
+    unchanged_since: datetime | None = None,
+) -> list[UUID]:
+    """Process FAILED or READY documents anew, with all their tries; they stay searchable.
+
+    A FAILED one goes on where it came to its end, as long as what was kept fits. Those that have
+    changed since a moment, where one is given, are another matter by now. Returns those whose guard
+    held.
     """
-    finished = Document.objects.live().filter(
-        pk=document_id, status__in=[Status.FAILED, Status.READY]
+    finished = _unchanged(Document.objects.live(), unchanged_since).filter(
+        pk__in=document_ids, status__in=[Status.FAILED, Status.READY]
     )
     with transaction.atomic():
-        priority = Priority.INTERACTIVE if by else Priority.BULK
-        if not finished.update(
-            status=Status.PENDING,
-            priority=priority,
-            **_ALL_TRIES | _PROGRESS_KEPT | _due(IMMEDIATELY) | _NOTHING_WAITED_FOR,
-        ):
-            return False
-        _record(document_id, "requeued", reason, by=by and by.pk)
-        _post(document_id, Action.PROCESS, priority=priority)
-    return True
+        if held := _hold(finished):
+            Document.objects.filter(pk__in=held).update(
+                status=Status.PENDING,
+                priority=priority,
+                **_ALL_TRIES | _PROGRESS_KEPT | _due(IMMEDIATELY) | _NOTHING_WAITED_FOR,
+            )
+            _record(held, "requeued", reason, by=by and by.pk)
+            _post(held, Action.PROCESS, priority=priority)
+    return held
 
 
 def rename(document_id: UUID, by: Any, filename: str) -> bool:
@@ -425,26 +444,42 @@ def rename(document_id: UUID, by: Any, filename: str) -> bool:
                 if not resting.update(filename=filename):
                     return False
         except IntegrityError as error:
-            document.filename = filename
-            raise _duplicate(error, document) from error
+            if not _is_duplicate(error):
+                raise
+            raise DuplicateFilename(namesake(document.knowledge_base_id, filename)) from error
         _record(document_id, "renamed", f"from {document.filename}", by=by.pk)
         requeue(document_id, by, "renamed")
     return True
 
 
 def unstick(document: Document, by: Any) -> bool:
-    """Get a document going that waits, or whose worker vanished, at once and with all its tries."""
+    """`unstick_all` of one."""
+    return bool(unstick_all([document.pk], by))
+
+
+def unstick_all(
+    document_ids: Collection[UUID],
+    by: Any,
+    priority: int = Priority.INTERACTIVE,
+    unchanged_since: datetime | None = None,
+) -> list[UUID]:
+    """Get documents going that wait, or whose worker vanished, at once and with all their tries.
+
+    `unchanged_since` as in `requeue_all`. Returns those whose guard held.
+    """
     vanished = Q(status=Status.PROCESSING, lease_expires_at__lt=Now())
-    hanging = Document.objects.live().filter(Q(status=Status.PENDING) | vanished, pk=document.pk)
+    hanging = _unchanged(Document.objects.live(), unchanged_since).filter(
+        Q(status=Status.PENDING) | vanished, pk__in=document_ids
+    )
     with transaction.atomic():
-        if not hanging.update(
-            **_NO_LEASE | _PROGRESS_KEPT | _due(IMMEDIATELY) | _NOTHING_WAITED_FOR | _ALL_TRIES,
-            status=Status.PENDING,
-        ):
-            return False
-        _record(document.pk, "unstuck", by=by.pk)
-        _post(document.pk, Action.PROCESS)
-    return True
+        if held := _hold(hanging):
+            Document.objects.filter(pk__in=held).update(
+                **_NO_LEASE | _PROGRESS_KEPT | _due(IMMEDIATELY) | _NOTHING_WAITED_FOR | _ALL_TRIES,
+                status=Status.PENDING,
+            )
+            _record(held, "unstuck", by=by and by.pk)
+            _post(held, Action.PROCESS, priority=priority)
+    return held
 
 
 def abort(document_id: UUID, by: Any) -> bool:
@@ -464,54 +499,81 @@ def abort(document_id: UUID, by: Any) -> bool:
 
 
 def soft_delete(document_id: UUID, by: Any) -> bool:
-    """Delete, restorable until it is purged after `PURGE_AFTER`. A worker's lease is revoked."""
+    """`soft_delete_all` of one."""
+    return bool(soft_delete_all([document_id], by))
+
+
+def soft_delete_all(document_ids: Collection[UUID], by: Any) -> list[UUID]:
+    """Delete, restorable until they are purged after `PURGE_AFTER`. Workers' leases are revoked.
+
+    Returns those that were live.
+    """
     with transaction.atomic():
-        if not _mark_deleted(Document.objects.live().filter(pk=document_id)):
-            return False
-        _record(document_id, "deleted", by=by.pk)
-        _post(document_id, Action.PURGE, delay=settings.PURGE_AFTER)
-        _release_replaced(document_id)
-    return True
+        if held := _hold(Document.objects.live().filter(pk__in=document_ids)):
+            _delete_held(held, by=by and by.pk)
+            _release_replaced(held)
+    return held
 
 
 def restore(document_id: UUID, by: Any) -> bool:
-    """Bring a deleted document back; a replacement that was never indexed gives way to it.
-
-    Raises DuplicateFilename when another live document has its name.
-    """
+    """`restore_all` of one. Raises DuplicateFilename when another live document has its name."""
+    if restore_all([document_id], by):
+        return True
     deleted = Document.objects.filter(pk=document_id, purging_at=None).exclude(deleted_at=None)
-    unfinished = Q(status__in=[Status.PENDING, Status.PROCESSING])
-    document = deleted.first()
-    if document is None:
-        return False
-    with transaction.atomic():
-        _drop_replacements(document_id, by)
-        existing = namesake(document.knowledge_base_id, document.filename)
-        if existing not in (None, document_id):
+    for document in deleted:
+        if existing := namesake(document.knowledge_base_id, document.filename):
             raise DuplicateFilename(existing)
-        try:
-            with transaction.atomic():  # so that the queries after a refusal still work
-                restored = deleted.update(
-                    deleted_at=None,
-                    turns=0,
-                    status=Case(When(unfinished, then=Value(Status.PENDING)), default=F("status")),
-                    # What is done keeps the count of what it took.
-                    **{
-                        name: Case(When(~unfinished, then=F(name)), default=0)
-                        for name in _ALL_TRIES
-                    },
-                    **_due(IMMEDIATELY),
-                )
-        except IntegrityError as error:
-            raise _duplicate(error, document) from error
-        if not restored:
-            transaction.set_rollback(True)  # the replacements stay
-            return False
-        OutboxMessage.objects.filter(document=document_id, action=Action.PURGE).delete()
-        _record(document_id, "restored", by=by.pk)
-        if Document.objects.filter(unfinished, pk=document_id).exists():
-            _post(document_id, Action.PROCESS)
-    return True
+    return False
+
+
+def restore_all(document_ids: Collection[UUID], by: Any) -> list[UUID]:
+    """Bring deleted documents back; a replacement that was never indexed gives way to its own.
+
+    Returns those that are back: not those of whose name there is a live document, and of several
+    that share a name only the one that was deleted last.
+    """
+    try:
+        with transaction.atomic():
+            return _restore(document_ids, by)
+    except IntegrityError as error:
+        if not _is_duplicate(error):
+            raise
+    # Somebody has just taken one of the names: it costs the others nothing but time.
+    if len(document_ids) == 1:
+        return []
+    return [back for each in document_ids for back in restore_all([each], by)]
+
+
+def _restore(document_ids: Collection[UUID], by: Any) -> list[UUID]:
+    deleted = Document.objects.filter(pk__in=document_ids, purging_at=None)
+    held = _hold(deleted.exclude(deleted_at=None))
+    in_the_way = (
+        Document.objects.live()
+        .filter(knowledge_base=OuterRef("knowledge_base"), filename=OuterRef("filename"))
+        .exclude(replaces=OuterRef("pk"), indexed_at=None)
+    )
+    free = Document.objects.filter(~Exists(in_the_way), pk__in=held)
+    last = free.order_by("knowledge_base_id", "filename", "-deleted_at", "pk")
+    last = last.distinct("knowledge_base_id", "filename")
+    chosen = list(last.values_list("pk", flat=True)) if held else []
+    if not chosen:
+        return []
+    _drop_replacements(chosen, by)
+    unfinished = Q(status__in=[Status.PENDING, Status.PROCESSING])
+    restored = Document.objects.filter(pk__in=chosen)
+    restored.update(
+        deleted_at=None,
+        turns=0,
+        status=Case(When(unfinished, then=Value(Status.PENDING)), default=F("status")),
+        # What is done keeps the count of what it took.
+        **{name: Case(When(~unfinished, then=F(name)), default=0) for name in _ALL_TRIES},
+        **_due(IMMEDIATELY),
+    )
+    OutboxMessage.objects.filter(document__in=chosen, action=Action.PURGE).delete()
+    _record(chosen, "restored", by=by and by.pk)
+    if waiting := list(restored.filter(unfinished).values_list("pk", flat=True)):
+        _post(waiting, Action.PROCESS)
+    return chosen
 
 
 # --- Going out -----------------------------------------------------------------------------------
@@ -600,8 +662,13 @@ _NOTHING_WAITED_FOR: dict[str, Any] = {
 }
 
 
-def _due(delay: timedelta) -> dict[str, Combinable]:
-    return {"due_at": Now() + delay, "posted_at": Now(), "progressed_at": Now()}
+def _due(delay: timedelta) -> dict[str, Any]:
+    return {
+        "due_at": Now() + delay,
+        "posted_at": Now(),
+        "is_posted": False,
+        "progressed_at": Now(),
+    }
 
 
 def _leased(claim: Claim) -> Any:
@@ -678,25 +745,45 @@ def _give_back(
     return True
 
 
+def _unchanged(documents: Any, since: datetime | None) -> Any:
+    return documents.filter(progressed_at__lte=since) if since else documents
+
+
+def _hold(documents: Any) -> list[UUID]:
+    """Lock the rows for which the guard holds, all in one order so that none deadlocks; as an
+    UPDATE does, which lets others refer to them.
+
+    Nobody changes them before this transaction ends: what is read is still so when it is written.
+    """
+    locked = documents.order_by("pk").select_for_update(no_key=True)
+    return list(locked.values_list("pk", flat=True))
+
+
 def _mark_deleted(documents: Any) -> bool:
     return bool(documents.update(deleted_at=Now(), **_NO_LEASE))
 
 
-def _drop_replacements(document_id: UUID, by: Any) -> None:
-    """Delete what was to replace a document and was never indexed; nothing replaces it any more."""
-    replacements = Document.objects.filter(replaces=document_id, indexed_at=None)
-    for replacement in replacements.live():
-        if _mark_deleted(replacements.live().filter(pk=replacement.pk)):
-            _record(replacement.pk, "deleted", "what it replaced is back", by=by.pk)
-            _post(replacement.pk, Action.PURGE, delay=settings.PURGE_AFTER)
+def _delete_held(held: list[UUID], why: str = "", *, by: int | None) -> None:
+    _mark_deleted(Document.objects.filter(pk__in=held))
+    _record(held, "deleted", why, by=by)
+    _post(held, Action.PURGE, delay=settings.PURGE_AFTER)
+
+
+def _drop_replacements(document_ids: Collection[UUID], by: Any) -> None:
+    """Delete what was to replace documents and was never indexed; nothing replaces them any
+    more.
+    """
+    replacements = Document.objects.filter(replaces__in=document_ids, indexed_at=None)
+    if held := _hold(replacements.live()):
+        _delete_held(held, "what it replaced is back", by=by and by.pk)
     replacements.update(replaces=None)
 
 
-def _release_replaced(document_id: UUID) -> None:
-    """Nothing waits for this replacement any more: what it replaced may be purged."""
-    replaced = Document.objects.filter(replacements=document_id, purging_at=None)
-    for old_id in replaced.exclude(deleted_at=None).values_list("pk", flat=True):
-        _post(old_id, Action.PURGE, delay=settings.PURGE_AFTER)
+def _release_replaced(document_ids: Collection[UUID]) -> None:
+    """Nothing waits for these replacements any more: what they replaced may be purged."""
+    replaced = Document.objects.filter(replacements__in=document_ids, purging_at=None)
+    if released := set(replaced.exclude(deleted_at=None).values_list("pk", flat=True)):
+        _post(released, Action.PURGE, delay=settings.PURGE_AFTER)
 
 
 def _insert(document: Document) -> None:
@@ -709,12 +796,10 @@ def _insert(document: Document) -> None:
         raise DuplicateFilename(existing) from None
 
 
-def _duplicate(error: IntegrityError, document: Document) -> Exception:
-    """The duplicate that this violation stands for; any other violation stays itself."""
+def _is_duplicate(error: IntegrityError) -> bool:
+    """Whether this violation is the everyday one; any other is an error of ours."""
     diagnostics = getattr(error.__cause__, "diag", None)
-    if diagnostics is None or diagnostics.constraint_name != "one_live_document_per_filename":
-        return error
-    return DuplicateFilename(namesake(document.knowledge_base_id, document.filename))
+    return getattr(diagnostics, "constraint_name", None) == "one_live_document_per_filename"
 
 
 def namesake(knowledge_base_id: int, filename: str) -> UUID | None:
@@ -728,22 +813,30 @@ def _jitter(delay: timedelta) -> timedelta:
 
 
 def _record(
-    document_id: UUID, kind: str, detail: str = "", *, epoch: int | None = None, by: Any = None
+    documents: UUID | Collection[UUID],
+    kind: str,
+    detail: str = "",
+    *,
+    epoch: int | None = None,
+    by: Any = None,
 ) -> None:
-    DocumentEvent.objects.create(
-        document_id=document_id, kind=kind, detail=detail[:500], epoch=epoch or 0, by_id=by
+    DocumentEvent.objects.bulk_create(
+        DocumentEvent(document_id=each, kind=kind, detail=detail[:500], epoch=epoch or 0, by_id=by)
+        for each in _all(documents)
     )
 
 
 def _post(
-    document_id: UUID,
+    documents: UUID | Collection[UUID],
     action: str,
     *,
     priority: int = Priority.INTERACTIVE,
     delay: timedelta = IMMEDIATELY,
 ) -> None:
-    OutboxMessage.objects.create(
-        document_id=document_id, action=action, priority=priority, due_at=Now() + delay
-    )
+    OutboxMessage.add(_all(documents), action, priority, delay)
     if not delay:
         OutboxMessage.ring()
+
+
+def _all(documents: UUID | Collection[UUID]) -> Collection[UUID]:
+    return [documents] if isinstance(documents, UUID) else documents

@@ -1,12 +1,97 @@
-"""Pages of a list of documents, the last as quick as the first."""
+"""Pages of lists of documents, the last as quick as the first.
 
-from typing import Any
+The ids of a page's rows are found by an index alone, and only those rows are looked at. How many
+there are is kept (documents/counts.py) or, where it is not, counted up to `MOST_COUNTED`. A page is
+found behind the row that the one before ended with, where the link says it; else from whichever end
+of the list is nearer.
+"""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Self
+from unicodedata import normalize
+from uuid import UUID
 
 from django.core.paginator import EmptyPage, Page, PageNotAnInteger, Paginator
+from django.db import models
+from django.db.models import F, Func, Value
+from django.db.models.lookups import GreaterThan, LessThan
+
+from . import counts
+from .models import Document, KnowledgeBase
+from .models.document import DocumentQuerySet
+
+MOST_COUNTED = 1000
+NEWEST_FIRST = "-created_at"
+SORTS = (NEWEST_FIRST, "created_at", "filename", "-filename")  # each has an index
+KEPT = ("", "pending", "processing", "ready", "failed", "partly_read", "deleted")
+LIVE = ("pending", "processing", "ready", "failed")
+
+
+def kept_count(of: counts.Counts, status: str) -> int:
+    """Of a list without a search: its number from what is kept."""
+    return sum(of.get(state, 0) for state in (LIVE if not status else (status,)))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which documents a list shows, and in which order."""
+
+    status: str = ""  # see DocumentQuerySet.matching
+    q: str = ""  # in the name
+    filename: str = ""
+    sha256: str = ""
+    sort: str = NEWEST_FIRST
+    tag: str = ""
+
+    def of(self, documents: DocumentQuerySet) -> DocumentQuerySet:
+        found = documents.matching(self.status, self.q, self.tag)
+        exactly = {"filename": normalize("NFC", self.filename), "sha256": self.sha256.lower()}
+        return found.filter(**{name: value for name, value in exactly.items() if value})
+
+    @property
+    def is_kept(self) -> bool:
+        """Nobody has to count how many these are."""
+        return self.status in KEPT and not (self.q or self.filename or self.sha256 or self.tag)
 
 
 class Pages(Paginator):
-    """Each document comes with what `explain()` needs; that is asked for the page's rows only."""
+    """Documents in an order that has an index, with what `explain()` needs.
+
+    `count`: how many there are, where that is known; else as many as are counted.
+    """
+
+    def __init__(self, documents: DocumentQuerySet, size: int, count: int | None = None):
+        super().__init__(documents, size)
+        self.documents = documents
+        self._known = count
+
+    @classmethod
+    def of(
+        cls, base: KnowledgeBase, size: int, asked: Asked, numbers: counts.Counts | None = None
+    ) -> Self:
+        """Of a knowledge base's list; `numbers` are the knowledge base's, where they are known."""
+        documents = sorted_by(asked.of(base.document_set.all()), asked.sort)
+        if not asked.is_kept:
+            return cls(documents, size)
+        numbers = numbers or counts.of_bases([base.pk])[base.pk]
+        return cls(documents, size, kept_count(numbers, asked.status))
+
+    @cached_property
+    def _counted(self) -> int:
+        return counts.at_most(self.documents, MOST_COUNTED)
+
+    @property
+    def count(self) -> int:
+        return min(self._counted, MOST_COUNTED) if self._known is None else self._known
+
+    @property
+    def has_more(self) -> bool:
+        """There are more than are counted, and shown: who looks for one says more about it."""
+        return self._known is None and self._counted > MOST_COUNTED
 
     def number(self, wanted: Any) -> int:
         """The page that a person means: the first for no number, the last beyond the end."""
@@ -17,5 +102,93 @@ class Pages(Paginator):
         except EmptyPage:
             return 1 if int(wanted) < 1 else self.num_pages
 
-    def _get_page(self, object_list: Any, *args: Any) -> Page:
-        return Page(object_list.explained_page(), *args)
+    def page(self, number: Any, near: str = "") -> "DocumentPage":
+        """`near`: what the link to it says of where it is, a `Place`."""
+        number = self.validate_number(number)
+        place = Place.read(near[1:])
+        if place is None or place.sort != NEWEST_FIRST or number == 1:
+            rows = self.rows((number - 1) * self.per_page, self.per_page)
+        elif near.startswith("b"):
+            rows = place.behind(self.documents)[: self.per_page].explained_page()
+        else:
+            rows = place.before(self.documents)[: self.per_page].explained_page()[::-1]
+        return DocumentPage(rows, number, self)
+
+    def rows(self, bottom: int, size: int) -> list[Document]:
+        """So many from there on, found from the end that is nearer."""
+        top = min(bottom + size, self.count)
+        if self._known is None or bottom <= self.count - top:
+            return self.documents[bottom : bottom + size].explained_page()
+        from_end = self.documents.reverse()[self.count - top : self.count - bottom]
+        return from_end.explained_page()[::-1]
+
+
+class DocumentPage(Page):
+    @property
+    def next_place(self) -> str:
+        """For the link to the next page: behind the last row of this one."""
+        return "b" + Place.of(self.object_list[-1]).text if self.object_list else ""
+
+    @property
+    def previous_place(self) -> str:
+        return "a" + Place.of(self.object_list[0]).text if self.object_list else ""
+
+
+class Row(Func):
+    """`ROW(a, b)`, which PostgreSQL compares as one, and finds by an index of both."""
+
+    function = "ROW"
+    output_field = models.TextField()  # any
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A row in a list that is sorted by one of `SORTS`: where a page begins or ends."""
+
+    sort: str
+    value: datetime | str
+    document_id: UUID
+
+    @classmethod
+    def of(cls, document: Document, sort: str = NEWEST_FIRST) -> Self:
+        return cls(sort, getattr(document, sort.removeprefix("-")), document.pk)
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """From `text`; None for anything else."""
+        try:
+            sort, value, name = json.loads(urlsafe_b64decode(text.encode()))
+            if sort not in SORTS or not isinstance(value, str) or "\0" in value:
+                return None
+            is_time = sort.endswith("_at")
+            return cls(sort, datetime.fromisoformat(value) if is_time else value, UUID(name))
+        except (ValueError, TypeError, AttributeError):
+            return None
+
+    @property
+    def text(self) -> str:
+        value = self.value if isinstance(self.value, str) else self.value.isoformat()
+        return urlsafe_b64encode(
+            json.dumps([self.sort, value, self.document_id.hex]).encode()
+        ).decode()
+
+    def behind(self, documents: DocumentQuerySet) -> DocumentQuerySet:
+        """Those that come after it, in its order."""
+        return self._beside(sorted_by(documents, self.sort), is_behind=True)
+
+    def before(self, documents: DocumentQuerySet) -> DocumentQuerySet:
+        """Those that come before it, the nearest first."""
+        return self._beside(sorted_by(documents, self.sort).reverse(), is_behind=False)
+
+    def _beside(self, documents: DocumentQuerySet, is_behind: bool) -> DocumentQuerySet:
+        column = self.sort.removeprefix("-")
+        field: Any = Document._meta.get_field(column)
+        here = Row(Value(self.value, field), Value(self.document_id, models.UUIDField()))
+        goes_down = self.sort.startswith("-") == is_behind
+        compared = LessThan if goes_down else GreaterThan
+        return documents.filter(compared(Row(F(column), F("pk")), here))
+
+
+def sorted_by(documents: DocumentQuerySet, sort: str) -> DocumentQuerySet:
+    """By one of `SORTS`, those of the same value by their ids in the same direction."""
+    return documents.order_by(sort, "-pk" if sort.startswith("-") else "pk")

@@ -32,7 +32,7 @@ from .deadlines import within
 from .failpoints import failpoint
 from .filetypes import clean_filename, detect_type
 from .idempotency import KeyTaken, Once
-from .models import Document, KnowledgeBase, Tally
+from .models import Document, KnowledgeBase, OutboxMessage, Tally
 from .refusals import (
     Refused,
     duplicate_filename,
@@ -47,6 +47,8 @@ from .refusals import (
 from .room import is_full
 
 log = logging.getLogger(__name__)
+
+Priority = OutboxMessage.Priority
 
 ENVELOPE_BYTES = 64 * 1024  # what multipart adds to a file: boundaries, headers, small fields
 MOST_LARGE_FILES = 4  # in one request; the page's script sends one
@@ -149,11 +151,17 @@ def too_large(name: str) -> Refused:
 
 
 def accept(
-    file: ReceivedFile, knowledge_base: KnowledgeBase, by: Any, key: str = "", words: str = ""
+    file: ReceivedFile,
+    knowledge_base: KnowledgeBase,
+    by: Any,
+    key: str = "",
+    words: str = "",
+    origin: str = "",
 ) -> Document:
     """Store the file and register it, with the tags that `words` names. Raises Refused.
 
-    With a `key` (Idempotency-Key) that came with this file before: what was registered then.
+    With a `key` (Idempotency-Key) that came with this file before: what was registered then. With
+    an `origin` it is from no request, and waits in bulk: documents/imports.py.
     """
     once = _once(by, key, "upload", knowledge_base.pk, file)
     if once and (made := once.made()):
@@ -163,19 +171,21 @@ def accept(
     try:
         if existing := lifecycle.namesake(knowledge_base.pk, filename):  # saves the upload of bytes
             raise lifecycle.DuplicateFilename(existing)
-        document = _store(file, knowledge_base, filename, content_type, by, tags=with_tags)
+        document = _store(file, knowledge_base, filename, content_type, by, origin, tags=with_tags)
         with _kept_only_if_registered(document), _remembered(once, document):
-            lifecycle.register(document)
+            lifecycle.register(document, origin)
     except (lifecycle.DuplicateFilename, KeyTaken) as error:
         return _same_or_refused(once, error, filename, file)
     failpoint("upload.registered")
     return document
 
 
-def replace(file: ReceivedFile, old: Document, by: Any, key: str = "") -> Document:
+def replace(
+    file: ReceivedFile, old: Document, by: Any, key: str = "", origin: str = ""
+) -> Document:
     """Store the file in the place of a live document, under that one's name if they share a type.
 
-    Raises Refused. With a `key` as in `accept`.
+    Raises Refused. With a `key` and an `origin` as in `accept`.
     """
     once = _once(by, key, "replace", old.pk, file)
     if once and (made := once.made()):
@@ -184,9 +194,11 @@ def replace(file: ReceivedFile, old: Document, by: Any, key: str = "") -> Docume
     if content_type == old.content_type:
         filename = old.filename
     try:
-        document = _store(file, old.knowledge_base, filename, content_type, by, tags=old.tags)
+        document = _store(
+            file, old.knowledge_base, filename, content_type, by, origin, tags=old.tags
+        )
         with _kept_only_if_registered(document), _remembered(once, document):
-            if lifecycle.replace(old, document) is None:
+            if lifecycle.replace(old, document, origin) is None:
                 raise Refused("not_found", "The document to replace was deleted or replaced.", 404)
     except (lifecycle.DuplicateFilename, KeyTaken, Refused) as error:
         return _same_or_refused(once, error, filename, file)
@@ -273,6 +285,7 @@ def _store(
     filename: str,
     content_type: str,
     by: Any,
+    origin: str,
     **fields: Any,
 ) -> Document:
     """Put the object into storage; no database connection is held while it goes there."""
@@ -283,6 +296,7 @@ def _store(
         size=file.size,
         sha256=file.sha256,
         uploaded_by=by,
+        priority=Priority.BULK if origin else Priority.INTERACTIVE,
         **fields,
     )
     file.content_type = content_type  # what an S3 server will say it is; not what the client said

@@ -5,6 +5,7 @@ from . import reading, selection, views
 urlpatterns = [
     path("", views.knowledge_bases, name="knowledge-bases"),
     path("kb/<str:slug>/", views.documents, name="documents"),
+    path("kb/<str:slug>/bulk", views.bulk, name="bulk"),
     path("kb/<str:slug>/upload", views.upload, name="upload"),
     path("kb/<str:slug>/selection", selection.selection, name="selection"),
     path("documents/<uuid:document_id>/", views.document, name="document"),

@@ -7,8 +7,8 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, F, Q
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.html import format_html
@@ -17,11 +17,12 @@ from django.views.decorators.vary import vary_on_headers
 
 from formats import BY_EXTENSION
 
-from . import audit, lifecycle, refusals, tags, uploads
+from . import audit, counts, lifecycle, refusals, tags, uploads
+from .bulk import confirm, freeze, shown
 from .downloads import original
 from .forms import KnowledgeBaseForm
-from .listing import Pages
-from .models import Document, KnowledgeBase, Membership, Status
+from .listing import Asked, Pages
+from .models import BulkAction, Document, KnowledgeBase, Membership, Status
 from .permissions import (
     MAY_EDIT,
     document_for,
@@ -34,6 +35,15 @@ from .reading import versions
 from .selection import undo_of
 
 PAGE_SIZE = 25
+KNOWLEDGE_BASES_SHOWN = 60
+BULK_SHOWN = 10  # documents of a set that is to be confirmed
+BULK_OF_A_SEARCH = (BulkAction.Action.REQUEUE, BulkAction.Action.DELETE)
+BULK_OFFERED = {
+    **dict.fromkeys(["failed", "ready", "partly_read"], BULK_OF_A_SEARCH),
+    "pending": (BulkAction.Action.DELETE,),
+    "stuck": (BulkAction.Action.UNSTICK, BulkAction.Action.DELETE),
+    "deleted": (BulkAction.Action.RESTORE,),
+}
 
 
 @login_required
@@ -43,14 +53,12 @@ def knowledge_bases(request: HttpRequest) -> HttpResponse:
     form = KnowledgeBaseForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         return redirect(form.save_for(request.user))
-    live = Q(document__deleted_at=None)
-    listed = KnowledgeBase.objects.visible_to(request.user).annotate(
-        document_count=Count("document", live, distinct=True),
-        ready_count=Count("document", live & Q(document__status=Status.READY), distinct=True),
-        failed_count=Count("document", live & Q(document__status=Status.FAILED), distinct=True),
-        unfinished_count=F("document_count") - F("ready_count") - F("failed_count"),
-    )
-    context = {"knowledge_bases": listed, "form": form}
+    q = request.GET.get("q", "").strip()
+    visible = KnowledgeBase.objects.visible_to(request.user).called(q)
+    page = Paginator(visible, KNOWLEDGE_BASES_SHOWN).get_page(request.GET.get("page"))
+    page.object_list = list(page.object_list)
+    counts.tell(page.object_list)
+    context = {"knowledge_bases": page, "q": q, "form": form}
     return render(request, "documents/knowledge_bases.html", context)
 
 
@@ -61,14 +69,17 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
     """A knowledge base's documents and the upload; for htmx only the table, which polls itself."""
     knowledge_base = knowledge_base_for(request.user, slug)
     filters = {key: request.GET.get(key, "").strip() for key in ("status", "q", "tag")}
-    pages = Pages(knowledge_base.document_set.matching(**filters), PAGE_SIZE)
+    numbers = counts.of_bases([knowledge_base.pk])[knowledge_base.pk]
+    pages = Pages.of(knowledge_base, PAGE_SIZE, Asked(**filters), numbers)
     wanted = request.GET.get("page") or "1"
     number = pages.number(wanted)
     if wanted != str(number):  # beyond the end, say: what is shown has an address of its own
         here = request.GET.copy()
         here["page"] = str(number)
+        here.pop("near", None)
         return redirect(f"{request.path}?{here.urlencode()}")
-    page = pages.page(number)
+    page = pages.page(number, near=request.GET.get("near", ""))
+    under_way = BulkAction.objects.under_way(knowledge_base) if "bulk" in numbers else []
     role = knowledge_base.role_of(request.user)
     context = {
         "knowledge_base": knowledge_base,
@@ -77,7 +88,11 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
         "statuses": Status.choices,
         "undo": [] if request.htmx else undo_of(request, knowledge_base),  # type: ignore[attr-defined]
         "here": f"?{request.GET.urlencode()}",
-        "in_progress": any(not document.is_finished for document in page),
+        "in_progress": bool(under_way) or any(not document.is_finished for document in page),
+        "under_way": under_way,
+        "bulk_actions": BULK_OFFERED.get(
+            filters["status"], BULK_OF_A_SEARCH if filters["q"] or filters["tag"] else ()
+        ),
         "may_edit": role in MAY_EDIT,
         "is_owner": role == Membership.Role.OWNER,
         "accepted": ",".join(BY_EXTENSION),
@@ -85,6 +100,36 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
     }
     template = "documents/_table.html" if request.htmx else "documents/documents.html"  # type: ignore[attr-defined]
     return render(request, template, context)
+
+
+@login_required
+@require_POST
+def bulk(request: HttpRequest, slug: str) -> HttpResponse:
+    """Do the same to all documents of a list: asked first, when it is said which they are."""
+    knowledge_base = editable_knowledge_base(request.user, slug)
+    action = request.POST.get("action", "")
+    if action not in BulkAction.Action.values:
+        return redirect(knowledge_base)
+    asked = Asked(**{key: request.POST.get(key, "").strip() for key in ("status", "q", "tag")})
+    number = request.POST.get("bulk", "")
+    if not number:
+        chosen = asked.of(knowledge_base.document_set.all())
+        which = f"status {asked.status or 'any'}" + (f", name with “{asked.q}”" if asked.q else "")
+        which += f", tag {asked.tag}" if asked.tag else ""
+        frozen = freeze(action, chosen, request.user, which, knowledge_base)
+        some = Document.objects.filter(pk__in=shown(frozen, BULK_SHOWN)).explained_page()
+        context = {"knowledge_base": knowledge_base, "bulk": frozen, "asked": asked, "some": some}
+        return render(request, "documents/bulk.html", context)
+    mine = BulkAction.objects.filter(
+        by_id=request.user.pk, knowledge_base=knowledge_base, action=action
+    )
+    found = mine.filter(pk=number).first() if number.isascii() and number.isdigit() else None
+    if found is None:
+        raise Http404
+    done = confirm(found)
+    if done.finished_at:
+        messages.success(request, f"{done.get_action_display()}: {done.says()}")
+    return redirect(knowledge_base)
 
 
 @login_required

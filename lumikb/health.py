@@ -26,7 +26,6 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -212,13 +211,10 @@ def _ingestion() -> Verdict:
     if not documents.due().filter(due_at__lt=long_ago).exists():
         return Verdict(True, "No document has waited for long.")
     at_work = documents.live().filter(status=Status.PROCESSING, progressed_at__gt=long_ago)
-    last = (
-        DocumentEvent.objects.using(OPS)
-        .filter(Q(kind="succeeded") | Q(kind="failed"))
-        .order_by("-pk")[:1]
+    ended = DocumentEvent.objects.using(OPS).filter(
+        kind__in=["succeeded", "failed"], created_at__gt=long_ago
     )
-    finished = DocumentEvent.objects.using(OPS).filter(pk__in=last.values("pk"))
-    if at_work.exists() or finished.filter(created_at__gt=long_ago).exists():
+    if at_work.exists() or ended.exists():
         return Verdict(True, "Documents wait in a long queue, which moves.")
     minutes = settings.STUCK_AFTER // timedelta(minutes=1)
     return Verdict(False, f"Documents wait, and none has moved for {minutes} minutes.")

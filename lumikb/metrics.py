@@ -17,7 +17,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, connections
-from django.db.models import Count, F, Min, Q
+from django.db.models import F, Min
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
@@ -29,6 +29,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from documents import counts
 from documents.models import (
     Document,
     Heartbeat,
@@ -39,13 +40,15 @@ from documents.models import (
     Status,
     Tally,
 )
+from formats.unread import KINDS
 from processing import durations
 
 from . import health
 from .health import OPS
 from .probes import Probe, ask
 
-QUERIES = 10
+QUERIES = 9
+MOST_MESSAGES = 10_000  # that are counted
 SERVICES = ("storage", "embedding", "vectors", "database")  # that a document may be postponed for
 
 CONNECTIONS = """
@@ -53,6 +56,24 @@ CONNECTIONS = """
     FROM pg_roles LEFT JOIN pg_stat_activity ON usesysid = pg_roles.oid
     WHERE rolname IN ('lumikb', 'lumikb_web', 'lumikb_worker', 'lumikb_ops')
     GROUP BY rolname, rolconnlimit
+"""
+
+MESSAGES = """
+    SELECT known.action,
+        (SELECT count(*) FROM (
+            SELECT FROM documents_outboxmessage AS message
+            WHERE is_due AND message.action = known.action LIMIT %(most)s
+        ) AS queued) + (SELECT count(*) FROM (
+            SELECT FROM documents_outboxmessage AS message
+            WHERE NOT is_due AND message.action = known.action
+                AND due_at <= statement_timestamp() LIMIT %(most)s
+        ) AS to_be_filed),
+        (SELECT count(*) FROM (
+            SELECT FROM documents_outboxmessage AS message
+            WHERE NOT is_due AND message.action = known.action
+                AND due_at > statement_timestamp() LIMIT %(most)s
+        ) AS later)
+    FROM unnest(%(actions)s::text[]) AS known(action)
 """
 
 
@@ -104,19 +125,18 @@ def _read() -> list[Metric]:
 
 def _documents() -> Iterator[Metric]:
     documents = Document.objects.using(OPS)
-    rows = documents.live().order_by().values_list("status")
-    counted = dict(rows.annotate(count=Count("*")))
+    numbers = counts.of_all(OPS)
     yield _labelled(
         "documents",
         "Live documents by status.",
         "status",
-        {status: counted.get(status, 0) for status in Status.values},
+        {status: numbers.get(status, 0) for status in Status.values},
     )
     yield _labelled(
         "documents_unread",
         "Live documents that are ready, of which something of this kind was not read.",
         "kind",
-        documents.unread_counts(),
+        {kind: numbers.get(f"unread {kind}", 0) for kind in KINDS},
     )
     waiting = documents.due().aggregate(age=Now() - Min("due_at"))["age"]
     yield GaugeMetricFamily(
@@ -134,18 +154,17 @@ def _documents() -> Iterator[Metric]:
 
 
 def _outbox() -> Iterator[Metric]:
-    due = Count("pk", filter=Q(due_at__lte=Now()))
-    rows = OutboxMessage.objects.using(OPS).values_list("action")
-    counted = {action: counts for action, *counts in rows.annotate(count=Count("*"), due=due)}
     family = GaugeMetricFamily(
         "lumikb_outbox_messages",
-        "Messages that are not posted yet: those that are due, and those that are for later.",
+        "Messages that are not posted yet: those that are due, and those that are for later; "
+        f"{MOST_MESSAGES} means so many or more.",
         labels=["action", "state"],
     )
-    for action in OutboxMessage.Action.values:
-        every, due_now = counted.get(action, (0, 0))
-        family.add_metric([action, "due"], due_now)
-        family.add_metric([action, "later"], every - due_now)
+    with connections[OPS].cursor() as cursor:
+        cursor.execute(MESSAGES, {"actions": OutboxMessage.Action.values, "most": MOST_MESSAGES})
+        for action, due, later in cursor.fetchall():
+            family.add_metric([action, "due"], min(due, MOST_MESSAGES))
+            family.add_metric([action, "later"], later)
     yield family
 
 

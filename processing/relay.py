@@ -1,5 +1,7 @@
 """From the outbox to the broker: the outbox is the queue, Redis holds a short window of it.
 
+What is done to many documents at once (documents/bulk.py) is done here, too: a slice after a post.
+
 Any number of relays may run: rows are locked by the one that posts them. A message may be posted
 twice (a relay dies between posting and committing); the claim lets one through.
 """
@@ -11,29 +13,28 @@ import time
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, Q, Window
-from django.db.models.functions import Now, RowNumber
+from django.db.models.functions import Now
 
-from documents import lifecycle
+from documents import bulk, counts, lifecycle
 from documents.connections import release, unpooled
 from documents.failpoints import failpoint
 from documents.models import Document, Heartbeat, Outage, OutboxMessage
 from documents.models.document import DocumentQuerySet
 
 from . import actors, queue
+from .rounds import Rounds
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0  # the safety net when a notification is lost, and how often documents are healed
 MAX_BACKOFF_SECONDS = 10.0
 HEAL_LIMIT = 100  # documents a tick
+LOOKED_AT = 1000  # that were posted and not claimed: no more than Redis holds, unless it lost them
 POST_SECONDS = 5.0  # a tick; 100 messages take 0.05
 
-ACTIONS = [OutboxMessage.Action.PROCESS, OutboxMessage.Action.PURGE]
 
-
-def post_due() -> int:
-    """Post due messages while Redis has room for them; returns how many.
+def post_due(rounds: Rounds | None = None) -> int:
+    """Post due messages while Redis has room for them, in turn; returns how many.
 
     This alone keeps a transaction while it asks another service: its locks keep other relays from
     the same messages, and a relay that dies leaves none of them marked. The transaction ends after
@@ -43,7 +44,7 @@ def post_due() -> int:
     if room <= 0:
         return 0
     with transaction.atomic():
-        messages = _take_due(room)
+        messages = _take_due(room, rounds or Rounds())
         failpoint("relay.taken")
         posted = _send_in_time(messages)
         if posted:
@@ -55,17 +56,21 @@ def post_due() -> int:
 
 
 def heal() -> None:
-    """Take documents from workers that vanished, and post lost messages again."""
+    """Take documents from workers that vanished, and post lost messages again; add up what is
+    counted.
+    """
     for document in Document.objects.abandoned()[:HEAL_LIMIT]:
         failpoint("relay.reclaiming")
         if lifecycle.reclaim(document):
             log.warning("reclaimed %s from a worker that vanished", document.pk)
-    for document in Document.objects.given_up()[:HEAL_LIMIT]:
-        if lifecycle.give_up(document):
-            log.warning("gave %s up: a service has been away for too long", document.pk)
+    if Outage.objects.lasting().exists():
+        for document in Document.objects.given_up()[:HEAL_LIMIT]:
+            if lifecycle.give_up(document):
+                log.warning("gave %s up: a service has been away for too long", document.pk)
     for document in _lost()[:HEAL_LIMIT]:
         if lifecycle.repost(document):
             log.info("posted the lost message of %s again", document.pk)
+    counts.add_up()
 
 
 def run(stop: threading.Event) -> None:
@@ -73,16 +78,18 @@ def run(stop: threading.Event) -> None:
     failures = 0
     heal_at = 0.0
     doorbell = Doorbell()
+    rounds = Rounds()
     while not stop.is_set():
         try:
-            posted = post_due()
+            posted = post_due(rounds)
             if time.monotonic() >= heal_at:  # after posting: a row that somebody locked stops it
                 heal()
                 Heartbeat.beat(Heartbeat.Kind.RELAY)
                 heal_at = time.monotonic() + POLL_SECONDS
+            busy = posted or bulk.carry_out_slice()
             release()
             failures = 0
-            if not posted:
+            if not busy:
                 doorbell.wait(POLL_SECONDS)
         except Exception:
             log.exception("cannot relay just now; trying again")
@@ -114,12 +121,17 @@ class Doorbell:
 
 
 def _lost() -> DocumentQuerySet:
-    """Due, and neither the outbox nor Redis has a message of them: Redis has lost it."""
-    unposted = Document.objects.unposted()
-    if not unposted.exists():  # as at almost every tick
-        return unposted
+    """Due, and neither the outbox nor Redis has a message of them: Redis has lost it.
+
+    Asked for is only what was posted, which is no more than fits into Redis. A message that never
+    was, and that is not in the outbox either, no crash leaves; the reconciler looks for that too.
+    """
+    posted = list(Document.objects.posted_long_ago().values_list("pk", flat=True)[:LOOKED_AT])
+    if not posted:  # as at almost every tick
+        return Document.objects.none()
     release()
-    return unposted.exclude(pk__in=queue.documents_of(actors.process.actor_name))
+    gone = set(posted) - queue.documents_of(actors.process.actor_name)
+    return Document.objects.unposted().filter(pk__in=gone)
 
 
 def _send_in_time(messages: list[OutboxMessage]) -> list[OutboxMessage]:
@@ -142,25 +154,15 @@ def _send(message: OutboxMessage) -> None:
         actors.process.send(document_id)
 
 
-def _take_due(limit: int) -> list[OutboxMessage]:
-    """Lock the next messages: by priority, then one of each knowledge base in turn.
+def _take_due(room: int, rounds: Rounds) -> list[OutboxMessage]:
+    """Lock the messages whose turn it is; each relay locks what no other has.
 
-    Each relay locks what no other has; what comes too early for a document is refused by the claim.
-    Rows of an action that only a newer release knows are left to it. While a service is away
-    documents wait here, not in Redis where they would be refused.
+    What comes too early for a document is refused by the claim.
     """
-    held_back = Q(action=OutboxMessage.Action.PROCESS) & Exists(Outage.objects.open())
-    due = OutboxMessage.objects.filter(~held_back, due_at__lte=Now(), action__in=ACTIONS)
-    turns = due.annotate(
-        turn=Window(
-            RowNumber(),
-            partition_by=[F("priority"), F("document__knowledge_base")],
-            order_by=[F("due_at"), F("pk")],
-        )
-    ).order_by("priority", "turn", "pk")
-    chosen = list(turns.values_list("pk", flat=True)[:limit])
+    chosen = rounds.take(room)
     if not chosen:
         return []
-    locked = due.filter(pk__in=chosen).select_for_update(skip_locked=True, of=["self"])
-    by_id = {message.pk: message for message in locked.select_related("document")}
+    due = OutboxMessage.objects.filter(pk__in=chosen, due_at__lte=Now())
+    locked = due.select_for_update(skip_locked=True, of=["self"]).select_related("document")
+    by_id = {message.pk: message for message in locked}
     return [by_id[pk] for pk in chosen if pk in by_id]

@@ -23,6 +23,7 @@ from .retrieval import MOST_RESULTS, fits, search
 
 CONTEXT_CHARS = 2000  # on either side of a passage: about a page together
 PAGE_SIZE = 10  # documents
+MOST_CHOICES = 30  # knowledge bases to be ticked; the others are found by their names
 MORE_SHOWN = 3  # of their other passages, folded in
 FIELDS = ("name", "type", "tag", "after", "before")
 
@@ -61,7 +62,7 @@ def search_page(request: HttpRequest) -> HttpResponse:
     except ProcessingError:
         context["failed"] = True
         status = 503
-    context["knowledge_bases"] = KnowledgeBase.objects.visible_to(request.user)
+    context |= _choices(request.user, asked)
     return render(request, "search/search.html", context, status=status)
 
 
@@ -98,6 +99,20 @@ def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
             "cut_after": len(text) > last - first,
         }
     return render(request, "search/passage.html", context)
+
+
+def _choices(user: Any, asked: QueryDict) -> dict[str, Any]:
+    """The knowledge bases that can be ticked: those that are, and the first that are called so."""
+    visible = KnowledgeBase.objects.visible_to(user)
+    called = asked.get("called", "").strip()
+    ticked = list(visible.named(asked.getlist("kb")[:MOST_CHOICES]))
+    others = visible.called(called).exclude(pk__in=[each.pk for each in ticked])
+    shown = list(others[: MOST_CHOICES + 1])
+    return {
+        "knowledge_bases": ticked + shown[:MOST_CHOICES],
+        "called": called,
+        "more_knowledge_bases": bool(called) or len(shown) > MOST_CHOICES,
+    }
 
 
 def _query(asked: QueryDict) -> Query:

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from . import access, audit, documents, machinery  # noqa: F401 (they register their models)
+from . import access, audit, bulk, documents, machinery  # noqa: F401 (they register their models)
 
 admin.site.site_header = "LumiKB"
 admin.site.site_title = "LumiKB"

@@ -5,11 +5,15 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
-from documents.models import ApiToken, GroupMembership, KnowledgeBase, Membership, Status
+from documents import counts
+from documents.models import ApiToken, GroupMembership, KnowledgeBase, Membership
 from formats import tessdata
 
 from .named import Named
@@ -23,6 +27,13 @@ class MembershipInline(Named, admin.TabularInline):
 class GroupMembershipInline(admin.TabularInline):
     model = GroupMembership
     extra = 0
+
+
+class KnowledgeBaseList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        counts.tell(self.result_list)
 
 
 @admin.register(KnowledgeBase)
@@ -43,37 +54,29 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):
             field.help_text = f"{field.help_text} Text recognition is {state}; it knows {known}."
         return form
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[KnowledgeBase]:
-        def count(**conditions: Any) -> Count:
-            return Count("document", Q(document__deleted_at=None, **conditions), distinct=True)
-
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                document_count=count(),
-                ready_count=count(document__status=Status.READY),
-                failed_count=count(document__status=Status.FAILED),
-                unfinished_count=count(document__status__in=[Status.PENDING, Status.PROCESSING]),
-            )
-        )
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KnowledgeBaseList
 
     def view_on_site(self, knowledge_base: KnowledgeBase) -> str:
         return knowledge_base.get_absolute_url()
 
-    @admin.display(ordering="document_count")
-    def documents(self, knowledge_base: Any) -> int:
-        return knowledge_base.document_count
+    @admin.display
+    def documents(self, knowledge_base: Any) -> str:
+        there = reverse("admin:documents_document_changelist")
+        return format_html(
+            '<a href="{}?knowledge_base__id__exact={}">{}</a>',
+            *(there, knowledge_base.pk, knowledge_base.document_count),
+        )
 
-    @admin.display(ordering="ready_count")
+    @admin.display
     def ready(self, knowledge_base: Any) -> int:
         return knowledge_base.ready_count
 
-    @admin.display(ordering="failed_count")
+    @admin.display
     def failed(self, knowledge_base: Any) -> int:
         return knowledge_base.failed_count
 
-    @admin.display(ordering="unfinished_count")
+    @admin.display
     def unfinished(self, knowledge_base: Any) -> int:
         return knowledge_base.unfinished_count
 

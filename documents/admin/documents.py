@@ -1,6 +1,7 @@
 """Documents: why each is where it is, its timeline, and what an operator can do about it."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -8,18 +9,36 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
-from documents import lifecycle
+from documents import counts
+from documents.bulk import confirm, freeze, shown
 from documents.figures import PERIODS
-from documents.models import Document, DocumentEvent, OutboxMessage
+from documents.listing import Pages, kept_count
+from documents.models import (
+    BulkAction,
+    Document,
+    DocumentEvent,
+    KnowledgeBase,
+    OutboxMessage,
+    Status,
+)
 from formats.unread import LABELS
 
 from .buttons import Buttons
 from .readonly import ReadOnly
+
+MOST_SHOWN = 20  # documents of a set that is to be confirmed
+DONE: dict[str, str] = {
+    BulkAction.Action.REQUEUE: "requeued",
+    BulkAction.Action.UNSTICK: "requeued",
+    BulkAction.Action.DELETE: "deleted",
+    BulkAction.Action.RESTORE: "restored",
+}
 
 
 class StuckFilter(admin.SimpleListFilter):
@@ -38,9 +57,10 @@ class UnreadFilter(admin.SimpleListFilter):
     parameter_name = "unread"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        counts = Document.objects.unread_counts()
-        kinds = [(kind, f"{LABELS[kind]} ({count:,})") for kind, count in counts.items() if count]
-        return [("any", f"Anything ({Document.objects.partly_read().count():,})"), *kinds]
+        numbers = counts.of_all()
+        of_kind = {kind: numbers.get(f"unread {kind}", 0) for kind in LABELS}
+        kinds = [(kind, f"{LABELS[kind]} ({count:,})") for kind, count in of_kind.items() if count]
+        return [("any", f"Anything ({numbers.get('partly_read', 0):,})"), *kinds]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         if not self.value():
@@ -63,6 +83,31 @@ class FinishedFilter(admin.SimpleListFilter):
         return queryset.finished_within(period) if period else queryset
 
 
+class KnowledgeBaseFilter(admin.SimpleListFilter):
+    """One of the first, or the one whose number the address says: the list of knowledge bases
+    links to it. More than a screen of them would be no choice.
+    """
+
+    title = "knowledge base"
+    parameter_name = "knowledge_base__id__exact"
+    SHOWN = 20
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        wanted = request.GET.get(self.parameter_name, "")
+        chosen = (
+            KnowledgeBase.objects.filter(pk=wanted) if wanted.isascii() and wanted.isdigit() else []
+        )
+        first = KnowledgeBase.objects.all()[: self.SHOWN]
+        return [
+            (str(pk), name)
+            for pk, name in {each.pk: each.name for each in [*chosen, *first]}.items()
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        value = self.value()
+        return queryset.filter(knowledge_base=value) if value else queryset
+
+
 class DeletedFilter(admin.SimpleListFilter):
     title = "deletion"
     parameter_name = "deleted"
@@ -80,18 +125,43 @@ class DeletedFilter(admin.SimpleListFilter):
         return queryset.exclude(deleted_at=None) if self.value() else queryset.live()
 
 
-class FailureFilter(admin.AllValuesFieldListFilter):
-    """The codes that there are, without the empty one of all that has not failed."""
+class FailureFilter(admin.SimpleListFilter):
+    """The codes that there are."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.lookup_choices = self.lookup_choices.exclude(failure_code="")
+    title = "failure code"
+    parameter_name = "failure_code"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        kept = sorted(counts.of_all().items())
+        codes = [state.removeprefix("failed ") for state, n in kept if state[:7] == "failed " and n]
+        return [(code, code) for code in codes]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if not self.value():
+            return queryset
+        return queryset.live().filter(status=Status.FAILED, failure_code=self.value())
+
+
+class MoreThan(int):
+    """As many as were counted."""
+
+    def __str__(self) -> str:
+        return f"more than {int(self):,}"
 
 
 class DocumentList(ChangeList):
+    """Newest first, or oldest; see documents/listing.py."""
+
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> Any:
+        newest_first = str(super().get_ordering(request, queryset)[0]).startswith("-")
+        return ["-created_at", "-pk"] if newest_first else ["created_at", "pk"]
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = self.result_list.explained_page()
+        if not isinstance(self.result_list, list):  # all on one page
+            self.result_list = self.result_list.explained_page()
+        if self.paginator.has_more:
+            self.result_count = MoreThan(self.result_count)
 
 
 class EventInline(ReadOnly, admin.TabularInline):
@@ -131,13 +201,15 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
         "status",
         FinishedFilter,
         UnreadFilter,
-        "knowledge_base",
-        ("failure_code", FailureFilter),
+        KnowledgeBaseFilter,
+        FailureFilter,
         DeletedFilter,
+        "created_at",
     ]
     list_per_page = 50
-    search_fields = ["filename", "id", "sha256"]
-    date_hierarchy = "created_at"
+    search_fields = ["filename"]
+    search_help_text = "A part of the name; or the whole id, or SHA-256."
+    sortable_by = ["age"]  # all others would sort a million
     actions = ["requeue", "requeue_all_stuck", "delete_documents", "restore_documents"]
     fieldsets = [
         (None, {"fields": ["state", "explanation", "knowledge_base", "uploaded_by", "created_at"]}),
@@ -165,6 +237,23 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
     readonly_fields = ["state", "explanation", "not_read", "progress", "created_at", "storage_key"]
     inlines = [MessageInline, EventInline]
     show_full_result_count = False
+
+    def get_paginator(
+        self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any
+    ) -> Pages:
+        return Pages(queryset, per_page, _kept(request.GET))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
+        """What is whole is found by an index of its own."""
+        term = search_term.strip().lower()
+        if re.fullmatch(r"[0-9a-f]{64}", term):
+            return queryset.filter(sha256=term), False
+        try:
+            return queryset.filter(pk=UUID(term)), False
+        except ValueError:
+            return queryset.called(search_term.strip()), False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DocumentList
@@ -198,20 +287,20 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
 
     @admin.action(description="Requeue the selected documents", permissions=["operate"])
     def requeue(self, request: HttpRequest, documents: Any) -> HttpResponse | None:
-        return self._confirmed(request, documents, "requeue", _requeue, "requeued")
+        return self._confirmed(request, documents, BulkAction.Action.REQUEUE)
 
     @admin.action(description="Requeue ALL stuck documents", permissions=["operate"])
     def requeue_all_stuck(self, request: HttpRequest, documents: Any) -> HttpResponse | None:
         stuck = Document.objects.stuck()
-        return self._confirmed(request, stuck, "requeue_all_stuck", lifecycle.unstick, "requeued")
+        return self._confirmed(request, stuck, BulkAction.Action.UNSTICK)
 
     @admin.action(description="Delete the selected documents", permissions=["operate"])
     def delete_documents(self, request: HttpRequest, documents: Any) -> HttpResponse | None:
-        return self._confirmed(request, documents, "delete_documents", _delete, "deleted")
+        return self._confirmed(request, documents, BulkAction.Action.DELETE)
 
     @admin.action(description="Restore the selected documents", permissions=["operate"])
     def restore_documents(self, request: HttpRequest, documents: Any) -> HttpResponse | None:
-        return self._confirmed(request, documents, "restore_documents", _restore, "restored")
+        return self._confirmed(request, documents, BulkAction.Action.RESTORE)
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Reading documents is `view`; acting on them needs the model's `change` permission."""
@@ -225,46 +314,61 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
             request.POST = data  # type: ignore[assignment]
         return super().changelist_view(request, extra_context)
 
-    def _confirmed(
-        self,
-        request: HttpRequest,
-        documents: Any,
-        action: str,
-        act: Callable[[Document, Any], bool],
-        done: str,
-    ) -> HttpResponse | None:
-        """Ask first; then act on each document by itself, and say how many of them it changed."""
+    def _confirmed(self, request: HttpRequest, documents: Any, action: str) -> HttpResponse | None:
+        """Ask first: the set is frozen as it is shown. Then do it, and say how many were changed,
+        or where to see how far it is.
+        """
         if "confirmed" not in request.POST:
+            bulk = freeze(action, documents, request.user, self._which(request))
+            some = Document.objects.filter(pk__in=shown(bulk, MOST_SHOWN)).explained_page()
             context = {
                 **self.admin_site.each_context(request),
                 "title": "Are you sure?",
-                "documents": documents[:20].explained_page(),
-                "count": documents.count(),
-                "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
-                "select_across": request.POST.get("select_across", "0"),
-                "action": action,
-                "verb": dict(self.get_action_choices(request, []))[action],
+                "documents": some,
+                "bulk": bulk,
+                "more": bulk.total - len(some),
+                "selected": request.POST.getlist(ACTION_CHECKBOX_NAME)[:1],
+                "action": request.POST["action"],
+                "verb": dict(self.get_action_choices(request, []))[request.POST["action"]],
                 "opts": self.opts,
             }
             return TemplateResponse(request, "admin/documents/confirm.html", context)
-        chosen = list(documents.order_by("created_at"))
-        changed = sum(act(document, request.user) for document in chosen)
+        asked = request.POST.get("bulk", "")
+        if asked:
+            mine = BulkAction.objects.filter(by_id=request.user.pk, action=action)
+            found = mine.filter(pk=asked).first() if asked.isascii() and asked.isdigit() else None
+            if found is None:
+                self.message_user(
+                    request, "That was not asked for; please choose again.", messages.ERROR
+                )
+                return None
+        else:
+            found = freeze(action, documents, request.user, self._which(request))
+        bulk = confirm(found)
+        if bulk.finished_at:
+            said = f"{bulk.done:,} of {bulk.total:,} documents {DONE[action]}."
+            self.message_user(request, said, messages.SUCCESS)
+            return None
         self.message_user(
-            request, f"{changed} of {len(chosen)} documents {done}.", messages.SUCCESS
+            request, f"{bulk.total:,} documents are being {DONE[action]}.", messages.SUCCESS
         )
-        return None
+        return redirect("admin:documents_bulkaction_change", bulk.pk)
+
+    def _which(self, request: HttpRequest) -> str:
+        """The set, for who looks at it later."""
+        if request.POST.get("action") == "requeue_all_stuck":
+            return "all that are stuck"
+        if request.POST.get("select_across") == "1":
+            return f"all with {request.GET.urlencode() or 'any status'}"
+        return "chosen one by one"
 
 
-def _requeue(document: Document, by: Any) -> bool:
-    return lifecycle.requeue(document.pk, by) or lifecycle.unstick(document, by)
-
-
-def _delete(document: Document, by: Any) -> bool:
-    return lifecycle.soft_delete(document.pk, by)
-
-
-def _restore(document: Document, by: Any) -> bool:
-    try:
-        return lifecycle.restore(document.pk, by)
-    except lifecycle.DuplicateFilename:
-        return False
+def _kept(asked: QueryDict) -> int | None:
+    """The number of a list that is filtered by nothing, by the status or by the failure alone."""
+    filters = {name: value for name, value in asked.items() if value and name not in ("p", "o")}
+    numbers = counts.of_all()
+    if set(filters) == {"failure_code"}:
+        return numbers.get(f"failed {asked['failure_code']}", 0)
+    if set(filters) <= {"status__exact"}:
+        return kept_count(numbers, asked.get("status__exact", ""))
+    return None

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from documents import audit, outages
 from documents.models import Generation, Heartbeat, Outage, OutboxMessage, ReconcileRun
 
+from .capped import CappedPaginator
 from .readonly import ReadOnly
 from .requests import Requests
 
@@ -29,7 +30,10 @@ class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["document", "action", "priority", "due_at", "created_at"]
     list_filter = ["action", "priority"]
     list_select_related = ["document"]
-    ordering = ["due_at"]
+    ordering = ["-pk"]  # no other order has an index of all
+    sortable_by = ()
+    show_full_result_count = False
+    paginator = CappedPaginator
 
 
 @admin.register(Outage)

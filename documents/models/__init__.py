@@ -6,6 +6,8 @@ attempts, lease or deletion, an outbox message or an event.
 
 from .access import ApiToken, GroupMembership, KnowledgeBase, Membership
 from .audit import AuditEntry
+from .bulk import BulkAction, BulkSlice
+from .counts import DocumentCount
 from .document import Chunk, Document, Stage, Status
 from .generation import Generation
 from .records import (
@@ -23,8 +25,11 @@ from .text import TextPart
 __all__ = [
     "ApiToken",
     "AuditEntry",
+    "BulkAction",
+    "BulkSlice",
     "Chunk",
     "Document",
+    "DocumentCount",
     "DocumentError",
     "DocumentEvent",
     "Generation",

@@ -41,6 +41,10 @@ class KnowledgeBaseQuerySet(models.QuerySet["KnowledgeBase"]):
             return found.filter(pk=token.knowledge_base_id)
         return found
 
+    def called(self, q: str) -> Self:
+        """Those in whose names this stands, as it is written; all of them for nothing."""
+        return self.filter(name__icontains=unicodedata.normalize("NFC", q)) if q else self
+
     def named(self, slugs: Iterable[str]) -> Self:
         """Those of these slugs, however a client composes its letters.
 
@@ -78,7 +82,8 @@ class KnowledgeBase(models.Model):
     objects = KnowledgeBaseQuerySet.as_manager()
 
     class Meta:
-        ordering = ["name"]
+        ordering = ["name", "pk"]
+        indexes = [models.Index(fields=["name", "id"], name="knowledge_base_name")]
 
     def __str__(self) -> str:
         return self.name

@@ -2,17 +2,18 @@
 
 import math
 import uuid
+from bisect import bisect_left
 from datetime import datetime, timedelta
 from typing import Any, Self
 from unicodedata import normalize
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import GinIndex, HashIndex, OpClass
 from django.contrib.postgres.search import SearchVectorField
-from django.db import models
+from django.db import connection, models
 from django.db.models import Count, Exists, F, Func, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce, Now, Upper
 from django.db.models.lookups import LessThan
 from django.urls import reverse
 from django.utils import timezone
@@ -37,6 +38,8 @@ MAY_BE_OVER = {
     "worker_died",
     "wrong_dimensions",
 }
+TRIGRAM = 3  # characters: what the index of names is made of
+NEWEST = 10_000  # documents that are looked through where no index helps
 BEATS = 4  # so often a lease is renewed before it would run out: three may fail
 PACE_COUNT = 64  # passages: from fewer nothing is foretold
 OWNER = Coalesce("uploaded_by", 0)  # whose turn it is: all whose user is gone are one's
@@ -90,7 +93,8 @@ class DocumentQuerySet(models.QuerySet["Document"]):
 
     def matching(self, status: str = "", q: str = "", tag: str = "") -> Self:
         """What a list shows: a status, `partly_read`, `stuck` or `deleted`, else all live; `q` in
-        the name; with this tag.
+        the name; with this tag. Of fewer than `TRIGRAM` characters of a name among the newest only:
+        no index finds them.
         """
         if status == "deleted":
             found = self.exclude(deleted_at=None).filter(purging_at=None)
@@ -102,7 +106,16 @@ class DocumentQuerySet(models.QuerySet["Document"]):
             found = self.live().filter(Q(status=status) if status else Q())
         if tag:
             found = found.filter(tags__contains=[normalize("NFC", tag).lower()])
-        return found.filter(filename__icontains=normalize("NFC", q)) if q else found
+        return found.called(q)
+
+    def called(self, q: str) -> Self:
+        """Those in whose names this stands; all for nothing."""
+        if not (q := normalize("NFC", q)):
+            return self
+        if len(q) < TRIGRAM:
+            newest = self.values("pk")[:NEWEST]
+            return self.filter(pk__in=newest, filename__icontains=q)
+        return self.filter(filename__icontains=q)
 
     def finished_within(self, period: timedelta) -> Self:
         """READY or FAILED, since then."""
@@ -156,11 +169,17 @@ class DocumentQuerySet(models.QuerySet["Document"]):
             .exclude(Exists(OutboxMessage.objects.filter(document=OuterRef("pk"))))
         )
 
+    def posted_long_ago(self) -> Self:
+        """Due, their message has left the outbox for Redis, and no worker has taken it in time."""
+        long_ago = Now() - settings.REPOST_AFTER
+        return self.due().filter(is_posted=True, posted_at__lt=long_ago).order_by("posted_at")
+
     def stuck(self) -> Self:
-        """Not done, and nothing has happened to them for `STUCK_AFTER`, or their worker is gone."""
-        unfinished = self.live().filter(status__in=[Status.PENDING, Status.PROCESSING])
-        return unfinished.filter(
-            Q(progressed_at__lt=Now() - settings.STUCK_AFTER, due_at__lt=Now())
+        """Due, and nothing has happened to them for `STUCK_AFTER`, or their worker is gone."""
+        long_ago = Now() - settings.STUCK_AFTER
+        return self.live().filter(
+            Q(status=Status.PENDING, due_at__lt=long_ago, progressed_at__lt=long_ago)
+            | Q(status=Status.PROCESSING, progressed_at__lt=long_ago, due_at__lt=Now())
             | Q(status=Status.PROCESSING, lease_expires_at__lt=Now())
         )
 
@@ -198,26 +217,23 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def explained_page(self) -> list["Document"]:
         """These (the slice that a page shows) in their order, with what `explain()` needs.
 
-        Their ids first: PostgreSQL counts a queue for each row that it skips, too.
+        Their ids are found by themselves: nothing is asked of the rows that a slice skips.
         """
-        ids = list(self.values_list("pk", flat=True))
-        rows = Document.objects.explained().select_related("knowledge_base").in_bulk(ids)
-        return [rows[pk] for pk in ids if pk in rows]
+        shown = Document.objects.explained().select_related("knowledge_base")
+        shown = shown.filter(pk__in=self.values("pk"))
+        shown.query.order_by = self.query.order_by
+        shown.query.standard_ordering = self.query.standard_ordering
+        page = list(shown)
+        _look_ahead([each for each in page if each.status == Status.PENDING])
+        return page
 
     def explained(self) -> Self:
-        """Annotates what `Document.explain()` needs to know of other rows."""
-        ahead = (
-            Document.objects.due()
-            .filter(due_at__lt=OuterRef("due_at"))
-            .values("status")
-            .values(count=Count("*"))
-        )
+        """Annotates what `Document.explain()` needs to know of other rows, but for the queue."""
         workers = Heartbeat.objects.filter(kind=Heartbeat.Kind.WORKER)
         outages = Outage.objects.all()  # the one that lasts longest first
         return self.annotate(
             outage_reason=Subquery(outages.values("reason")[:1]),
             outage_retry_at=Subquery(outages.values("retry_at")[:1]),
-            ahead_count=Coalesce(Subquery(ahead), 0),
             worker_seen_at=Subquery(workers.values("seen_at")),
             is_awaiting_replacement=self._awaits_replacement(),
         )
@@ -315,6 +331,9 @@ class Document(models.Model):
     posted_at = models.DateTimeField(
         db_default=Now(), help_text="its last message, in the outbox or in Redis"
     )
+    is_posted = models.BooleanField(
+        default=False, db_default=False, help_text="that message has left the outbox"
+    )
     progressed_at = models.DateTimeField(db_default=Now(), help_text="last change but a heartbeat")
     finished_at = models.DateTimeField(null=True, help_text="when it was READY or FAILED last")
     deleted_at = models.DateTimeField(null=True)
@@ -324,7 +343,9 @@ class Document(models.Model):
     objects = DocumentQuerySet.as_manager()
 
     class Meta:
-        ordering = ["-created_at", "pk"]  # or those of one moment may be on two pages, or on none
+        # By two, or those of one moment may be on two pages, or on none; in one direction, so that
+        # "behind this one" is one step in an index.
+        ordering = ["-created_at", "-pk"]
         constraints = [
             # Decides duplicates, for every writer there is: lifecycle.register reads its name.
             models.UniqueConstraint(
@@ -355,16 +376,57 @@ class Document(models.Model):
                 condition=Q(filename=Func("filename", function="NORMALIZE")) & ~Q(filename=""),
             ),
         ]
+        # Of `progressed_at` and the lease there is none: renewing and progress touch no index.
         indexes = [
-            models.Index(fields=["knowledge_base", "-created_at"], name="document_list"),
-            # unposted(), stuck() and abandoned() read only what is unfinished: a small index.
+            # Lists, the newest first: of a knowledge base (documents/listing.py)...
+            models.Index(
+                fields=["knowledge_base", "-created_at", "-id"],
+                condition=Q(deleted_at=None),
+                name="document_live",
+            ),
+            models.Index(
+                fields=["knowledge_base", "status", "-created_at", "-id"],
+                condition=Q(deleted_at=None),
+                name="document_of_status",
+            ),
+            models.Index(
+                fields=["knowledge_base", "-created_at", "-id"],
+                condition=Q(deleted_at=None, status=Status.READY) & ~Q(unread=[]),
+                name="document_partly_read",
+            ),
+            models.Index(
+                fields=["knowledge_base", "-created_at", "-id"],
+                condition=Q(deleted_at__isnull=False, purging_at=None),
+                name="document_deleted",
+            ),
+            # ... and of all, in the admin.
+            models.Index(
+                fields=["-created_at", "-id"], condition=Q(deleted_at=None), name="document_all"
+            ),
+            models.Index(
+                fields=["status", "-created_at", "-id"],
+                condition=Q(deleted_at=None),
+                name="document_all_of_status",
+            ),
+            models.Index(
+                fields=["failure_code", "-created_at", "-id"],
+                condition=Q(deleted_at=None, status=Status.FAILED),
+                name="document_all_failed",
+            ),
+            models.Index(
+                fields=["-created_at", "-id"],
+                condition=Q(deleted_at=None, status=Status.READY) & ~Q(unread=[]),
+                name="document_all_partly_read",
+            ),
+            # What a list is searched for: a part of a name, the content.
+            GinIndex(OpClass(Upper("filename"), name="gin_trgm_ops"), name="document_name"),
+            HashIndex(fields=["sha256"], name="document_sha256"),
+            # stuck(), abandoned() and health read only what is unfinished: a small index.
             models.Index(
                 fields=["status", "due_at"],
                 condition=Q(deleted_at=None, status__in=[Status.PENDING, Status.PROCESSING]),
                 name="document_unfinished",
             ),
-            # /metrics counts the live ones by status.
-            models.Index(fields=["status"], condition=Q(deleted_at=None), name="document_status"),
             # fairness.py: whose documents wait, and who had the last turn.
             models.Index(
                 F("priority"),
@@ -380,11 +442,11 @@ class Document(models.Model):
             ),
             # `tag:` of the list and of search.
             GinIndex(fields=["tags"], name="document_tags"),
-            # partly_read(): few of many.
+            # The place in the queue: _look_ahead().
             models.Index(
-                fields=["knowledge_base", "-created_at"],
-                condition=Q(deleted_at=None, status=Status.READY) & ~Q(unread=[]),
-                name="document_partly_read",
+                fields=["uploaded_by", "priority", "due_at"],
+                condition=Q(deleted_at=None, status=Status.PENDING),
+                name="document_ahead",
             ),
             # documents/figures.py: how many became ready or failed within a time, and why.
             models.Index(
@@ -397,7 +459,19 @@ class Document(models.Model):
                 condition=Q(deleted_at=None, status=Status.FAILED),
                 name="document_causes",
             ),
-        ]
+            # What the relay looks for at every tick: unposted().
+            models.Index(
+                fields=["posted_at"],
+                condition=Q(deleted_at=None, status=Status.PENDING, is_posted=True),
+                name="document_posted",
+            ),
+            # purgeable()
+            models.Index(
+                fields=["deleted_at"],
+                condition=Q(deleted_at__isnull=False, purged_at=None),
+                name="document_unpurged",
+            ),
+        ]  # fmt: skip
         permissions = [("open_document", "Can open the file of any document, which is recorded")]
 
     def __str__(self) -> str:
@@ -468,7 +542,7 @@ class Document(models.Model):
             return f"Deleted for good on {_clock(self.purged_at)}."
         if self.deleted_at:
             if not hasattr(self, "is_awaiting_replacement"):
-                return Document.objects.explained().get(pk=self.pk).explain()
+                return self._looked_at().explain()
             if self.is_awaiting_replacement:
                 return f"Replaced at {_clock(self.deleted_at)}; found until the new one is ready."
             if self.purging_at:
@@ -504,7 +578,7 @@ class Document(models.Model):
 
     def _explain_queue(self) -> str:
         if not hasattr(self, "ahead_count"):
-            return Document.objects.explained().get(pk=self.pk).explain()
+            return self._looked_at().explain()
         if reason := getattr(self, "outage_reason", None):
             retry_at = max(self.outage_retry_at, timezone.now())  # type: ignore[attr-defined]
             return f"Waiting: {reason} Next try at {_clock(retry_at)}."
@@ -513,10 +587,76 @@ class Document(models.Model):
             return "Waiting: no worker has been seen yet."
         if timezone.now() - seen_at > 2 * settings.LEASE:
             return f"Waiting: no worker has been seen since {_clock(seen_at)}."
-        if self.ahead_count:
-            others = "other" if self.ahead_count == 1 else "others"
-            return f"Waiting in the queue behind {self.ahead_count} {others}."
-        return "Next in the queue."
+        alone = not getattr(self, "others_wait", False)
+        if not self.ahead_count:
+            return "Next in the queue." if alone else "Next in the queue of its person."
+        count = "1 other" if self.ahead_count == 1 else f"{self.ahead_count} others"
+        if self.ahead_count > MOST_AHEAD:
+            count = f"more than {MOST_AHEAD:,} others"
+        taking_turns = "" if alone else " Other people’s take turns with these."
+        return f"Waiting in the queue behind {count}.{taking_turns}"
+
+    def _looked_at(self) -> "Document":
+        """The row as a page shows it, with what it says of others."""
+        shown = Document.objects.filter(pk=self.pk).explained_page()
+        if not shown:
+            raise Document.DoesNotExist
+        return shown[0]
+
+
+MOST_AHEAD = 1000  # so many are counted, for a sentence that is read in passing
+
+# When those that wait were due, of these people (0: nobody) and of each priority the first, and
+# whether others wait too. The order among a person's knowledge bases is not looked at: they take
+# turns.
+AHEAD = """
+    SELECT person.id, level.priority, waiting.due_at, ends.first <> ends.last OR (
+        ends.first IS NOT NULL AND EXISTS (
+            SELECT FROM documents_document
+            WHERE deleted_at IS NULL AND status = 'pending' AND uploaded_by_id IS NULL
+        )
+    )
+    FROM unnest(%(people)s::bigint[]) AS person(id)
+    CROSS JOIN unnest(%(priorities)s::int[]) AS level(priority)
+    CROSS JOIN LATERAL (
+        (SELECT due_at FROM documents_document
+        WHERE deleted_at IS NULL AND status = 'pending' AND uploaded_by_id = person.id
+            AND priority = level.priority AND due_at <= statement_timestamp()
+        ORDER BY due_at LIMIT %(most)s)
+        UNION ALL
+        (SELECT due_at FROM documents_document
+        WHERE person.id = 0 AND deleted_at IS NULL AND status = 'pending'
+            AND uploaded_by_id IS NULL
+            AND priority = level.priority AND due_at <= statement_timestamp()
+        ORDER BY due_at LIMIT %(most)s)
+    ) AS waiting
+    CROSS JOIN (
+        SELECT min(uploaded_by_id) AS first, max(uploaded_by_id) AS last FROM documents_document
+        WHERE deleted_at IS NULL AND status = 'pending'
+    ) AS ends
+    ORDER BY person.id, level.priority, waiting.due_at
+"""
+
+
+def _look_ahead(documents: list[Document]) -> None:
+    """Tell them how many of the queue are ahead, up to `MOST_AHEAD` and one more."""
+    if not documents:
+        return
+    asked: dict[str, Any] = {
+        "people": sorted({each.uploaded_by_id or 0 for each in documents}),
+        "priorities": OutboxMessage.Priority.values,
+        "most": MOST_AHEAD + 1,
+    }
+    queues: dict[int, list[tuple[int, datetime]]] = {}
+    others_wait = False
+    with connection.cursor() as cursor:
+        cursor.execute(AHEAD, asked)
+        for person, priority, due_at, others_wait in cursor.fetchall():  # noqa: B007 (the last)
+            queues.setdefault(person, []).append((priority, due_at))
+    for each in documents:
+        queue = queues.get(each.uploaded_by_id or 0, [])
+        each.ahead_count = bisect_left(queue, (each.priority, each.due_at))  # type: ignore[attr-defined]
+        each.others_wait = bool(others_wait)  # type: ignore[attr-defined]
 
 
 def _clock(moment: datetime | None) -> str:

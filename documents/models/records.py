@@ -1,13 +1,13 @@
 """The rows around a document: work to post, what happened, who is alive, what was repaired."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, models, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 
@@ -35,11 +35,46 @@ class OutboxMessage(models.Model):
     due_at = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
 
+    # Whose turn: a queue of each person's, and in it one of each knowledge base's. No keys: who is
+    # gone by now has left work all the same. A row that says nothing of them (an earlier release's)
+    # is for later, and gets them when it is filed.
+    person = models.BigIntegerField(default=0, db_default=0, help_text="uploader; 0: nobody")
+    base = models.BigIntegerField(default=0, db_default=0, help_text="knowledge base")
+    is_due = models.BooleanField(default=False, db_default=False, help_text="in the queue")
+
     class Meta:
-        indexes = [models.Index(fields=["due_at"], name="outbox_due")]  # read by relay.take_due
+        indexes = [
+            # The heads of the queues, and what is to be filed into them: processing/rounds.py.
+            models.Index(
+                fields=["action", "priority", "person", "base", "due_at", "id"],
+                condition=Q(is_due=True),
+                name="outbox_queues",
+            ),
+            models.Index(
+                fields=["action", "due_at"], condition=Q(is_due=False), name="outbox_later"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.document_id}"
+
+    @classmethod
+    def add(cls, documents: Collection[UUID], action: str, priority: int, delay: timedelta) -> None:
+        """A message of each, in the queue of its person and knowledge base when it is due at
+        once; for lifecycle.py.
+        """
+        parameters: Any = [action, priority, delay, not delay, list(documents)]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                INSERT INTO documents_outboxmessage
+                    (document_id, action, priority, due_at, created_at, is_due, person, base)
+                SELECT id, %s, %s, statement_timestamp() + %s, statement_timestamp(), %s,
+                    COALESCE(uploaded_by_id, 0), knowledge_base_id
+                FROM documents_document WHERE id = ANY(%s)
+                """,
+                parameters,
+            )
 
     @classmethod
     def ring(cls) -> None:
@@ -64,6 +99,14 @@ class DocumentEvent(models.Model):
 
     class Meta:
         ordering = ["created_at", "pk"]
+        indexes = [
+            # Does the queue move? lumikb/health.py.
+            models.Index(
+                fields=["created_at"],
+                condition=Q(kind__in=["succeeded", "failed"]),
+                name="event_of_an_end",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.detail}".strip()

@@ -14,7 +14,7 @@ from datetime import timedelta
 from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
-from documents import audit
+from documents import audit, bulk
 from documents.connections import release
 from documents.failpoints import failpoint
 from documents.models import DocumentError, Heartbeat, IdempotencyKey, ReconcileRun
@@ -102,6 +102,7 @@ def run(dry_run: bool = False, requested: bool = False) -> ReconcileRun | None:
         DocumentError.objects.filter(at__lt=Now() - KEEP).delete()
         while audit.sweep():  # a slice at a time
             flight.check()
+        bulk.sweep()
         if not dry_run and not any(row["skipped"] for row in report.findings):
             Heartbeat.beat(Heartbeat.Kind.RECONCILE)
         report.refresh_from_db()

@@ -423,6 +423,50 @@ class Model:
         self._note(doc, "restored")
         return doc
 
+    # --- The same for a set: the ids of those for which the guard held, in their order -----------
+
+    def requeue_all(self, docs: list[Doc]) -> list[UUID]:
+        return [doc.id for doc in docs if self.requeue(doc)]
+
+    def unstick_all(self, docs: list[Doc]) -> list[UUID]:
+        return [doc.id for doc in docs if self.unstick(doc)]
+
+    def soft_delete_all(self, docs: list[Doc]) -> list[UUID]:
+        gone = [doc for doc in docs if doc.is_live]
+        for doc in gone:
+            self._delete(doc, "deleted")
+            doc.post("purge", PURGE_AFTER)
+        for old in {id(doc.replaces): doc for doc in gone}.values():
+            self._release_replaced(old)
+        return [doc.id for doc in gone]
+
+    def restore_all(self, docs: list[Doc]) -> list[UUID]:
+        """Of those that share a name the one that was deleted last."""
+        deleted = [doc for doc in docs if not doc.is_live and not doc.is_purging]
+        free = [doc for doc in deleted if self.namesake(doc.filename) in (None, *self._drops(doc))]
+        chosen: dict[str, Doc] = {}
+        for doc in free:
+            best = chosen.setdefault(doc.filename, doc)
+            if doc.deleted < best.deleted:  # hours ago
+                chosen[doc.filename] = doc
+        back = [doc for doc in docs if doc in chosen.values()]
+        for doc in back:
+            for new in self._drops(doc):
+                if new.is_live:
+                    self._delete(new, "deleted")
+                    new.post("purge", PURGE_AFTER)
+        for doc in back:
+            for new in self._drops(doc):
+                new.replaces = None
+        for doc in back:
+            assert self.restore(doc) is doc
+        return [doc.id for doc in back]
+
+    def _drops(self, doc: Doc) -> list[Doc]:
+        """What was to replace it and was never indexed."""
+        news = [new for new in self.documents.values() if new.replaces is doc]
+        return [new for new in news if new.indexed is None]
+
     # --- Going out -------------------------------------------------------------------------------
 
     def begin_purge(self, doc: Doc) -> bool:

@@ -401,7 +401,8 @@ def test_who_may_only_look_is_offered_no_action_and_can_force_none(
 
 ADMIN = [
     "documents/document",
-    "documents/generation", "documents/knowledgebase", "documents/heartbeat",
+    "documents/bulkaction", "documents/generation", "documents/knowledgebase",
+    "documents/heartbeat",
     "documents/outage", "documents/outboxmessage",
     "documents/reconcilerun", "documents/auditentry",
     "documents/apitoken", "auth/user", "auth/group",
@@ -440,6 +441,7 @@ def test_every_list_and_form_renders(model: str, root: Client, failed: Document)
         "accessattempt",
         "auditentry",
         "authenticator",
+        "bulkaction",
         "heartbeat",
         "generation",
     ):

@@ -69,10 +69,10 @@ def test_a_transition_and_its_message_are_one_commit(
 
 
 def cut_the_power_before_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut(**fields: Any) -> None:
+    def cut(*fields: Any) -> None:
         raise PowerCut
 
-    monkeypatch.setattr(OutboxMessage.objects, "create", cut)
+    monkeypatch.setattr(OutboxMessage, "add", cut)
 
 
 @pytest.fixture

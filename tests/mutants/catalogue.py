@@ -296,17 +296,17 @@ MUTANTS = [
     Mutant(
         "no message with the document",
         LIFECYCLE,
-        '        _record(document.pk, "registered", by=document.uploaded_by_id)\n'
-        "        _post(document.pk, Action.PROCESS)\n",
-        '        _record(document.pk, "registered", by=document.uploaded_by_id)\n',
+        '        _record(document.pk, "registered", origin, by=document.uploaded_by_id)\n'
+        "        _post(document.pk, Action.PROCESS, priority=document.priority)\n",
+        '        _record(document.pk, "registered", origin, by=document.uploaded_by_id)\n',
         (OF_LIFECYCLE + "test_a_registered_document_is_pending_with_its_message_and_its_event",),
     ),
     Mutant(
         "the message is not of the document's transaction",
         LIFECYCLE,
-        '        _record(document.pk, "registered", by=document.uploaded_by_id)\n'
-        "        _post(document.pk, Action.PROCESS)\n",
-        '        _record(document.pk, "registered", by=document.uploaded_by_id)\n'
+        '        _record(document.pk, "registered", origin, by=document.uploaded_by_id)\n'
+        "        _post(document.pk, Action.PROCESS, priority=document.priority)\n",
+        '        _record(document.pk, "registered", origin, by=document.uploaded_by_id)\n'
         "    _post(document.pk, Action.PROCESS)\n",
         (OF_GUARDS + "test_a_document_and_its_message_are_one_commit",),
     ),
@@ -322,10 +322,10 @@ MUTANTS = [
     Mutant(
         "the relay deletes before it sends",
         RELAY,
-        "    with transaction.atomic():\n        messages = _take_due(room)",
+        "    with transaction.atomic():\n        messages = _take_due(room, rounds or Rounds())",
         "    if True:\n"
         "        with transaction.atomic():\n"
-        "            messages = _take_due(room)\n"
+        "            messages = _take_due(room, rounds or Rounds())\n"
         "            OutboxMessage.objects.filter(pk__in=[m.pk for m in messages]).delete()",
         (OF_PROCESSING_GUARDS + "test_a_message_that_redis_does_not_take_stays_in_the_outbox",),
     ),
@@ -339,8 +339,8 @@ MUTANTS = [
     Mutant(
         "two relays post the same",
         RELAY,
-        'due.filter(pk__in=chosen).select_for_update(skip_locked=True, of=["self"])',
-        "due.filter(pk__in=chosen)",
+        'due.select_for_update(skip_locked=True, of=["self"])',
+        "due",
         (OF_RELAY + "test_what_one_relay_is_posting_no_other_posts",),
     ),
     Mutant(
@@ -353,8 +353,8 @@ MUTANTS = [
     Mutant(
         "what waits in Redis counts as lost",
         RELAY,
-        "unposted.exclude(pk__in=queue.documents_of(actors.process.actor_name))",
-        "unposted",
+        "set(posted) - queue.documents_of(actors.process.actor_name)",
+        "set(posted)",
         (OF_RELAY + "test_a_message_that_waits_in_redis_or_that_a_worker_has_taken_is_not_lost",),
     ),
     Mutant(
@@ -932,8 +932,8 @@ MUTANTS = [
     Mutant(
         "a relay that cannot post ticks all the same",
         RELAY,
-        "            posted = post_due()\n",
-        "            Heartbeat.beat(Heartbeat.Kind.RELAY)\n            posted = post_due()\n",
+        "            posted = post_due(rounds)\n",
+        "            Heartbeat.beat(Heartbeat.Kind.RELAY)\n            posted = post_due(rounds)\n",
         (OF_ALERTS + "test_a_relay_that_cannot_post_does_not_tick",),
     ),
     Mutant(

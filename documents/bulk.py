@@ -1,0 +1,139 @@
+"""The same for many documents: a set that was shown and confirmed, a slice at a time.
+
+The set is frozen when it is shown: what comes later is not in it. Up to `AT_ONCE` are done with the
+confirmation; larger ones by the relays, each slice in one transaction that also crosses it off, so
+that a kill repeats nothing and leaves nothing out. They go in bulk: whatever somebody uploads
+meanwhile goes first.
+"""
+
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from . import lifecycle
+from .failpoints import failpoint
+from .models import BulkAction, BulkSlice, Document, KnowledgeBase, OutboxMessage
+
+AT_ONCE = 1000
+UNCONFIRMED_KEPT = timedelta(days=1)
+
+Action = BulkAction.Action
+Priority = OutboxMessage.Priority
+Act = Callable[[Collection[UUID], BulkAction, int], list[UUID]]
+
+FREEZE = """
+    INSERT INTO documents_bulkslice (bulk_id, documents)
+    SELECT %s, array_agg(id ORDER BY id)
+    FROM (
+        SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS slice FROM ({}) AS chosen(id)
+    ) AS cut
+    GROUP BY slice ORDER BY slice
+    RETURNING cardinality(documents)
+"""
+
+
+def freeze(
+    action: str, documents: Any, by: Any, which: str, base: KnowledgeBase | None = None
+) -> BulkAction:
+    """The documents of a queryset as they are now; nothing is done to them before `confirm`."""
+    try:
+        ids, parameters = documents.order_by().values("pk").query.sql_with_params()
+    except EmptyResultSet:  # Django knows that it asks for nothing
+        return freeze(action, Document.objects.filter(status=""), by, which, base)
+    with transaction.atomic():
+        bulk = BulkAction.objects.create(
+            action=action, by=by, which=which[:500], knowledge_base=base, total=0
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(FREEZE.format(ids), [bulk.pk, AT_ONCE, *parameters])
+            bulk.total = sum(count for (count,) in cursor.fetchall())
+        bulk.save(update_fields=["total"])
+    return bulk
+
+
+def shown(bulk: BulkAction, count: int) -> list[UUID]:
+    """Some of the set, for who is to confirm it."""
+    first = BulkSlice.objects.filter(bulk=bulk).order_by("pk").first()
+    return first.documents[:count] if first else []
+
+
+def confirm(bulk: BulkAction) -> BulkAction:
+    """Do it: at once, or from now on. Whoever confirms it again changes nothing."""
+    with transaction.atomic():
+        waiting = BulkAction.objects.filter(pk=bulk.pk, confirmed_at=None)
+        finished = {} if bulk.total else {"finished_at": Now()}
+        if waiting.update(confirmed_at=Now(), **finished):
+            if bulk.total <= AT_ONCE:
+                _carry_out(BulkSlice.objects.filter(bulk=bulk), Priority.INTERACTIVE)
+            else:
+                OutboxMessage.ring()
+    bulk.refresh_from_db()
+    return bulk
+
+
+def carry_out_slice() -> bool:
+    """One slice of what is confirmed; whether there was one. In the relay, after each post."""
+    confirmed = BulkSlice.objects.filter(bulk__confirmed_at__isnull=False)
+    with transaction.atomic():
+        return _carry_out(confirmed, Priority.BULK)
+
+
+def sweep() -> None:
+    """Forget what nobody has confirmed."""
+    old = BulkAction.objects.filter(created_at__lt=Now() - UNCONFIRMED_KEPT, confirmed_at=None)
+    old.delete()
+
+
+def _carry_out(slices: Any, priority: int) -> bool:
+    free = slices.select_for_update(skip_locked=True, of=["self"]).select_related("bulk__by")
+    each = free.order_by("pk").first()
+    if each is None:
+        return False
+    bulk = each.bulk
+    changed = len(ACTS[bulk.action](each.documents, bulk, priority))
+    failpoint("bulk.changed")
+    # First this, which makes relays that have the last two slices wait for one another.
+    BulkAction.objects.filter(pk=bulk.pk).update(
+        done=F("done") + changed, skipped=F("skipped") + len(each.documents) - changed
+    )
+    each.delete()
+    if not BulkSlice.objects.filter(bulk=bulk).exists():
+        BulkAction.objects.filter(pk=bulk.pk).update(finished_at=Now())
+    return True
+
+
+def _requeue(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID]:
+    """Finished ones anew; those that wait or whose worker vanished, at once.
+
+    What has changed since the set was frozen has been requeued by another click, say.
+    """
+    frozen = bulk.created_at
+    requeued = lifecycle.requeue_all(ids, bulk.by, "", priority, frozen)
+    others = set(ids).difference(requeued)
+    return requeued + lifecycle.unstick_all(others, bulk.by, priority, frozen)
+
+
+def _unstick(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID]:
+    return lifecycle.unstick_all(ids, bulk.by, priority, bulk.created_at)
+
+
+def _delete(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID]:
+    return lifecycle.soft_delete_all(ids, bulk.by)
+
+
+def _restore(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID]:
+    return lifecycle.restore_all(ids, bulk.by)
+
+
+ACTS: dict[str, Act] = {
+    Action.REQUEUE: _requeue,
+    Action.UNSTICK: _unstick,
+    Action.DELETE: _delete,
+    Action.RESTORE: _restore,
+}

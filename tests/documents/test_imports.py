@@ -1,0 +1,230 @@
+"""Folders become documents: each file once, however often it is begun."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+
+from documents import imports, uploads
+from documents.imports import Import, Watch
+from documents.models import Document, KnowledgeBase, OutboxMessage
+
+pytestmark = pytest.mark.django_db
+MakeDocument = Callable[..., Document]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A tree of files that can be read, and some that cannot."""
+    root = tmp_path / "files"
+    (root / "2024" / "May").mkdir(parents=True)
+    for n in range(5):
+        (root / f"{n}.md").write_text(f"# Note {n}\n")
+    (root / "2024" / "report.md").write_text("# Report\n")
+    (root / "2024" / "May" / "report.md").write_text("# Report of May\n")
+    (root / ".hidden.md").write_text("# Hidden\n")
+    return root
+
+
+def run(*arguments: Any) -> tuple[list[dict[str, str]], int]:
+    """Each file's outcome, and the exit status."""
+    out, status = StringIO(), 0
+    try:
+        call_command("import_documents", *map(str, arguments), "--json", stdout=out)
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    return [json.loads(line) for line in out.getvalue().splitlines()], status
+
+
+def became(outcomes: list[dict[str, str]]) -> Counter[str]:
+    return Counter(each["what"] for each in outcomes)
+
+
+def live() -> set[str]:
+    return set(Document.objects.live().values_list("filename", flat=True))
+
+
+NAMES = {*(f"{n}.md" for n in range(5)), "2024 - report.md", "2024 - May - report.md"}
+
+
+def test_a_tree_comes_in_with_its_folders_in_the_names_in_bulk_and_in_a_persons_name(
+    folder: Path, knowledge_base: KnowledgeBase, editor: User
+) -> None:
+    outcomes, status = run("handbook", folder, "--as", "edith")
+    assert (became(outcomes), status) == ({"imported": 7}, 0)
+    assert live() == NAMES
+    message = OutboxMessage.objects.first()
+    assert message
+    assert (message.priority, message.person) == (OutboxMessage.Priority.BULK, editor.pk)
+    document = Document.objects.get(filename="1.md")
+    assert document.uploaded_by == editor
+    event = document.events.get()
+    assert (event.kind, event.detail) == ("registered", f"imported from {folder}")
+
+
+def test_the_second_time_nothing_is_done(folder: Path, knowledge_base: KnowledgeBase) -> None:
+    run("handbook", folder)
+    outcomes, status = run("handbook", folder)
+    assert (became(outcomes), status) == ({"unchanged": 7}, 0)
+    assert Document.objects.count() == 7
+
+
+def test_killed_in_the_midst_it_goes_on_and_each_file_is_there_once(
+    folder: Path, knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    accept, accepted = uploads.accept, []
+
+    def kill_twice(*args: Any, **kwargs: Any) -> Document:
+        accepted.append(accept(*args, **kwargs))
+        if len(accepted) in (2, 4):
+            raise Killed
+        return accepted[-1]
+
+    monkeypatch.setattr(uploads, "accept", kill_twice)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run("handbook", folder)
+    outcomes, _ = run("handbook", folder)
+    assert became(outcomes) == {"unchanged": 4, "imported": 3}
+    assert live() == NAMES
+    assert Document.objects.count() == 7
+
+
+@pytest.mark.parametrize(
+    ("on_duplicate", "what", "status"),
+    [("skip", "skipped", 0), ("replace", "replaced", 0), ("fail", "refused", 1)],
+)
+def test_where_a_document_of_another_has_the_name_it_is_as_one_has_asked(
+    on_duplicate: str, what: str, status: int, folder: Path, make_document: MakeDocument
+) -> None:
+    other = make_document("1.md", b"# Something else\n")
+    outcomes, ended = run("handbook", folder, "--on-duplicate", on_duplicate)
+    assert (became(outcomes)[what], ended) == (1, status)
+    other.refresh_from_db()
+    assert bool(other.deleted_at) == (what == "replaced")
+
+
+def test_what_it_has_imported_itself_is_replaced_when_it_has_changed(
+    folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    run("handbook", folder)
+    (folder / "1.md").write_text("# Changed\n")
+    outcomes, _ = run("handbook", folder)
+    assert became(outcomes) == {"unchanged": 6, "replaced": 1}
+    assert live() == NAMES
+
+
+def test_a_file_that_cannot_be_taken_says_why_and_hinders_no_other(
+    folder: Path, knowledge_base: KnowledgeBase, settings: Any
+) -> None:
+    settings.UPLOAD_MAX_BYTES = 50
+    (folder / "empty.md").touch()
+    (folder / "program.exe").write_bytes(b"MZ")
+    (folder / "large.md").write_text("x" * 51)
+    (folder / "gone.md").symlink_to(folder / "nowhere.md")
+    for options in ((), ("--dry-run",)):
+        outcomes, status = run("handbook", folder, *options)
+        refused = {each["filename"]: each["why"] for each in outcomes if each["what"] == "refused"}
+        assert refused.keys() == {"empty.md", "program.exe", "large.md", "gone.md"}
+        assert all(refused.values())
+        assert status == 1
+    assert live() == NAMES
+
+
+def test_a_dry_run_changes_nothing(folder: Path, make_document: MakeDocument) -> None:
+    make_document("1.md", b"# Something else\n")
+    outcomes, _ = run("handbook", folder, "--dry-run", "--on-duplicate", "replace")
+    assert became(outcomes) == {"imported": 6, "replaced": 1}
+    assert live() == {"1.md"}
+
+
+def test_who_may_not_edit_imports_nothing(
+    folder: Path, knowledge_base: KnowledgeBase, make_user: Callable[..., User]
+) -> None:
+    make_user("sam")
+    refused = [
+        ("handbook", folder, "--as", "sam"),
+        ("nowhere", folder),
+        ("handbook", folder / "nowhere"),
+        ("handbook", folder, "--mirror"),
+    ]
+    for arguments in refused:
+        with pytest.raises(CommandError):
+            run(*arguments)
+    assert not live()
+
+
+# --- Watching ------------------------------------------------------------------------------------
+
+
+def look(watch: Watch) -> Counter[str]:
+    return Counter(outcome.what for outcome in watch.look())
+
+
+def test_a_file_is_taken_when_it_has_stayed_as_it_is(
+    folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    watch = Watch(Import(folder, knowledge_base), is_mirror=False)
+    assert look(watch) == {}
+    with (folder / "1.md").open("a") as file:
+        file.write("and more")
+    assert look(watch) == {"imported": 6}
+    assert look(watch) == {"imported": 1}
+    assert look(watch) == {}
+
+
+def test_only_a_mirror_deletes_and_only_what_it_has_imported(
+    folder: Path, make_document: MakeDocument, knowledge_base: KnowledgeBase
+) -> None:
+    make_document("by-hand.md")
+    for is_mirror in (False, True):
+        watch = Watch(Import(folder, knowledge_base), is_mirror)
+        look(watch), look(watch)
+        (folder / "0.md").unlink(missing_ok=True)
+        look(watch)
+        assert ("0.md" in live()) == (not is_mirror)
+    assert "by-hand.md" in live()
+
+
+def test_a_folder_that_is_gone_as_a_whole_deletes_nothing(
+    folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    """Most likely it is not mounted."""
+    watch = Watch(Import(folder, knowledge_base), is_mirror=True)
+    look(watch), look(watch)
+    folder.rename(folder.with_name("elsewhere"))
+    assert look(watch) == {}
+    assert live() == NAMES
+
+
+def test_after_a_hundred_changes_a_mirror_is_as_its_folder(
+    folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    chance = random.Random(1)
+    watch = Watch(Import(folder, knowledge_base), is_mirror=True)
+    names = [f"{n}.md" for n in range(20)]
+    for step in range(100):
+        path = folder / chance.choice(names)
+        if chance.random() < 0.3:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(f"# Step {step}\n")
+        if step % 7 == 0:
+            look(watch)
+    look(watch), look(watch)
+    expected = {
+        source.filename: imports._sha256(source.path)
+        for source in Import(folder, knowledge_base).sources()
+    }
+    stored = dict(Document.objects.live().values_list("filename", "sha256"))
+    assert stored == expected
