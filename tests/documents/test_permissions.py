@@ -58,6 +58,7 @@ ROUTES = {
     # The pages. A redirect is what a form gets.
     "GET kb/<str:slug>/": READ,
     "POST kb/<str:slug>/upload": Route(viewer=404, editor=302, body=FILE),
+    "POST kb/<str:slug>/bulk": Route(viewer=404, editor=302),
     "GET documents/<uuid:document_id>/": READ,
     "GET documents/<uuid:document_id>/content": READ,
     "GET documents/<uuid:document_id>/text/": READ,

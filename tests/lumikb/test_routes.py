@@ -31,6 +31,7 @@ from documents import lifecycle
 from documents.models import (
     ApiToken,
     AuditEntry,
+    BulkAction,
     Chunk,
     Document,
     Generation,
@@ -197,6 +198,9 @@ def named(document: Document) -> Named:
     """The ids of a document, and of a row of each table that the admin shows."""
     pks = {
         "documents/document": document.pk,
+        "documents/bulkaction": BulkAction.objects.get_or_create(
+            which=SECRET, total=0, confirmed_at=document.created_at
+        )[0].pk,
         "documents/knowledgebase": document.knowledge_base_id,
         "documents/outboxmessage": OutboxMessage.objects.latest("pk").pk,
         "documents/apitoken": ApiToken.objects.latest("pk").pk,
@@ -439,6 +443,7 @@ def test_what_lists_or_makes_something_shows_nothing_of_anothers(
 THEIRS = {
     *("admin/causes/", "admin/operations/", "admin/axes/accessattempt/"),
     *("admin/documents/auditentry/", "admin/documents/document/", "admin/documents/generation/"),
+    "admin/documents/bulkaction/",
     *("admin/documents/heartbeat/", "admin/documents/knowledgebase/", "admin/documents/outage/"),
     *("admin/documents/outboxmessage/", "admin/documents/reconcilerun/"),
 }
