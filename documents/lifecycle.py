@@ -116,17 +116,20 @@ def claim(document_id: UUID, worker: int | None = None) -> Claim | None:
     """
     due = Document.objects.due().filter(pk=document_id)
     with transaction.atomic():
-        if not fairness.lock(due):
+        asked = fairness.lock(document_id)
+        if asked is None:
             return None
-        in_turn = due.exclude(Exists(Outage.objects.all())).filter(fairness.may_begin())
-        taken, is_probe = _take(in_turn, worker), False
+        taken, is_probe = None, False
+        first = fairness.first(asked)
+        if first is None:
+            taken = _take(due.exclude(Exists(Outage.objects.all())), worker)
         if not taken and Outage.objects.exists():
             is_probe = outages.take_probe()
             taken = _take(due, worker) if is_probe else None
             if not taken:
                 _post(document_id, Action.PROCESS, priority=Priority.RESUMED)
-        elif not taken:
-            taken = _take_first_of_others(document_id, worker)
+        elif first:
+            taken = _take_instead(first, document_id, worker)
         if not taken:
             return None
         if not taken.turns:  # else it goes on, which is no news
@@ -675,10 +678,11 @@ def _leased(claim: Claim) -> Any:
     return Document.objects.leased_by(claim.document_id, claim.epoch)
 
 
-def _take_first_of_others(refused: UUID, worker: int | None) -> "_Taken | None":
-    """The refused one asks again: at once, when another has been begun in its place."""
-    first = fairness.first_of_others(refused)
-    taken = _take(Document.objects.due().filter(pk=first), worker) if first else None
+def _take_instead(first: UUID, refused: UUID, worker: int | None) -> "_Taken | None":
+    """The refused one asks again: at once, when the first has been begun in its place."""
+    taken = None
+    if fairness.can_be_begun(first):
+        taken = _take(Document.objects.due().filter(pk=first), worker)
     priority = Document.objects.values_list("priority", flat=True).get(pk=refused)
     delay = IMMEDIATELY if taken else fairness.AGAIN
     _post(refused, Action.PROCESS, priority=priority, delay=delay)

@@ -42,7 +42,6 @@ TRIGRAM = 3  # characters: what the index of names is made of
 NEWEST = 10_000  # documents that are looked through where no index helps
 BEATS = 4  # so often a lease is renewed before it would run out: three may fail
 PACE_COUNT = 64  # passages: from fewer nothing is foretold
-OWNER = Coalesce("uploaded_by", 0)  # whose turn it is: all whose user is gone are one's
 WORKER_LOCK = 0x4C554D57  # the class of the advisory locks: any constant, "LUMW"
 
 
@@ -430,7 +429,7 @@ class Document(models.Model):
             # fairness.py: whose documents wait, and who had the last turn.
             models.Index(
                 F("priority"),
-                OWNER,
+                Coalesce("uploaded_by", 0),
                 F("due_at"),
                 condition=Q(deleted_at=None, status=Status.PENDING),
                 name="document_waiting",
