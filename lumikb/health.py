@@ -14,6 +14,7 @@ ready before the others have run.
 
 import pkgutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -24,14 +25,14 @@ import dramatiq
 from django.apps import apps
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from documents.models import Document, DocumentEvent, Generation, Heartbeat, Outage, Status
-from processing.errors import PermanentError, ProcessingError
+from processing.errors import Misconfigured, PermanentError, ProcessingError
 from processing.index import embeddings, generations, vectors
 
 from .probes import Probe, ask
@@ -107,6 +108,12 @@ def _storage() -> dict[str, Verdict]:
 
 def _vectors() -> dict[str, Verdict]:
     vectors.ping()
+    with suppress(DatabaseError):  # the database's own check says so
+        for row in Generation.objects.using(OPS).filter(state=Generation.State.SERVING):
+            try:
+                vectors.check_dimensions(row.collection, row.dimensions)
+            except Misconfigured as error:
+                return {"vectors": Verdict(False, f"Search cannot use the index ({error}).")}
     return {"vectors": Verdict(True, "Qdrant answers.")}
 
 

@@ -13,7 +13,7 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("health/live", health.live),
     path("health/serving", health.serving),
-    path("health/ready", health.ready),
+    path("health/ready", health.ready, name="health-ready"),
     path("metrics", metrics.metrics),
 ]
 handler400 = "lumikb.errors.bad_request"

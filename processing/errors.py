@@ -47,6 +47,12 @@ class ServiceUnavailable(ProcessingError):
         self.retry_after = retry_after
 
 
+class Misconfigured(ServiceUnavailable):
+    """The service answers and refuses our key, our model or our vectors. Waiting does not mend it,
+    an operator does; the documents wait for him.
+    """
+
+
 class WorkerStopping(ProcessingError):
     """This process was asked to stop and the time to finish is over: give the document back."""
 

@@ -18,7 +18,7 @@ from processing.index import ProcessingError
 from .presentation import Group, grouped
 from .query import MAX_LENGTH, Query, parse
 from .recorded import record
-from .retrieval import MOST_RESULTS, fits, search
+from .retrieval import MOST_RESULTS, OnlyWords, fits, is_ours, search
 
 router = Router()
 
@@ -83,7 +83,10 @@ class ResultOut(Schema):
 class SearchOut(Schema):
     results: list[ResultOut]
     fits: bool = Field(description="false: nothing answers this, the results only come nearest")
-    half: str | None = Field(description='"words" while the embedding service is away, else null')
+    half: str | None = Field(description='"words" when they alone could be searched, else null')
+    half_because: OnlyWords | None = Field(
+        description='"away": it may pass; "misconfigured": an operator has to mend it'
+    )
     more: bool = Field(description="whether a greater offset has more")
     took_ms: float
 
@@ -106,8 +109,7 @@ def search_passages(request: HttpRequest, data: SearchIn) -> Any:
         else:
             groups = [Group([passage]) for passage in found.best(data.limit + 1, data.offset)]
     except ProcessingError as error:
-        message = "Search is not available just now; please try again in a moment."
-        raise Refused("search_unavailable", message, 503) from error
+        raise _refused(error) from error
     shown = groups[: data.limit]
     if not query.is_empty:
         record(request.user, query, len(shown))
@@ -115,9 +117,18 @@ def search_passages(request: HttpRequest, data: SearchIn) -> Any:
         "results": shown,
         "fits": fits([group.best for group in shown]),
         "half": "words" if found.only_words else None,
+        "half_because": found.only_words,
         "more": len(groups) > data.limit,
         "took_ms": round((time.monotonic() - began) * 1000, 1),
     }
+
+
+def _refused(error: ProcessingError) -> Refused:
+    if is_ours(error):
+        message = "Search is not set up as it should be; an operator sees why in /health/ready."
+        return Refused("search_misconfigured", message, 503)
+    message = "Search is not available just now; please try again in a moment."
+    return Refused("search_unavailable", message, 503)
 
 
 def _query(data: SearchIn) -> Query:

@@ -8,9 +8,10 @@ there, whatever the index says.
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from datetime import time as clock
+from enum import StrEnum
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -25,7 +26,16 @@ from documents.connections import release
 from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
 from formats import BY_EXTENSION
-from processing.index import ProcessingError, embeddings, generations, terms, vectors
+from processing.index import (
+    Misconfigured,
+    PermanentError,
+    ProcessingError,
+    RetryableError,
+    embeddings,
+    generations,
+    terms,
+    vectors,
+)
 from processing.index.model import Model
 
 from .fusion import Fused, fused
@@ -67,12 +77,19 @@ class Passage:
         return relevance(self.query, self.cosine, share)
 
 
+class OnlyWords(StrEnum):
+    """Why the words alone were searched."""
+
+    AWAY = "away"  # the embedding service did not answer: it may in a moment
+    MISCONFIGURED = "misconfigured"  # it or the index refuses our key, our model or its vectors
+
+
 @dataclass(slots=True)
 class Found:
-    """What a search finds. `only_words`: the embedding service was away."""
+    """What a search finds."""
 
     passages: Iterator[Passage]
-    only_words: bool = False
+    only_words: OnlyWords | None = None
 
     def best(self, limit: int, offset: int = 0) -> list[Passage]:
         return list(islice(self.passages, offset, offset + limit))
@@ -83,7 +100,8 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
     taken; `wanted` says how many are likely to be.
 
     Raises ServiceUnavailable or RetryableError when the index fails or takes longer than
-    `REQUEST_TIMEOUT`. Without the embedding service the words alone are searched.
+    `REQUEST_TIMEOUT`. Without the embedding service, and with vectors that the index refuses, the
+    words alone are searched.
     """
     slugs = query.knowledge_bases
     searched = KnowledgeBase.objects.visible_to(user)
@@ -101,17 +119,30 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
     release()
     with within(settings.REQUEST_TIMEOUT):
         index = generations.serving()
-        dense = _meaning(query.text, index.model)
+        dense, only_words = _meaning(query.text, index.model)
         words = terms.query_weights(query.text)
         asked = _Question(query, index, dense, words, knowledge_base_ids, allowed, only)
-        first = asked.candidates(DEPTH)  # now, and not when the page is half made
-    return Found(asked.passages(first, wanted), only_words=dense is None)
+        try:
+            first = asked.candidates(DEPTH)  # now, and not when the page is half made
+        except RetryableError:  # no outage: Qdrant refuses what it is asked
+            if dense is None:
+                raise
+            log.exception("searching by words only: the index refuses the vector of a query")
+            only_words = OnlyWords.MISCONFIGURED
+            asked = replace(asked, dense=None)
+            first = asked.candidates(DEPTH)
+    return Found(asked.passages(first, wanted), only_words)
 
 
 def warm_up() -> None:
     """Load LiteLLM (2 s) and the model that tells languages (0.3 s) before somebody waits."""
     embeddings.warm_up()
     terms.query_weights("words")
+
+
+def is_ours(error: ProcessingError) -> bool:
+    """Whether it is an operator's to mend: waiting does not help."""
+    return isinstance(error, Misconfigured | PermanentError)
 
 
 def fits(passages: Sequence[Passage]) -> bool:
@@ -239,22 +270,25 @@ def _beginnings(allowed: QuerySet[Chunk]) -> Iterator[Passage]:
 
 # --- The embedding service ----------------------------------------------------------------------
 
-_rests_until: dict[str | None, float] = {}  # by its address and the monotonic clock
+_rests_until: dict[str | None, tuple[float, OnlyWords]] = {}
+"""By its address: the monotonic clock, and why."""
 
 
-def _meaning(text: str, model: Model) -> Sequence[float] | None:
-    """The query's vector; None when the service is away or does not answer in time.
+def _meaning(text: str, model: Model) -> tuple[Sequence[float] | None, OnlyWords | None]:
+    """The query's vector, or why there is none.
 
     Not every query waits for a service that is away: after one has, the others go on by words.
     """
     service = settings.EMBEDDING_API_BASE
-    if time.monotonic() < _rests_until.get(service, 0):
-        return None
+    until, why = _rests_until.get(service, (0.0, None))
+    if time.monotonic() < until:
+        return None, why
     embeddings.warm_up()  # what has been imported need not be waited for
     try:
         with within(settings.SEARCH_EMBEDDING_TIMEOUT):
-            return embeddings.embed_query(text, model)
+            return embeddings.embed_query(text, model), None
     except ProcessingError as error:
         log.warning("searching by words only: %s", error)
-        _rests_until[service] = time.monotonic() + REST
-        return None
+        why = OnlyWords.MISCONFIGURED if is_ours(error) else OnlyWords.AWAY
+        _rests_until[service] = time.monotonic() + REST, why
+        return None, why

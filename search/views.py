@@ -19,7 +19,7 @@ from processing.index import ProcessingError
 from .presentation import Group, grouped, highlight
 from .query import MAX_LENGTH, Query, day, parse
 from .recorded import record
-from .retrieval import MOST_RESULTS, fits, search
+from .retrieval import MOST_RESULTS, OnlyWords, fits, is_ours, search
 
 CONTEXT_CHARS = 2000  # on either side of a passage: about a page together
 PAGE_SIZE = 10  # documents
@@ -52,6 +52,7 @@ def search_page(request: HttpRequest) -> HttpResponse:
         context |= {
             "results": [_shown(group, query) for group in shown],
             "only_words": found.only_words,
+            "misconfigured": found.only_words == OnlyWords.MISCONFIGURED,
             "fits": page > 1 or fits([group.best for group in shown]),
             "previous_page": _url(asked, page - 1) if page > 1 else "",
             "next_page": _url(asked, page + 1) if len(groups) > page * PAGE_SIZE else "",
@@ -59,8 +60,9 @@ def search_page(request: HttpRequest) -> HttpResponse:
         }
         if not query.is_empty:
             record(request.user, query, len(shown))
-    except ProcessingError:
+    except ProcessingError as error:
         context["failed"] = True
+        context["misconfigured"] = is_ours(error)
         status = 503
     context |= _choices(request.user, asked)
     return render(request, "search/search.html", context, status=status)

@@ -32,6 +32,7 @@ import numpy as np
 from deploy.local import jsonserver
 from deploy.local.jsonserver import HttpError, Request
 from deploy.local.models import MODELS, LocalModel, Model, WrongWeights
+from deploy.local.turns import Turns
 
 MAX_INPUTS = 2048
 """Texts per request: OpenAI's own limit for this call."""
@@ -61,13 +62,14 @@ def refusal(status: int, sentence: str) -> dict[str, Any]:
 
 
 class Embeddings:
-    """The routes. Thread-safe: ONNX Runtime runs several texts at once, so a query does not wait
-    behind somebody's batch."""
+    """The routes. Thread-safe: ONNX Runtime runs several texts at once, and a query does not wait
+    behind somebody's batch (turns.py)."""
 
     def __init__(self, key: str) -> None:
         self._models = {model.name: model for model in MODELS.values()}
         self._loaded: dict[str, Model] = {}
         self._loading = Lock()
+        self._turns = Turns()
         self._key = key
         self._started = int(time.time())
 
@@ -109,9 +111,12 @@ class Embeddings:
         encoding = body.get("encoding_format") or "float"
         if encoding not in ("float", "base64"):
             raise HttpError(400, "encoding_format must be 'float' or 'base64'")
+        texts = _texts(body.get("input"))
+        turn = self._turns.query if len(texts) == 1 else self._turns.passage
         data, used = [], 0
-        for index, text in enumerate(_texts(body.get("input"))):
-            vector, length = model.embed(text)
+        for index, text in enumerate(texts):
+            with turn():
+                vector, length = model.embed(text)
             used += length
             value = vector.tolist() if encoding == "float" else _base64(vector)
             data.append({"object": "embedding", "index": index, "embedding": value})

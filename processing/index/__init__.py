@@ -3,6 +3,18 @@
 All of processing that search may import; so its errors are to be had here, too.
 """
 
-from processing.errors import ProcessingError, RetryableError, ServiceUnavailable
+from processing.errors import (
+    Misconfigured,
+    PermanentError,
+    ProcessingError,
+    RetryableError,
+    ServiceUnavailable,
+)
 
-__all__ = ["ProcessingError", "RetryableError", "ServiceUnavailable"]
+__all__ = [
+    "Misconfigured",
+    "PermanentError",
+    "ProcessingError",
+    "RetryableError",
+    "ServiceUnavailable",
+]

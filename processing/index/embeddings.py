@@ -13,12 +13,19 @@ from django.conf import settings
 from django.core.cache import caches
 
 from documents.deadlines import within
-from processing.errors import PermanentError, RetryableError, ServiceUnavailable, http_reason
+from processing.errors import (
+    Misconfigured,
+    PermanentError,
+    RetryableError,
+    ServiceUnavailable,
+    http_reason,
+)
 
 from .generations import serving
 from .model import Model, configured
 
-RETRY_LATER = {401, 403, 404, 408, 409, 429}  # and 5xx; refused keys and models are ours to mend
+RETRY_LATER = {408, 409, 429}  # and 5xx
+OURS_TO_MEND = {401, 403, 404}  # a refused key, an address or a model that is not there
 SHORTEST, LONGEST = 1e-9, 1e9  # of a vector: what the index squares must fit into single precision
 NOT_UNDERSTOOD = "The answer of the embedding service could not be understood."
 
@@ -94,11 +101,13 @@ def _translated(error: Exception, model: Model) -> Exception:
         return error  # not the service's answer: a defect of ours
     # LiteLLM makes a 500 of a service that nobody reaches.
     reason = "no connection" if _is_unanswered(error) else http_reason(status)
+    if status in OURS_TO_MEND:
+        return Misconfigured("embedding", reason)
     if status in RETRY_LATER or status >= 500:
         headers = getattr(error, "litellm_response_headers", None) or {}
         return ServiceUnavailable("embedding", reason, _seconds(headers.get("retry-after")))
     if not _accepts_harmless_text(model):
-        return ServiceUnavailable(
+        return Misconfigured(
             "embedding", f"{reason} for any text: its key or its model may be wrong"
         )
     return RetryableError(

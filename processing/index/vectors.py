@@ -20,7 +20,7 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from documents.deadlines import within
-from processing.errors import RetryableError, ServiceUnavailable, http_reason
+from processing.errors import Misconfigured, RetryableError, ServiceUnavailable, http_reason
 
 from . import generations
 
@@ -30,7 +30,8 @@ DENSE = "dense"
 SPARSE = "bm25"
 WORDS_OF_BEST = "words of the best"
 BEST = 5  # passages whose words are looked at
-UNAVAILABLE = {401, 403, 404, 408, 429}  # and 5xx; refused keys and addresses are ours to mend
+OURS_TO_MEND = {401, 403, 404}  # a refused key, an address where no Qdrant is
+UNAVAILABLE = {408, 429}  # and 5xx
 FACET = 100  # documents; the engine's time grows with the square of them (500: 160 ms, 100: 9 ms)
 INDEXES: dict[str, Any] = {  # what is filtered by; without its index a filter reads every point
     "knowledge_base": models.KeywordIndexParams(
@@ -242,20 +243,16 @@ def earlier_collections() -> list[str]:
 def missing_indexes() -> list[str]:
     """What the collection in use cannot filter by: whoever made it may have died before its end.
 
-    Raises ServiceUnavailable, also when the collection holds other vectors than the settings say.
+    Raises ServiceUnavailable, Misconfigured when the collection holds other vectors than search
+    compares them with.
     """
-    info = _ask(lambda: _client().get_collection(collection()))
-    if info is None:
-        return []
-    vectors = info.config.params.vectors
-    size = vectors[DENSE].size if isinstance(vectors, dict) and DENSE in vectors else None
-    dimensions = generations.serving().model.dimensions
-    if size != dimensions:
-        raise ServiceUnavailable(
-            "vectors",
-            f"the collection {collection()} holds vectors of {size} numbers, not of {dimensions}",
-        )
-    return [key for key in INDEXES if key not in info.payload_schema]
+    info = _described(collection(), generations.serving().model.dimensions)
+    return [key for key in INDEXES if key not in info.payload_schema] if info else []
+
+
+def check_dimensions(name: str, dimensions: int) -> None:
+    """Raises ServiceUnavailable, Misconfigured when the collection holds other vectors."""
+    _described(name, dimensions)
 
 
 def create_indexes(keys: Iterable[str] = INDEXES, name: str | None = None) -> None:
@@ -290,6 +287,19 @@ def _create(name: str, dimensions: int) -> None:
         if error.status_code != 409:  # 409: another worker made it just now
             raise
     create_indexes(name=name)
+
+
+def _described(name: str, dimensions: int) -> models.CollectionInfo | None:
+    info = _ask(lambda: _client().get_collection(name), name)
+    if info is None:
+        return None
+    vectors = info.config.params.vectors
+    size = vectors[DENSE].size if isinstance(vectors, dict) and DENSE in vectors else None
+    if size != dimensions:
+        raise Misconfigured(
+            "vectors", f"the collection {name} holds vectors of {size} numbers, not of {dimensions}"
+        )
+    return info
 
 
 def _delete(points: models.Filter, name: str | None = None) -> None:
@@ -360,6 +370,8 @@ def _translated() -> Iterator[None]:
         raise ServiceUnavailable("vectors", reason) from error
     except UnexpectedResponse as error:
         status = error.status_code or 500
+        if status in OURS_TO_MEND:
+            raise Misconfigured("vectors", http_reason(status)) from error
         if status in UNAVAILABLE or status >= 500:
             raise ServiceUnavailable("vectors", http_reason(status)) from error
         raise RetryableError(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from django.db import connection, connections
@@ -17,7 +18,7 @@ from documents import lifecycle
 from documents.models import Document, Generation, Heartbeat, Outage
 from lumikb import health, probes
 from lumikb.storage import S3Storage
-from processing.index import embeddings, generations
+from processing.index import embeddings, generations, vectors
 from tests.chaos.proxy import Proxies
 from tests.lumikb.conftest import let_time_pass
 from tests.processing.stubs import (
@@ -165,6 +166,13 @@ def test_a_wrong_model_or_number_of_dimensions_or_no_service_is_named(
         assert not_well() == {"embedding"}
         assert "HTTP 500" in says("embedding")
     assert not_well() == set()
+
+
+def test_an_index_of_other_vectors_than_it_says_is_named(monitored: None) -> None:
+    generations.establish()
+    vectors.upsert(1, uuid4(), [vectors.Point(uuid4(), 0, [1.0, 0.0, 0.0], {})])
+    assert not_well() == {"vectors"}
+    assert "vectors of 3 numbers, not of 384" in says("vectors")
 
 
 def test_the_embedding_service_is_not_asked_at_each_poll(monitored: None, settings: Any) -> None:

@@ -12,9 +12,18 @@ from django.urls import reverse
 
 from documents import lifecycle, texts
 from documents.models import Document, KnowledgeBase
+from processing.index import embeddings
 from search.views import CONTEXT_CHARS, MORE_SHOWN, PAGE_SIZE
 from tests.processing.files import PDF, pdf
-from tests.processing.stubs import embedding_stub, failing, qdrant_at, refused_url
+from tests.processing.stubs import (
+    Call,
+    Reply,
+    embedding_reply,
+    embedding_stub,
+    failing,
+    qdrant_at,
+    refused_url,
+)
 
 pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
@@ -128,6 +137,51 @@ def test_half_an_answer_is_said_to_be_one(
     html = response.content.decode()
     assert "Only half an answer" in html
     assert "<mark>heron</mark>" in html
+
+
+def test_a_wrong_model_is_an_operators_to_mend_and_says_so(
+    make_ready: MakeDocument, page: Client, editor: User, settings: Any
+) -> None:
+    make_ready("birds.md", b"# Birds\n\nThe heron nests in April.\n")
+    for answer in (failing(401), failing(404), failing(400), of_three_numbers):
+        with embedding_stub(settings, answer):
+            html = get(page, "search", q="herons").content.decode()
+        assert "not set up as it should be" in html
+        assert "tell whoever runs LumiKB" in html
+        assert "away just now" not in html
+        assert "<mark>heron</mark>" in html
+    with embedding_stub(settings, failing(401)):
+        assert "not set up" in get(page, "search", q="qwertz").content.decode()
+        User.objects.filter(pk=editor.pk).update(is_staff=True)
+        html = get(page, "search", q="herons").content.decode()
+    assert reverse("health-ready") in html
+
+
+def of_three_numbers(call: Call) -> Reply:
+    return embedding_reply([(n, [1.0, 0.0, 0.0]) for n, _ in enumerate(call.json["input"])])
+
+
+def test_vectors_that_the_index_refuses_leave_the_words(
+    make_ready: MakeDocument, page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_ready("birds.md", b"# Birds\n\nThe heron nests in April.\n")
+    monkeypatch.setattr(embeddings, "embed_query", lambda text, model: [1.0, 0.0, 0.0])
+    html = get(page, "search", q="herons").content.decode()
+    assert "not set up as it should be" in html
+    assert "<mark>heron</mark>" in html
+
+
+def test_an_index_that_refuses_our_key_is_an_operators_to_mend(
+    make_ready: MakeDocument, page: Client, settings: Any
+) -> None:
+    make_ready()
+    settings.QDRANT_API_KEY = "wrong"
+    with qdrant_at(settings, settings.QDRANT_URL):
+        response = get(page, "search", q="heron")
+    assert response.status_code == 503
+    html = response.content.decode()
+    assert "Search is not set up as it should be" in html
+    assert "in a moment" not in html
 
 
 def test_a_document_is_shown_once_with_its_other_passages_folded_in(

@@ -589,8 +589,22 @@ def test_the_api_says_when_only_half_could_be_searched(
     assert post(client, query="heron").json()["half"] is None
     with embedding_stub(settings, failing(503)):
         answer = post(client, query="herons nest").json()
-    assert answer["half"] == "words"
+    assert (answer["half"], answer["half_because"]) == ("words", "away")
     assert [result["filename"] for result in answer["results"]] == ["heron.md"]
+
+
+def test_the_api_says_what_an_operator_has_to_mend(
+    heron: Document, api: Callable[[User], Client], editor: User, settings: Any
+) -> None:
+    client = api(editor)
+    with embedding_stub(settings, failing(401)):
+        answer = post(client, query="herons nest").json()
+    assert (answer["half"], answer["half_because"]) == ("words", "misconfigured")
+    settings.QDRANT_API_KEY = "wrong"
+    with qdrant_at(settings, settings.QDRANT_URL):
+        response = post(client, query="heron")
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "search_misconfigured"
 
 
 def test_the_api_says_how_much_a_hit_fits_and_whether_any_does(
