@@ -464,6 +464,15 @@ CACHES = {
 
 # Seconds that a search waits for its vector; after that it goes by words alone.
 SEARCH_EMBEDDING_TIMEOUT = env.float("SEARCH_EMBEDDING_TIMEOUT", 2)
+# A model that puts the best passages into a better order, if any; and seconds that it may take.
+RERANK_MODEL = env.str("RERANK_MODEL", "")  # as LiteLLM names it, e.g. cohere/rerank-v3.5
+RERANK_API_BASE = env.str("RERANK_API_BASE", EMBEDDING_API_BASE)
+# Where the service is another one, it does not get the key of this one.
+RERANK_API_KEY = env.str(
+    "RERANK_API_KEY",
+    EMBEDDING_API_KEY if RERANK_API_BASE == EMBEDDING_API_BASE and RERANK_API_BASE else None,
+)
+RERANK_TIMEOUT = env.float("RERANK_TIMEOUT", 1)
 # The cosine of a passage that just answers a query, and how soon that changes: for a model that
 # search/relevance.py does not know. Without them, no query of such a one is told that nothing fits.
 RELEVANCE_COSINE = env.float("RELEVANCE_COSINE", None)
@@ -493,6 +502,7 @@ SECRETS = [
     EMBEDDING_API_KEY,
     EMAIL_HOST_PASSWORD,
     OIDC_CLIENT_SECRET,
+    RERANK_API_KEY,
     METRICS_TOKEN,
 ]
 LOGGING = {

@@ -15,10 +15,11 @@ from documents.problems import problems
 from documents.refusals import Refused
 from processing.index import ProcessingError
 
+from .passages import fits
 from .presentation import Group, grouped
 from .query import MAX_LENGTH, Query, parse
 from .recorded import record
-from .retrieval import MOST_RESULTS, OnlyWords, fits, is_ours, search
+from .retrieval import MOST_RESULTS, OnlyWords, is_ours, search
 
 router = Router()
 

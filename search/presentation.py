@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString, mark_safe
 from documents.models import Document
 from processing.index import terms
 
-from .retrieval import Passage
+from .passages import Passage
 
 ALIKE = 0.9  # the share of its words that a near-duplicate has in common with the first
 

@@ -7,12 +7,11 @@ there, whatever the index says.
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from datetime import time as clock
 from enum import StrEnum
-from functools import cached_property
 from itertools import islice
 from typing import Any
 from unicodedata import normalize
@@ -39,8 +38,9 @@ from processing.index import (
 from processing.index.model import Model
 
 from .fusion import Fused, fused
+from .passages import Passage
 from .query import Query
-from .relevance import FLOOR, can_tell, relevance, share_of
+from .reranking import reranked
 
 log = logging.getLogger(__name__)
 
@@ -51,30 +51,6 @@ DEEPEST = 12_800
 SPARE = 2  # fetches this many times as many as are wanted: what is refused leaves no gap
 MOST_CHOSEN = 5000  # documents or passages that the index is told by their ids; more are sifted
 REST = 10.0  # seconds for which an embedding service that did not answer is not asked again
-
-
-@dataclass(frozen=True)
-class Passage:
-    """A chunk that answers a query; a higher score is a better one, of this query only."""
-
-    chunk: Chunk
-    score: float
-    cosine: float | None = None  # None: it was not among the nearest, or nobody could tell
-    query: str = ""
-    asked: Mapping[str, float] = field(default_factory=dict, repr=False)  # terms of the query
-
-    @property
-    def document(self) -> Document:
-        return self.chunk.document
-
-    @cached_property
-    def relevance(self) -> float:
-        """From 0 to 1, on one scale for all queries."""
-        if not self.asked:
-            return 1.0  # the document itself was asked for
-        said = f"{self.document.filename}\n{self.chunk.in_context()}"
-        share = share_of(self.asked, said, self.chunk.language)
-        return relevance(self.query, self.cosine, share)
 
 
 class OnlyWords(StrEnum):
@@ -131,7 +107,7 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
             only_words = OnlyWords.MISCONFIGURED
             asked = replace(asked, dense=None)
             first = asked.candidates(DEPTH)
-    return Found(asked.passages(first, wanted), only_words)
+    return Found(reranked(query.text, asked.passages(first, wanted)), only_words)
 
 
 def warm_up() -> None:
@@ -143,13 +119,6 @@ def warm_up() -> None:
 def is_ours(error: ProcessingError) -> bool:
     """Whether it is an operator's to mend: waiting does not help."""
     return isinstance(error, Misconfigured | PermanentError)
-
-
-def fits(passages: Sequence[Passage]) -> bool:
-    """Whether any of them answers the query, as far as can be told."""
-    if not can_tell() or all(passage.cosine is None for passage in passages):
-        return bool(passages)
-    return any(passage.relevance >= FLOOR for passage in passages)
 
 
 @dataclass(frozen=True, slots=True)

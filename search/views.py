@@ -16,10 +16,11 @@ from documents.models import Chunk, Document, KnowledgeBase
 from formats import FORMATS
 from processing.index import ProcessingError
 
+from .passages import fits
 from .presentation import Group, grouped, highlight
 from .query import MAX_LENGTH, Query, day, parse
 from .recorded import record
-from .retrieval import MOST_RESULTS, OnlyWords, fits, is_ours, search
+from .retrieval import MOST_RESULTS, OnlyWords, is_ours, search
 
 CONTEXT_CHARS = 2000  # on either side of a passage: about a page together
 PAGE_SIZE = 10  # documents

@@ -3,8 +3,8 @@
 from typing import Any
 
 from search import retrieval
+from search.passages import Passage
 from search.query import parse
-from search.retrieval import Passage
 
 
 def search(

@@ -12,7 +12,8 @@ ROLES = {"web": "", "worker": "WORKER_", "relay": "OPS_", "reconcile": "OPS_", "
 NEEDS = {
     "web": {
         *("SECRET_KEY", "METRICS_TOKEN", "DATABASE_URL", "OPS_DATABASE_URL", "REDIS_URL"),
-        *("QDRANT_API_KEY", "EMBEDDING_API_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
+        *("QDRANT_API_KEY", "EMBEDDING_API_KEY", "RERANK_API_KEY"),
+        *("S3_ACCESS_KEY", "S3_SECRET_KEY"),
     },
     "worker": {
         *("DATABASE_URL", "REDIS_URL", "QDRANT_API_KEY", "EMBEDDING_API_KEY"),

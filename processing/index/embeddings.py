@@ -1,26 +1,19 @@
-"""Texts to vectors, through LiteLLM: the only module that speaks to an embedding service."""
+"""Texts to vectors, by an embedding service: the only module that speaks to one."""
 
 import hashlib
 import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import astuple
-from functools import cache
 from typing import Any
 
-import httpx
 from django.conf import settings
 from django.core.cache import caches
 
 from documents.deadlines import within
-from processing.errors import (
-    Misconfigured,
-    PermanentError,
-    RetryableError,
-    ServiceUnavailable,
-    http_reason,
-)
+from processing.errors import Misconfigured, PermanentError, RetryableError, ServiceUnavailable
 
+from . import gateway
 from .generations import serving
 from .model import Model, configured
 
@@ -60,29 +53,19 @@ def embed_query(text: str, model: Model | None = None) -> list[float]:
 
 def warm_up() -> None:
     """Import LiteLLM, which takes two seconds, before somebody waits for it."""
-    _litellm()
-
-
-@cache
-def _litellm() -> Any:
-    import litellm
-
-    litellm.suppress_debug_info = True
-    # num_retries=0 is ignored; retries are the outbox's business.
-    litellm.DEFAULT_MAX_RETRIES = 0  # type: ignore[misc]
-    return litellm
+    gateway.litellm()
 
 
 def _vectors(texts: Sequence[str], model: Model) -> list[list[float]]:
     try:
         data = _ask(texts, model)
-    except Exception as error:  # LiteLLM's many classes have one thing in common: a status code
+    except Exception as error:
         raise _translated(error, model) from error
     return _checked(data, len(texts), model.dimensions)
 
 
 def _ask(texts: Sequence[str], model: Model) -> Sequence[Any]:
-    litellm = _litellm()
+    litellm = gateway.litellm()
     with within(settings.EMBEDDING_TIMEOUT):
         answer = litellm.embedding(
             model=model.name,
@@ -96,11 +79,10 @@ def _ask(texts: Sequence[str], model: Model) -> Sequence[Any]:
 
 
 def _translated(error: Exception, model: Model) -> Exception:
-    status = getattr(error, "status_code", None)
+    status = gateway.status_of(error)
     if status is None:
         return error  # not the service's answer: a defect of ours
-    # LiteLLM makes a 500 of a service that nobody reaches.
-    reason = "no connection" if _is_unanswered(error) else http_reason(status)
+    reason = gateway.reason_of(error, status)
     if status in OURS_TO_MEND:
         return Misconfigured("embedding", reason)
     if status in RETRY_LATER or status >= 500:
@@ -124,12 +106,6 @@ def _accepts_harmless_text(model: Model) -> bool:
     except Exception:
         return False
     return True
-
-
-def _is_unanswered(error: BaseException | None) -> bool:
-    while error and not isinstance(error, httpx.TransportError):
-        error = error.__cause__ or error.__context__
-    return error is not None and not isinstance(error, httpx.TimeoutException)
 
 
 def _seconds(header: str | None) -> float | None:

@@ -28,7 +28,7 @@ from lumikb.postgresql.base import GRACE, DatabaseWrapper
 from lumikb.storage import S3Storage
 from processing import flight, relay
 from processing.errors import ServiceUnavailable
-from processing.index import embeddings, vectors
+from processing.index import embeddings, gateway, vectors
 from tests.chaos.proxy import Proxies, Proxy
 from tests.conftest import process
 from tests.processing.stubs import qdrant_at
@@ -47,6 +47,7 @@ PLACES = {
     ("lumikb/serving/worker.py", "self._stopping.wait"),  # in asyncio.wait_for
     ("lumikb/storage.py", "botocore.config.Config"),
     ("processing/index/embeddings.py", "litellm.embedding"),
+    ("processing/index/reranking.py", "litellm.rerank"),
     ("processing/index/tokens.py", "httpx.Client"),
     ("processing/index/vectors.py", "qdrant_client.QdrantClient"),
     # The server of the parsers: its answers have a limit, its thread waits for its whole life.
@@ -176,7 +177,7 @@ def test_the_numbers_are_those_of_the_design() -> None:
 
 
 def test_litellm_tries_once() -> None:
-    assert embeddings._litellm().DEFAULT_MAX_RETRIES == 0
+    assert gateway.litellm().DEFAULT_MAX_RETRIES == 0
 
 
 def test_each_connection_to_postgresql_has_its_roles_deadline_and_a_second(db: None) -> None:

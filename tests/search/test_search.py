@@ -24,9 +24,9 @@ from processing.index import embeddings, terms, vectors
 from processing.index.folding import runs
 from processing.index.languages import language_of
 from search import retrieval
+from search.passages import Passage
 from search.presentation import highlight
 from search.query import parse
-from search.retrieval import Passage
 from tests.conftest import process
 from tests.processing.stubs import (
     embedding_stub,
