@@ -466,12 +466,11 @@ CACHES = {
 SEARCH_EMBEDDING_TIMEOUT = env.float("SEARCH_EMBEDDING_TIMEOUT", 2)
 # A model that puts the best passages into a better order, if any; and seconds that it may take.
 RERANK_MODEL = env.str("RERANK_MODEL", "")  # as LiteLLM names it, e.g. cohere/rerank-v3.5
-RERANK_API_BASE = env.str("RERANK_API_BASE", EMBEDDING_API_BASE)
-# Where the service is another one, it does not get the key of this one.
-RERANK_API_KEY = env.str(
-    "RERANK_API_KEY",
-    EMBEDDING_API_KEY if RERANK_API_BASE == EMBEDDING_API_BASE and RERANK_API_BASE else None,
-)
+RERANK_API_BASE = env.str("RERANK_API_BASE", None)
+RERANK_API_KEY = env.str("RERANK_API_KEY", None)
+if EMBEDDING_API_BASE and not RERANK_API_BASE:  # one proxy has both; its key is nobody else's
+    RERANK_API_BASE = EMBEDDING_API_BASE
+    RERANK_API_KEY = RERANK_API_KEY or EMBEDDING_API_KEY
 RERANK_TIMEOUT = env.float("RERANK_TIMEOUT", 1)
 # The cosine of a passage that just answers a query, and how soon that changes: for a model that
 # search/relevance.py does not know. Without them, no query of such a one is told that nothing fits.

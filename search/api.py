@@ -11,6 +11,7 @@ from ninja import Field, Router, Schema
 from pydantic import ConfigDict
 
 from documents.models import KnowledgeBase
+from documents.permissions import document_for
 from documents.problems import problems
 from documents.refusals import Refused
 from processing.index import ProcessingError
@@ -20,6 +21,7 @@ from .presentation import Group, grouped
 from .query import MAX_LENGTH, Query, parse
 from .recorded import record
 from .retrieval import MOST_RESULTS, OnlyWords, is_ours, search
+from .similar import similar_to
 
 router = Router()
 
@@ -122,6 +124,25 @@ def search_passages(request: HttpRequest, data: SearchIn) -> Any:
         "more": len(groups) > data.limit,
         "took_ms": round((time.monotonic() - began) * 1000, 1),
     }
+
+
+class SimilarOut(Schema):
+    """A document that is like another one."""
+
+    document_id: UUID = Field(alias="document.pk")
+    filename: str = Field(alias="document.filename")
+    knowledge_base: str = Field(alias="document.knowledge_base.slug")
+    cosine: float = Field(description="of its nearest passage: the scale is the model's own")
+
+
+@router.get("documents/{document_id}/similar", response={200: list[SimilarOut], **problems(404)})
+def similar_documents(request: HttpRequest, document_id: UUID) -> Any:
+    """Documents that are like this one and that the caller may see, the nearest first."""
+    document = document_for(request.user, document_id)
+    try:
+        return similar_to(document, request.user)
+    except ProcessingError as error:
+        raise _refused(error) from error
 
 
 def _refused(error: ProcessingError) -> Refused:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from documents import audit, texts
 from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
+from documents.permissions import document_for
 from formats import FORMATS
 from processing.index import ProcessingError
 
@@ -21,6 +22,7 @@ from .presentation import Group, grouped, highlight
 from .query import MAX_LENGTH, Query, day, parse
 from .recorded import record
 from .retrieval import MOST_RESULTS, OnlyWords, is_ours, search
+from .similar import similar_to
 
 CONTEXT_CHARS = 2000  # on either side of a passage: about a page together
 PAGE_SIZE = 10  # documents
@@ -102,6 +104,20 @@ def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
             "cut_after": len(text) > last - first,
         }
     return render(request, "search/passage.html", context)
+
+
+@login_required
+@require_safe
+def similar(request: HttpRequest, document_id: UUID) -> HttpResponse:
+    """What is like a document; for htmx only the part for the document's page."""
+    document = document_for(request.user, document_id)
+    context: dict[str, Any] = {"document": document}
+    try:
+        context["similar"] = similar_to(document, request.user)
+    except ProcessingError:
+        context["failed"] = True
+    template = "search/_similar.html" if request.htmx else "search/similar.html"  # type: ignore[attr-defined]
+    return render(request, template, context)
 
 
 def _choices(user: Any, asked: QueryDict) -> dict[str, Any]:

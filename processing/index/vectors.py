@@ -150,10 +150,11 @@ def counts(document_ids: Sequence[UUID], name: str | None = None) -> dict[UUID, 
     return found
 
 
-def dense_of(chunk_ids: Sequence[UUID]) -> dict[UUID, Sequence[float]]:
+def dense_of(chunk_ids: Sequence[UUID], name: str | None = None) -> dict[UUID, Sequence[float]]:
     """The vectors of these passages, of those that the index has. Raises ServiceUnavailable."""
     ids = [str(each) for each in chunk_ids]
-    found = _ask(lambda: _client().retrieve(collection(), ids, with_vectors=[DENSE]))
+    name = name or collection()
+    found = _ask(lambda: _client().retrieve(name, ids, with_vectors=[DENSE]), name)
     return {
         UUID(str(point.id)): cast("list[float]", point.vector[DENSE])
         for point in found or []
@@ -197,6 +198,25 @@ def candidates(
         [Hit(UUID(str(point.id)), point.score) for point in points.get(SPARSE, ())],
         [_terms_of(point) for point in points.get(WORDS_OF_BEST, ())],
     )
+
+
+def nearest(
+    dense: Sequence[float],
+    knowledge_base_ids: Collection[int],
+    depth: int,
+    without: UUID,
+    name: str | None = None,
+) -> list[Hit]:
+    """The best `depth` passages by their meaning, but those of one document.
+
+    Raises ServiceUnavailable, RetryableError.
+    """
+    name = name or collection()
+    allowed = _allowed(knowledge_base_ids, None)
+    allowed.must_not = [_of_document(without)]
+    ask = partial(_client().query_points, name, using=DENSE, query_filter=allowed, limit=depth)
+    answer = _ask(lambda: ask(query=list(dense)), name)
+    return [Hit(UUID(str(point.id)), point.score) for point in answer.points] if answer else []
 
 
 def documents(name: str | None = None) -> Iterator[set[UUID]]:
