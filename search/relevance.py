@@ -32,12 +32,13 @@ class Scale:
 
 # Measured with `python -m benchmarks.retrieval`: a logistic fit to half of its questions, asked of
 # the passages that answer them and of those that do not. At the floor one answerable question of
-# twenty is marked. MiniLM's is for English: of other languages it cannot tell.
+# ten is marked, of those that are asked in other words. MiniLM's is for English: of other languages
+# it cannot tell.
 # `alike`: e5's cosine of a passage of the handbook and one of the declaration is at most 0.84 in
 # English, above 0.87 for one pair of twenty in German, French and Arabic; of a passage in English
 # and the same in German it is 0.90 in the middle.
 SCALES = {
-    "e5-small": Scale(0.837, 0.0126, 0.035, alike=0.87),
+    "e5-small": Scale(0.837, 0.0126, 0.045, alike=0.87),
     "minilm": Scale(0.401, 0.04, alike=0.4),
 }
 
