@@ -520,6 +520,26 @@ def test_sweeping_out_deleted_points_leaves_the_others_searchable(tmp_path, capl
     again.close()
 
 
+def test_who_is_at_work_is_held_up_by_a_flush_only_now_and_then(tmp_path, monkeypatch):
+    monkeypatch.setattr("deploy.local.qdrant.store.FLUSH_SECONDS", 3600)
+    store = Store(tmp_path)
+    body = {"vectors": {"v": {"size": 2, "distance": "Cosine"}}}
+    store.create("c", requests.shard_config(body))
+    points = {"points": [{"id": 1, "vector": {"v": [1, 1]}, "payload": {}}]}
+    store.update("c", requests.upsert_operation(points, store.config("c")))
+    store.tick()
+    assert store._unflushed == {"c"}
+    monkeypatch.setattr("deploy.local.qdrant.store.BUSY_FLUSH_SECONDS", 0)
+    store.tick()
+    assert store._unflushed == set()
+    monkeypatch.undo()
+    store.update("c", requests.upsert_operation(points, store.config("c")))
+    monkeypatch.setattr("deploy.local.qdrant.store.FLUSH_SECONDS", 0)
+    store.tick()
+    assert store._unflushed == set()
+    store.close()
+
+
 def test_half_made_collections_are_swept_away_at_the_start(own_server):
     own_server.stop()
     (own_server.data / ".new-docs").mkdir()
