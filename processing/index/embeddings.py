@@ -10,7 +10,6 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import caches
 
-from documents.deadlines import within
 from processing.errors import Misconfigured, PermanentError, RetryableError, ServiceUnavailable
 
 from . import gateway
@@ -53,29 +52,15 @@ def embed_query(text: str, model: Model | None = None) -> list[float]:
 
 def warm_up() -> None:
     """Import LiteLLM, which takes two seconds, before somebody waits for it."""
-    gateway.litellm()
+    gateway.warm_up()
 
 
 def _vectors(texts: Sequence[str], model: Model) -> list[list[float]]:
     try:
-        data = _ask(texts, model)
+        data = gateway.embedding(model.name, texts)
     except Exception as error:
         raise _translated(error, model) from error
     return _checked(data, len(texts), model.dimensions)
-
-
-def _ask(texts: Sequence[str], model: Model) -> Sequence[Any]:
-    litellm = gateway.litellm()
-    with within(settings.EMBEDDING_TIMEOUT):
-        answer = litellm.embedding(
-            model=model.name,
-            input=list(texts),
-            api_base=settings.EMBEDDING_API_BASE,
-            api_key=settings.EMBEDDING_API_KEY,
-            timeout=settings.EMBEDDING_TIMEOUT,  # for one read
-        )
-    data: Sequence[Any] = answer.data
-    return data
 
 
 def _translated(error: Exception, model: Model) -> Exception:
@@ -102,7 +87,7 @@ def _accepts_harmless_text(model: Model) -> bool:
     model that it does not have: nothing that a document can mend.
     """
     try:
-        _ask(["text"], model)
+        gateway.embedding(model.name, ["text"])
     except Exception:
         return False
     return True

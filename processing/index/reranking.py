@@ -3,9 +3,6 @@
 import math
 from collections.abc import Sequence
 
-from django.conf import settings
-
-from documents.deadlines import within
 from processing.errors import Misconfigured, RetryableError, ServiceUnavailable
 
 from . import gateway
@@ -20,26 +17,15 @@ def best_first(query: str, passages: Sequence[str]) -> list[int]:
     One attempt of at most `RERANK_TIMEOUT` seconds. Raises ServiceUnavailable, Misconfigured,
     RetryableError when the answer is nonsense.
     """
-    litellm = gateway.litellm()
     try:
-        with within(settings.RERANK_TIMEOUT):
-            answer = litellm.rerank(
-                model=settings.RERANK_MODEL,
-                query=query,
-                documents=list(passages),
-                top_n=len(passages),
-                return_documents=False,
-                api_base=settings.RERANK_API_BASE,
-                api_key=settings.RERANK_API_KEY,
-                timeout=settings.RERANK_TIMEOUT,  # for one read
-            )
+        results = gateway.rerank(query, passages)
     except Exception as error:
         status = gateway.status_of(error)
         if status is None:
             raise
         kind = Misconfigured if status in OURS_TO_MEND else ServiceUnavailable
         raise kind("reranking", gateway.reason_of(error, status)) from error
-    return _places(answer.results or [], len(passages))
+    return _places(results, len(passages))
 
 
 def _places(results: Sequence[dict[str, float]], count: int) -> list[int]:

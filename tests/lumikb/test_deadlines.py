@@ -46,9 +46,10 @@ PLACES = {
     ("lumikb/serving/conversation.py", "asyncio.open_connection"),  # of a client who has come
     ("lumikb/serving/worker.py", "self._stopping.wait"),  # in asyncio.wait_for
     ("lumikb/storage.py", "botocore.config.Config"),
-    ("processing/index/embeddings.py", "litellm.embedding"),
-    ("processing/index/reranking.py", "litellm.rerank"),
+    ("processing/index/gateway.py", "litellm.embedding"),
+    ("processing/index/gateway.py", "litellm.rerank"),
     ("processing/index/tokens.py", "httpx.Client"),
+    ("processing/index/vectors.py", "httpx.Limits"),  # of the next one
     ("processing/index/vectors.py", "qdrant_client.QdrantClient"),
     # The server of the parsers: its answers have a limit, its thread waits for its whole life.
     ("processing/parsing/client.py", "subprocess.Popen"),
@@ -68,7 +69,10 @@ SPEAKING = tuple(
     )
 )
 WAITING = ("wait", "communicate", "join", "result", "acquire")  # for ever, without an argument
-CALLS = ("default_storage.", "embeddings.embed", "vectors.candidates")  # that people wait for
+CALLS = (  # that people wait for
+    *("default_storage.", "embeddings.embed", "reranking.best_first"),
+    *("vectors.candidates", "vectors.dense_of", "vectors.nearest"),
+)
 
 DEADLINE = 0.6  # seconds, in the tests below
 DRIP = 0.1
@@ -177,7 +181,7 @@ def test_the_numbers_are_those_of_the_design() -> None:
 
 
 def test_litellm_tries_once() -> None:
-    assert gateway.litellm().DEFAULT_MAX_RETRIES == 0
+    assert gateway._litellm().DEFAULT_MAX_RETRIES == 0
 
 
 def test_each_connection_to_postgresql_has_its_roles_deadline_and_a_second(db: None) -> None:

@@ -832,10 +832,27 @@ MUTANTS = [
     # --- Deadlines -------------------------------------------------------------------------------
     Mutant(
         "no deadline for a call to the embedding service",
-        "processing/index/embeddings.py",
+        "processing/index/gateway.py",
         "with within(settings.EMBEDDING_TIMEOUT):",
         "with within(3600):",
         (OF_DEADLINES + "test_the_embedding_service_has_its_time_in_all",),
+    ),
+    Mutant(
+        "no deadline for the order of a reranking model",
+        "processing/index/gateway.py",
+        "with within(settings.RERANK_TIMEOUT):",
+        "with within(3600):",
+        ("tests/search/test_reranking.py::test_it_has_so_many_seconds",),
+    ),
+    Mutant(
+        "similar documents of a knowledge base that is another's",
+        "search/similar.py",
+        "documents = Document.objects.searchable().filter(knowledge_base__in=knowledge_bases)",
+        "documents = Document.objects.searchable()",
+        (
+            "tests/search/test_similar.py::"
+            "test_what_is_deleted_or_not_permitted_is_not_there_whatever_the_index_says",
+        ),
     ),
     Mutant(
         "no deadline for a call to Qdrant",
@@ -888,7 +905,7 @@ MUTANTS = [
     ),
     Mutant(
         "a client that is built elsewhere",
-        "search/retrieval.py",
+        "search/passages.py",
         "def fits(passages",
         "def ask(url: str) -> None:\n    import httpx\n\n    httpx.get(url)\n\n\ndef fits(passages",
         (OF_DEADLINES + "test_clients_are_built_where_their_deadlines_are_and_nowhere_else",),
