@@ -289,6 +289,9 @@ def _client() -> QdrantClient:
     return QdrantClient(
         url=settings.QDRANT_URL,
         api_key=settings.QDRANT_API_KEY,
+        # Connections are kept. The client would keep none to 127.0.0.1, and each search would make
+        # one, for which documents/deadlines.py starts a thread.
+        limits=httpx.Limits(),
         timeout=math.ceil(settings.QDRANT_TIMEOUT),  # for one read; `_translated` ends the call
         check_compatibility=False,  # would call the server while the client is built
     )

@@ -1,5 +1,6 @@
 """The index on the real engine, and what we make of a Qdrant that misbehaves."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -184,6 +185,18 @@ def test_the_collections_of_earlier_models_are_told_from_others(settings: Any) -
     assert vectors.earlier_collections() == [earlier]
     for name in (earlier, f"not-{current}"):
         client.delete_collection(name)
+
+
+def test_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    connect = socket.create_connection
+    monkeypatch.setattr(
+        socket, "create_connection", lambda *a, **b: opened.append(a) or connect(*a, **b)
+    )
+    vectors._client.cache_clear()
+    for _ in range(5):
+        vectors.ping()
+    assert 1 <= len(opened) < 5  # an idle one is closed after a while
 
 
 def test_points_that_are_not_ours_are_no_documents() -> None:
