@@ -9,12 +9,19 @@ from typing import Any
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 ENGLISH = """The boiler room key hangs behind the porter's lodge door.
 Please return it before nine o'clock in the evening, or ask
 the caretaker on the ground floor for the second one. Whoever
 loses it pays for the lock: 145.50 euros, due within 14 days."""
+FRENCH = """La clé de la chaufferie est accrochée derrière la porte.
+Veuillez la rendre avant neuf heures du soir, où l'on ferme
+l'accès à la cave. Toute clé égarée coûte 145,50 euros, payables
+sous quatorze jours au gérant de l'immeuble, près de l'entrée."""
+CHINESE = """锅炉房的钥匙挂在门房后面的墙上。
+请在晚上九点以前归还，或者向一楼的管理员借第二把。
+丢失钥匙的人必须支付更换门锁的费用，十四天之内付清。"""
 GERMAN = """Der Schlüssel für den Heizungskeller hängt hinter der Tür.
 Bitte geben Sie ihn vor 21 Uhr zurück, größere Schäden müssen
 der Hausverwaltung gemeldet werden. Die Gebühr beträgt 145,50
@@ -38,6 +45,15 @@ def page(
     if noise:
         image = image.filter(ImageFilter.GaussianBlur(dpi / 400))
         image = Image.blend(image, Image.effect_noise(image.size, 255 * noise), noise)
+    return image
+
+
+def drawn(text: str, font: str, dpi: int = 200, points: float = 14) -> Image.Image:
+    """The same in a font of the system, for what Helvetica has no letters."""
+    image = Image.new("L", (round(8.27 * dpi), round(11.69 * dpi)), 255)
+    size = points * dpi / 72
+    letters = ImageFont.truetype(font, size)
+    ImageDraw.Draw(image).multiline_text((dpi, dpi), text, 0, letters, spacing=size / 2)
     return image
 
 

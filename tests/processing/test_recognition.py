@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -195,6 +196,30 @@ def test_languages_are_read_together_with_those_of_their_script(monkeypatch):
         assert tessdata.of_script(tessdata.groups(), "han") == ["chi_sim"]
     finally:
         tessdata.groups.cache_clear()
+
+
+CHINESE_FONT = Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc")
+
+
+@pytest.mark.skipif("fra" not in tessdata.languages(), reason="needs tesseract-ocr-fra")
+@pytest.mark.parametrize("languages", ["", "fra"])
+def test_french_is_read_with_debian_s_model(languages):
+    page = scans.encoded(scans.page(scans.FRENCH, turn=1, noise=0.1), "JPEG", quality=60)
+    document = read(page, JPEG, Limits(recognised_pages=1, languages=languages))
+    assert scans.errors(scans.FRENCH, document.text) < 0.02
+
+
+@pytest.mark.skipif(
+    "chi_sim" not in tessdata.languages() or not CHINESE_FONT.exists(),
+    reason="needs tesseract-ocr-chi-sim and fonts-wqy-microhei",
+)
+@pytest.mark.parametrize("languages", ["", "chi_sim"])
+def test_chinese_is_found_page_by_page(languages):
+    page = scans.encoded(scans.drawn(scans.CHINESE, str(CHINESE_FONT)))
+    document = read(page, PNG, Limits(recognised_pages=1, languages=languages))
+    wanted, found = ("".join(text.split()) for text in (scans.CHINESE, document.text))
+    assert scans.errors(wanted, found) < 0.06
+    assert "锅炉房的钥匙" in document.text
 
 
 # In the sandbox
