@@ -6,6 +6,7 @@ because Tesseract makes some of its tables at the first page.
 """
 
 import os
+import statistics
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tesserocr
+from PIL import Image
 
 from formats import tessdata
 
@@ -25,6 +27,8 @@ MIN_CONFIDENCE = 45
 # Below this a page is looked at again: it may stand on its head, or be in another script.
 DOUBTFUL = 75
 PAGE_SECONDS = 20
+# Degrees by which a scan lies askew; Tesseract makes the ends of long lines lines of their own.
+MIN_SKEW, MAX_SKEW, SKEW_STEP = 0.75, 4.0, 0.25
 MIN_SIDE = 12  # pixels; a smaller picture holds no word
 MIN_ORIENTATION = 2.0  # Tesseract's confidence, as its own programs take it
 _SCRIPTS = {"Latin": "latin", "Fraktur": "latin", "Cyrillic": "cyrillic"}
@@ -87,6 +91,7 @@ def recognise(picture: Picture, languages: str = "") -> Reading:
     groups = tessdata.groups(languages)
     if min(picture.width, picture.height) < MIN_SIDE or not groups:
         return Reading(picture.width, picture.height)
+    picture = _level(picture)
     best = _recognised(picture, _engine(groups[0]))
     if best.confidence < DOUBTFUL:
         for reading in _otherwise(picture, groups):
@@ -147,6 +152,27 @@ def _recognised(picture: Picture, engine: Any) -> Reading:
 def _show(picture: Picture, engine: Any) -> None:
     engine.SetImageBytes(picture.pixels, picture.width, picture.height, 1, picture.stride)
     engine.SetSourceResolution(picture.dpi)
+
+
+def _level(picture: Picture) -> Picture:
+    """With lines that are level: turned so that rows of pixels differ most from each other."""
+    size = (picture.width, picture.height)
+    image = Image.frombuffer("L", size, picture.pixels, "raw", "L", picture.stride, 1)
+    small = image.reduce(max(1, min(size) // 400))
+    count = round(MAX_SKEW / SKEW_STEP)
+    degrees = [step * SKEW_STEP for step in range(-count, count + 1)]
+    best = max(degrees, key=lambda angle: (_contrast(small, angle), -abs(angle)))
+    if abs(best) < MIN_SKEW:
+        return picture
+    image = image.rotate(best, Image.Resampling.BICUBIC, fillcolor=255)
+    return Picture(image.tobytes(), *size, size[0], picture.dpi)
+
+
+def _contrast(image: Any, degrees: float) -> float:
+    """How much the rows of pixels differ."""
+    turned = image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=255)
+    rows = turned.resize((1, image.height), Image.Resampling.BOX).tobytes()
+    return statistics.pvariance(rows)
 
 
 def _turned(picture: Picture, turn: int) -> Picture:

@@ -40,10 +40,15 @@ def page(
         _write(document, sheet, line, 57, 780 - 1.5 * points * number, points)
     sheet.gen_content()
     image = sheet.render(scale=dpi / 72, grayscale=True).to_pil().convert("L")
+    return worn(image, turn, noise)
+
+
+def worn(image: Image.Image, turn: float, noise: float) -> Image.Image:
+    """As a scanner makes it: `turn` in degrees, `noise` as a share of the whole range."""
     if turn:
         image = image.rotate(turn, Image.Resampling.BICUBIC, fillcolor=255)
     if noise:
-        image = image.filter(ImageFilter.GaussianBlur(dpi / 400))
+        image = image.filter(ImageFilter.GaussianBlur(image.width / 3_300))
         image = Image.blend(image, Image.effect_noise(image.size, 255 * noise), noise)
     return image
 
