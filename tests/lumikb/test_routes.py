@@ -217,7 +217,7 @@ def named(document: Document) -> Named:
     chunk_id = str(document.chunk_set.get().pk)
     rows = {model: str(pk) for model, pk in pks.items()}
     knowledge_base = document.knowledge_base
-    hidden, group = User.objects.get(username="hidden"), Group.objects.get()
+    hidden, group = User.objects.get(username="hidden"), Group.objects.get(name=SECRET)
     knowledge_base.membership_set.create(user=hidden, role="owner")
     knowledge_base.groupmembership_set.create(group=group)
     invitation, _ = Invitation.issue(knowledge_base, hidden, "viewer", 7)
