@@ -16,13 +16,14 @@ pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
 LONG = b"".join(
     b"# Chapter %d\n\nThe heron of chapter %d nests.\n\n" % (n, n) + b"Word. " * 150 + b"\n\n"
-    for n in range(30)
+    for n in range(4)
 )
 
 
 def test_the_whole_text_stands_on_its_pages_each_passage_once(
-    page: Client, make_ready: MakeDocument
+    page: Client, make_ready: MakeDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reading, "PASSAGES", 3)
     document = make_ready(content=LONG)
     url = f"/documents/{document.pk}/text/"
     count = page.get(url).context["count"]
