@@ -312,7 +312,7 @@ def upload_document(
     """
     knowledge_base = editable_knowledge_base(request.user, slug)
     sent = uploads.file_from(request)
-    document = uploads.accept(sent, knowledge_base, request.user, idempotency_key, tags)
+    document = uploads.accept(sent, knowledge_base, request.user, idempotency_key, words=tags)
     if not wait:
         return Reply(201, document)
     until_finished(document.pk, wait)

@@ -75,30 +75,10 @@ def undo_of(request: HttpRequest, knowledge_base: KnowledgeBase) -> list[str]:
     return ids
 
 
-def requeue_all(ids: Collection[UUID], by: Any) -> list[UUID]:
-    return [each for each in ids if lifecycle.requeue(each, by)]
-
-
-def soft_delete_all(ids: Collection[UUID], by: Any) -> list[UUID]:
-    return [each for each in ids if lifecycle.soft_delete(each, by)]
-
-
-def restore_all(ids: Collection[UUID], by: Any) -> list[UUID]:
-    """Not those of whose name there is another one by now."""
-    restored = []
-    for each in ids:
-        try:
-            if lifecycle.restore(each, by):
-                restored.append(each)
-        except lifecycle.DuplicateFilename:
-            pass
-    return restored
-
-
 ACTIONS: dict[str, tuple[Callable[[Collection[UUID], Any], list[UUID]], str]] = {
-    "requeue": (requeue_all, "queued again"),
-    "delete": (soft_delete_all, "deleted"),
-    "restore": (restore_all, "restored"),
+    "requeue": (lifecycle.requeue_all, "queued again"),
+    "delete": (lifecycle.soft_delete_all, "deleted"),
+    "restore": (lifecycle.restore_all, "restored"),
 }
 
 

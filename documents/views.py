@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -21,7 +22,7 @@ from . import audit, counts, lifecycle, refusals, tags, uploads
 from .bulk import confirm, freeze, shown
 from .downloads import original
 from .forms import KnowledgeBaseForm
-from .listing import Asked, Pages
+from .listing import NEWEST_FIRST, SORTS, Asked, Pages
 from .models import BulkAction, Document, KnowledgeBase, Membership, Status
 from .permissions import (
     MAY_EDIT,
@@ -36,6 +37,12 @@ from .selection import undo_of
 
 PAGE_SIZE = 25
 KNOWLEDGE_BASES_SHOWN = 60
+SORTS_SAID = {
+    NEWEST_FIRST: "Newest first",
+    "created_at": "Oldest first",
+    "filename": "Name, A to Z",
+    "-filename": "Name, Z to A",
+}
 BULK_SHOWN = 10  # documents of a set that is to be confirmed
 BULK_OF_A_SEARCH = (BulkAction.Action.REQUEUE, BulkAction.Action.DELETE)
 BULK_OFFERED = {
@@ -70,7 +77,9 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
     knowledge_base = knowledge_base_for(request.user, slug)
     filters = {key: request.GET.get(key, "").strip() for key in ("status", "q", "tag")}
     numbers = counts.of_bases([knowledge_base.pk])[knowledge_base.pk]
-    pages = Pages.of(knowledge_base, PAGE_SIZE, Asked(**filters), numbers)
+    sort = request.GET.get("sort", "")
+    sort = sort if sort in SORTS else NEWEST_FIRST
+    pages = Pages.of(knowledge_base, PAGE_SIZE, Asked(**filters, sort=sort), numbers)
     wanted = request.GET.get("page") or "1"
     number = pages.number(wanted)
     if wanted != str(number):  # beyond the end, say: what is shown has an address of its own
@@ -93,6 +102,13 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
         "bulk_actions": BULK_OFFERED.get(
             filters["status"], BULK_OF_A_SEARCH if filters["q"] or filters["tag"] else ()
         ),
+        "shown_numbers": [
+            (state, f"{intcomma(numbers[state])} {Status(state).label.lower()}")
+            for state in (Status.READY, Status.FAILED, Status.PROCESSING, Status.PENDING)
+            if numbers.get(state)
+        ],
+        "sorts": SORTS_SAID,
+        "sort": sort,
         "may_edit": role in MAY_EDIT,
         "is_owner": role == Membership.Role.OWNER,
         "accepted": ",".join(BY_EXTENSION),

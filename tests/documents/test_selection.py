@@ -245,3 +245,42 @@ def test_states_of_many_are_asked_for_at_once(
 def refreshed(document: Document) -> Document:
     document.refresh_from_db()
     return document
+
+
+def test_the_numbers_of_a_list_lead_to_what_they_count(
+    page: Client, make_document: MakeDocument
+) -> None:
+    failed, _ = make_document("a.md"), make_document("b.md")
+    claim = lifecycle.claim(failed.pk)
+    assert claim
+    lifecycle.fail(claim, "encrypted", "It is encrypted.")
+    shown = page.get("/kb/handbook/")
+    assert shown.context["shown_numbers"] == [("failed", "1 failed"), ("pending", "1 waiting")]
+    assert '<a href="?status=failed">1 failed</a>' in shown.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("sort", "names"),
+    [
+        ("filename", ["a.md", "b.md", "c.md"]),
+        ("-filename", ["c.md", "b.md", "a.md"]),
+        ("created_at", ["b.md", "a.md", "c.md"]),
+        ("nonsense", ["c.md", "a.md", "b.md"]),
+    ],
+)
+def test_a_list_is_sorted_as_somebody_wishes(
+    sort: str, names: list[str], page: Client, make_document: MakeDocument
+) -> None:
+    for name in ("b.md", "a.md", "c.md"):
+        make_document(name)
+    shown = page.get("/kb/handbook/", {"sort": sort}).context["page"].object_list
+    assert [each.filename for each in shown] == names
+
+
+def test_all_of_a_tags_list_are_no_more_than_those(
+    page: Client, make_document: MakeDocument
+) -> None:
+    make_document("a.md", tags=["draft"])
+    make_document("b.md")
+    asked = page.post("/kb/handbook/bulk", {"action": "delete", "tag": "draft"})
+    assert [each.filename for each in asked.context["some"]] == ["a.md"]
