@@ -16,7 +16,7 @@ run: $(SETUP) ## Start everything on this machine; PORT, LUMIKB_HOME and LUMIKB_
 	@exec $(BIN)/python -m deploy.local
 
 test: $(SETUP) ## Run all the tests, on servers that they start; ARGS="-k lease" runs some
-	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=2 --dist=loadgroup)
+	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=3)
 
 chaos: $(SETUP) ## Kill everything under load and look for what was lost; SEED and MINUTES
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),20)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from .connections import release
 from .models import AuditEntry, Document, KnowledgeBase
 
 Action = AuditEntry.Action
@@ -21,7 +22,7 @@ def record(
 ) -> None:
     """`by` did this, to a document or a knowledge base, or to what `what` names.
 
-    In the transaction that does it, where there is one.
+    In the transaction that does it, where there is one; else no connection is held when it is done.
     """
     entry = AuditEntry(action=action, what=what[:255], detail=detail[:500])
     if by is not None and by.pk:
@@ -32,6 +33,7 @@ def record(
     elif isinstance(about, KnowledgeBase):
         entry.knowledge_base_id, entry.what = about.pk, entry.what or about.name
     entry.save(force_insert=True)
+    release()
 
 
 def lines(entries: QuerySet[AuditEntry]) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from django.core.files.storage import default_storage
 from django.db import connections
 from django.db.models.functions import Now
 from django.test import Client
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy.local import postgres
 from deploy.local.home import secrets_of
@@ -33,12 +35,18 @@ Role = Membership.Role
 LONG_AGO = timedelta(hours=1)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist looks for groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of its processes (`make test`) one has the tests of the whole product, which share theirs."""
-    for item in items:
-        if item.get_closest_marker("e2e"):
-            item.add_marker(pytest.mark.xdist_group("product"))
+class OneProductATime(LoadScopeScheduling):
+    """Of the processes of `make test`, one has the tests of a folder that starts whole products;
+    they mostly wait. (xdist's own groups do nothing with pytest 9.2.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = re.match(r"tests/(e2e|browser|chaos)/", nodeid)
+        return folder[0] if folder else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProductATime:
+    return OneProductATime(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
@@ -240,7 +241,10 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
 
     def get_paginator(
         self, request: HttpRequest, queryset: Any, per_page: int, *args: Any, **kwargs: Any
-    ) -> Pages:
+    ) -> Paginator:
+        """The pages of documents; those of a document's history are few."""
+        if queryset.model is not Document:
+            return super().get_paginator(request, queryset, per_page, *args, **kwargs)
         return Pages(queryset, per_page, _kept(request.GET))
 
     def get_search_results(

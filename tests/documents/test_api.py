@@ -593,6 +593,7 @@ def test_the_documentation_lists_every_route_of_the_issues() -> None:
         "GET documents/{document_id}",
         "DELETE documents/{document_id}",
         "GET documents/{document_id}/events",
+        "GET documents/{document_id}/similar",
         "GET documents/{document_id}/content",
         "POST documents/{document_id}/requeue",
         "POST documents/{document_id}/restore",

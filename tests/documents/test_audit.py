@@ -170,6 +170,8 @@ def test_what_is_changed_in_the_admin_is_a_line(
     membership = Membership.objects.get()
     form = {
         "name": "Handbook",
+        "groupmembership_set-TOTAL_FORMS": "0",
+        "groupmembership_set-INITIAL_FORMS": "0",
         "membership_set-TOTAL_FORMS": "1",
         "membership_set-INITIAL_FORMS": "1",
         "membership_set-0-id": str(membership.pk),

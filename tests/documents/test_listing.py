@@ -146,12 +146,12 @@ def test_who_follows_the_cursor_meets_each_document_once_and_comes_to_the_end(
 
 def test_a_cursor_that_is_none_is_refused(api: Callable[[User], Client], editor: User) -> None:
     response = api(editor).get(DOCUMENTS, {"cursor": "made up"})
-    assert (response.status_code, response.json()["code"]) == (422, "invalid_cursor")
+    assert (response.status_code, response.json()["error"]["code"]) == (422, "invalid_cursor")
 
 
 @pytest.mark.parametrize("limit", ["0", "501", "-1", "many"])
 def test_a_limit_has_limits(limit: str, api: Callable[[User], Client], editor: User) -> None:
-    assert api(editor).get(DOCUMENTS, {"limit": limit}).status_code == 422
+    assert api(editor).get(DOCUMENTS, {"limit": limit}).status_code == 400
 
 
 def test_a_document_is_found_by_its_whole_name_or_its_content(

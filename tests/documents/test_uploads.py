@@ -422,6 +422,7 @@ def test_the_same_name_again_is_refused_and_names_what_is_there(again: str, clie
     assert details == {
         "filename": "r\u00e9sum\u00e9.md", "document_id": there["id"],
         "sha256": hashlib.sha256(NOTES).hexdigest(), "same_content": False,
+        "size": len(NOTES), "created_at": Document.objects.get().created_at.isoformat(),
     }  # fmt: skip
     same = send(client, again).json()["error"]["details"]
     assert same == details | {"same_content": True}

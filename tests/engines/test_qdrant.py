@@ -51,7 +51,7 @@ def test_a_key_that_is_not_right_is_an_outage_with_a_clear_sentence(
         "the vector database is not available (HTTP 401: it refuses our key)."
     )
     answer = api(editor).post("/api/v1/search", {"query": "heron"}, "application/json")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "search_unavailable")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "search_misconfigured")
     actors.purge.fn(str(unwanted.pk))
     unwanted.refresh_from_db()
     assert not unwanted.purged_at

@@ -73,8 +73,8 @@ def test_a_query_parameter_that_is_not_known_is_refused_by_its_name(
 ) -> None:
     document = make_document()
     before = list(Document.objects.values()), KnowledgeBase.objects.count()
-    response = ask(client, method, path, document, "?statsu=failed&limit=5")
-    assert unknown(response) == {"statsu", "limit"}
+    response = ask(client, method, path, document, "?statsu=failed&limt=5")
+    assert unknown(response) == {"statsu", "limt"}
     assert (list(Document.objects.values()), KnowledgeBase.objects.count()) == before
     status = ask(client, method, path, document).status_code
     assert status < 300 or "re" in path or status in (403, 404)  # what only owners may
