@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from allauth.account import forms
 from allauth.account.app_settings import EmailVerificationMethod
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.models import EmailAddress, Login
@@ -31,6 +32,15 @@ class LoginView(views.LoginView):
         )
         name = {"username": user.get_username()}
         return perform_password_login(self.request, name, login)
+
+
+class ReauthenticateForm(forms.ReauthenticateForm):
+    """It leads to the page for forgotten passwords only where that is there (with_mail)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not settings.MAIL:
+            self.fields["password"].help_text = ""
 
 
 def with_mail(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -149,6 +149,18 @@ def test_nobody_learns_whether_an_address_is_known(editor: User, settings: Any) 
     assert len(mail.outbox) == 1
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_who_is_asked_again_is_led_to_it_only_where_it_is_there(
+    editor: User, settings: Any, is_there: bool
+) -> None:
+    settings.MAIL = is_there
+    client = Client()
+    log_in(client)
+    form = client.get("/account/confirm/").content.decode()
+    assert ('href="/password/"' in form) == is_there
+    assert client.get("/password/").status_code == (200 if is_there else 404)
+
+
 # --- New accounts -------------------------------------------------------------------------------
 
 
