@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.timezone import localtime
 
 
 class OutboxMessage(models.Model):
@@ -290,5 +291,5 @@ class ReconcileRun(models.Model):
 
     def __str__(self) -> str:
         if self.started_at is None:
-            return f"requested {self.requested_at:%Y-%m-%d %H:%M %Z}"
-        return f"{self.started_at:%Y-%m-%d %H:%M %Z}"
+            return f"requested {localtime(self.requested_at):%Y-%m-%d %H:%M %Z}"
+        return f"{localtime(self.started_at):%Y-%m-%d %H:%M %Z}"
