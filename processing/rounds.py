@@ -98,6 +98,7 @@ def _levels(actions: list[str]) -> list[Level]:
                 SELECT FROM documents_outboxmessage AS message
                 WHERE is_due
                     AND message.action = known.action AND message.priority = level.priority
+                ORDER BY person, base, due_at, id  -- the index's, or a level with none reads all
                 LIMIT 1
             ) AS any_message
             ORDER BY priority, action DESC

@@ -57,12 +57,14 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """The tests use it with the rights and the limits of the web; only to empty it is theirs."""
+    """The tests use it with the rights and the limits of the web; only to empty it, and to make its
+    statistics, is theirs.
+    """
     owner = connections["default"]
     with django_db_blocker.unblock():
         with owner.cursor() as cursor:
             cursor.execute((postgres.SQL / "grants.sql").read_text())
-            cursor.execute("GRANT TRUNCATE ON ALL TABLES IN SCHEMA public TO lumikb_web")
+            cursor.execute("GRANT TRUNCATE, MAINTAIN ON ALL TABLES IN SCHEMA public TO lumikb_web")
         _change_role("DATABASE_URL")
         yield
         _change_role("OWNER_DATABASE_URL")
