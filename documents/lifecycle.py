@@ -219,7 +219,9 @@ def succeed(
     for chunk in chunks:
         chunk.reading = claim.epoch
     with transaction.atomic():
-        done = _leased(claim).update(
+        done = updated(
+            _leased(claim),
+            ["replaces"],
             status=Status.READY,
             chunk_count=count,
             unread=list(unread),
@@ -235,7 +237,9 @@ def succeed(
             return False
         Chunk.objects.bulk_create(chunks)
         _record(claim.document_id, "succeeded", f"passages: {count}", epoch=claim.epoch)
-        _release_replaced([claim.document_id])
+        [(replaced,)] = done
+        if replaced:
+            _release_replaced([claim.document_id])
     return True
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection
 
-from documents.models import Outage, OutboxMessage
+from documents.models import OutboxMessage
 
 FILED_AT_ONCE = 1000
 REMEMBERED = 10_000  # people: where each one's turn has come to among the knowledge bases
@@ -33,8 +33,10 @@ class Rounds:
         documents are left here, not in Redis where they would be refused; so is what only a newer
         release knows.
         """
-        _file_due()
-        levels = _levels([Action.PURGE] if Outage.objects.open().exists() else list(Action))
+        levels, is_to_be_filed = _levels()
+        if is_to_be_filed:
+            _file_due()
+            levels, _ = _levels()
         only_purges = all(action == Action.PURGE for action, _ in levels)
         taken: list[int] = []
         for level in levels:
@@ -86,14 +88,16 @@ def _file_due() -> None:
         )
 
 
-def _levels(actions: list[str]) -> list[Level]:
-    """Those at which something waits, the first first."""
+def _levels() -> tuple[list[Level], bool]:
+    """Those at which something waits that may be posted now, the first first; and whether something
+    is due that is not filed yet. In one statement, because each upload pays for it.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             """
             SELECT action, priority
-            FROM unnest(%s::text[]) AS known(action)
-            CROSS JOIN unnest(%s::int[]) AS level(priority)
+            FROM unnest(%(actions)s::text[]) AS known(action)
+            CROSS JOIN unnest(%(priorities)s::int[]) AS level(priority)
             CROSS JOIN LATERAL (  -- not EXISTS, which may be read as a join with all that wait
                 SELECT FROM documents_outboxmessage AS message
                 WHERE is_due
@@ -101,11 +105,29 @@ def _levels(actions: list[str]) -> list[Level]:
                 ORDER BY person, base, due_at, id  -- the index's, or a level with none reads all
                 LIMIT 1
             ) AS any_message
+            WHERE action = %(purge)s OR NOT EXISTS (
+                SELECT FROM documents_outage WHERE retry_at > statement_timestamp()
+            )
+            UNION ALL
+            SELECT action, NULL
+            FROM unnest(%(actions)s::text[]) AS known(action)
+            CROSS JOIN LATERAL (
+                SELECT FROM documents_outboxmessage AS message
+                WHERE NOT is_due
+                    AND message.action = known.action AND due_at <= statement_timestamp()
+                LIMIT 1
+            ) AS any_message
             ORDER BY priority, action DESC
             """,
-            [[str(action) for action in actions], OutboxMessage.Priority.values],
+            {
+                "actions": Action.values,
+                "priorities": OutboxMessage.Priority.values,
+                "purge": Action.PURGE,
+            },
         )
-        return cursor.fetchall()
+        rows = cursor.fetchall()
+    levels = [(action, priority) for action, priority in rows if priority is not None]
+    return levels, len(levels) < len(rows)
 
 
 def _ring(column: str, among: str, after: str) -> str:
