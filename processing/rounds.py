@@ -115,6 +115,7 @@ def _levels() -> tuple[list[Level], bool]:
                 SELECT FROM documents_outboxmessage AS message
                 WHERE NOT is_due
                     AND message.action = known.action AND due_at <= statement_timestamp()
+                ORDER BY due_at
                 LIMIT 1
             ) AS any_message
             ORDER BY priority, action DESC
