@@ -16,7 +16,7 @@ from documents import counts
 from documents.models import ApiToken, GroupMembership, KnowledgeBase, Membership
 from formats import tessdata
 
-from .named import Named
+from .named import Named, NamedMoments
 
 
 class MembershipInline(Named, admin.TabularInline):
@@ -88,7 +88,7 @@ class ApiTokenForm(forms.ModelForm):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):
+class ApiTokenAdmin(NamedMoments, admin.ModelAdmin):
     """Make and revoke; a token cannot be changed, and its secret is shown once, when it is made."""
 
     form = ApiTokenForm

@@ -209,7 +209,6 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
     ]
     list_per_page = 50
     search_fields = ["filename"]
-    search_help_text = "A part of the name; or the whole id, or SHA-256."
     sortable_by = ["age"]  # all others would sort a million
     actions = ["requeue", "requeue_all_stuck", "delete_documents", "restore_documents"]
     fieldsets = [

@@ -238,6 +238,10 @@ def test_a_document_shows_its_timeline(client: Client, failed: Document, editor:
     assert editor.username in content
 
 
+def test_the_history_of_a_document_is_a_page(client: Client, failed: Document) -> None:
+    assert client.get(f"{LIST}{failed.pk}/history/").status_code == 200
+
+
 @pytest.mark.parametrize(
     "model", ["document", "outboxmessage", "reconcilerun"], ids=lambda model: str(model)
 )
