@@ -15,6 +15,9 @@ AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
 WIDE = {"width": 1280, "height": 900}
 NARROW = {"width": 390, "height": 844}
 LOOKS = [("wide", WIDE), ("narrow", NARROW)]
+# A colour on its way from the light look to the dark one is neither.
+AT_ITS_END = """document.body.offsetHeight;
+    document.getAnimations().filter(each => each instanceof CSSTransition).forEach(each => each.finish())"""
 SERIOUS = {"serious", "critical"}
 EXPECTED = re.compile(r"the server responded with a status of (4\d\d|503|507)")  # an upload, say
 
@@ -65,6 +68,7 @@ class Person:
             for look, size in LOOKS:
                 self.page.set_viewport_size(size)  # type: ignore[arg-type]
                 self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+                self.page.evaluate(AT_ITS_END)
                 if pictures:
                     pictures.mkdir(parents=True, exist_ok=True)
                     path = pictures / f"{name}-{look}-{scheme}.png"
