@@ -6,6 +6,7 @@ from typing import Any
 
 from csp.decorators import csp_update
 from django.http import Http404, HttpRequest, HttpResponse
+from django.templatetags.static import static
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.security import HttpBearer, SessionAuth
@@ -60,12 +61,16 @@ def _read_put(request: HttpRequest) -> None:
 
 
 def _docs(view: Callable[..., Any]) -> Any:
-    """Swagger's style sheet has images in it, and its page does not say in which language it is."""
+    """Swagger's style sheet has images in it and pale colours, and its page does not say in which
+    language it is.
+    """
 
     @wraps(view)
     def in_english(*args: Any, **kwargs: Any) -> HttpResponse:
         response = view(*args, **kwargs)
-        response.content = response.content.replace(b"<html>", b'<html lang="en">', 1)
+        ours = f'<link rel="stylesheet" href="{static("apidocs.css")}"></head>'.encode()
+        page = response.content.replace(b"<html>", b'<html lang="en">', 1)
+        response.content = page.replace(b"</head>", ours, 1)
         return response
 
     return csp_update({"img-src": ["data:"]})(in_english)

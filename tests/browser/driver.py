@@ -17,7 +17,8 @@ NARROW = {"width": 390, "height": 844}
 LOOKS = [("wide", WIDE), ("narrow", NARROW)]
 # A colour on its way from the light look to the dark one is neither.
 AT_ITS_END = """document.body.offsetHeight;
-    for (const each of document.getAnimations()) if (each instanceof CSSTransition) each.finish();"""
+    var moving = document.getAnimations().filter(each => each instanceof CSSTransition);
+    moving.forEach(each => each.finish());"""
 SERIOUS = {"serious", "critical"}
 EXPECTED = re.compile(r"the server responded with a status of (4\d\d|503|507)")  # an upload, say
 
