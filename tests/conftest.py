@@ -36,13 +36,14 @@ LONG_AGO = timedelta(hours=1)
 
 
 class OneProductATime(LoadScopeScheduling):
-    """Of the processes of `make test`, one has the tests of a folder that starts whole products;
-    they mostly wait. (xdist's own groups do nothing with pytest 9.2.)
+    """Of the three processes of `make test`, one has the tests that kill the product, another those
+    that look at it, and the third one all others. (xdist's own groups do nothing with pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = re.match(r"tests/(e2e|browser|chaos)/", nodeid)
-        return folder[0] if folder else nodeid
+        if nodeid.startswith("tests/e2e/"):
+            return "kill"
+        return "look" if re.match(r"tests/(browser|chaos)/", nodeid) else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProductATime:
