@@ -570,8 +570,8 @@ def test_when_the_database_goes_away_during_the_upload_nobody_is_told_that_it_wo
     """It goes after the object was stored: the object is an orphan, and never a document."""
     store = uploads._store
 
-    def store_and_cut(*args: Any) -> Document:
-        document = store(*args)
+    def store_and_cut(*args: Any, **kwargs: Any) -> Document:
+        document = store(*args, **kwargs)
         database_away()
         return document
 
