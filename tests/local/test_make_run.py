@@ -104,7 +104,8 @@ def test_every_process_gets_the_secrets_that_it_needs_and_no_others():
     ops = {"OPS_DATABASE_URL", "REDIS_URL"}
     index = {"QDRANT_API_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
     worker = {"WORKER_DATABASE_URL", "REDIS_URL", "EMBEDDING_API_KEY"} | index
-    web = {"SECRET_KEY", "METRICS_TOKEN", "DATABASE_URL", "EMBEDDING_API_KEY"} | ops | index
+    web = {"SECRET_KEY", "METRICS_TOKEN", "DATABASE_URL", "EMBEDDING_API_KEY", "RERANK_API_KEY"}
+    web |= ops | index
     expected = {"web": web, "worker": worker, "relay": ops}
     expected["reconcile"] = {"EMBEDDING_API_KEY"} | ops | index
     programs = application(env, "127.0.0.1", 1)

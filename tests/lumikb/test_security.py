@@ -174,7 +174,7 @@ def test_the_description_of_the_api_loads_nothing_from_elsewhere(client: Client)
     content = client.get("/api/v1/docs").content.decode()
     sources = re.findall(r"(?:src|href)=\"([^\"]+)", content)
     assert len(sources) >= 3
-    assert all(source.startswith("/static/ninja/") for source in sources)
+    assert all(source.startswith(("/static/ninja/", "/static/apidocs.css")) for source in sources)
 
 
 # --- Who guesses passwords ----------------------------------------------------------------------
