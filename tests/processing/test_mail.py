@@ -145,7 +145,8 @@ def test_what_lies_too_deep_or_is_too_much_is_said(monkeypatch):
     document = read(mail(outer_zip=data), files.EML)
     assert "The end" not in document.text
     assert [entry.kind for entry in document.unread] == ["embedded_file"]
-    monkeypatch.setattr(Allowance.__init__, "__defaults__", (2, 1_000))
+    began_at = Allowance.__init__.__defaults__[2:]
+    monkeypatch.setattr(Allowance.__init__, "__defaults__", (2, 1_000, *began_at))
     document = read(mail(a_txt=b"one", b_txt=b"two", c_txt=b"three"), files.EML)
     assert "two" in document.text
     assert document.unread == (Unread("embedded_file", "Re: offer > c.txt"),)
