@@ -147,7 +147,7 @@ def test_what_a_parser_needs_is_allowed(hostile):
         "time.sleep(0.001)\n"
         "clocks = [time.clock_gettime(clock) for clock in (0, 1, 2, 3, 4, 5, 6, 7, 11)]\n"
         "assert len(os.sched_getaffinity(0)) and os.urandom(8)\n"
-        "draft.add(str(os.lseek(3, 0, 1)))"
+        "draft.add(str(os.lseek(file.fileno(), 0, os.SEEK_SET)))"
     )
     assert hostile(code).text == "0"
 
