@@ -18,7 +18,8 @@ from processing.errors import RetryableError, ServiceUnavailable, http_reason
 ENDS = 3  # what a model adds before and after a text, and may add before its first word
 CONTEXT_SHARE = 0.25  # of what the model reads, at most, is for a passage's heading and context
 
-_NATURAL = r"(?=[a-z]{0,4}[aeiouy])[a-z]{1,24}(?![a-z])"  # no vowel among the first 5: a code
+# No vowel among the first 5, or a digit beside it: a code.
+_NATURAL = r"(?<!\d)(?=[a-z]{0,4}[aeiouy])[a-z]{1,24}(?![a-z\d])"
 _PARTS = re.compile(
     rf"(?P<word>{_NATURAL})|(?P<space>\s+(?=[a-z]))|\s+|(?P<hangul>[\uac00-\ud7a3])|.",
     re.IGNORECASE | re.ASCII | re.DOTALL,

@@ -8,7 +8,7 @@ from typing import Any
 import django
 import pytest
 from django.conf import settings as django_settings
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploy.local.models import MODELS, Model
@@ -86,6 +86,7 @@ def test_no_passage_in_a_persons_language_is_longer_than_estimated(
 
 
 @settings(deadline=None)
+@example(text="0AABV" * 8)
 @given(text=texts)
 def test_codes_and_signs_of_any_script_are_not_estimated_too_low(text: str, local: Model) -> None:
     assert local.count(text) <= 1.25 * tokens.estimate(text)
