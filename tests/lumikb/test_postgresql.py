@@ -129,7 +129,9 @@ def test_after_a_restart_the_first_caller_of_a_full_pool_does_not_wait_for_the_o
 
 
 def full_pool() -> Any:
-    """The pool, when it has opened all the connections that it may."""
+    """A pool of its own, when it has opened all the connections that it may."""
+    connection.close()
+    connection.close_pool()  # type: ignore[attr-defined]  # what earlier tests did to it is theirs
     connection.ensure_connection()
     pool = connection.pool  # type: ignore[attr-defined]
     with ExitStack() as taken:
