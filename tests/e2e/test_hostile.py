@@ -143,7 +143,7 @@ def good_documents() -> Iterator[tuple[str, bytes]]:
 def parser_memory(product: Product) -> list[int]:
     """MiB, the most that each parser had, as the kernel told the fork server."""
     log = Path(f"{product.home}.log").read_text()
-    return [int(found) for found in re.findall(r"read in .* with at most (\d+) MiB", log)]
+    return [int(found) for found in re.findall(r"read for .* with at most (\d+) MiB", log)]
 
 
 def report(
