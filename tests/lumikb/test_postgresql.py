@@ -116,18 +116,6 @@ def test_a_statement_may_take_as_long_as_its_role_or_its_options_say(
     own.close()
 
 
-def test_after_a_restart_the_first_caller_of_a_full_pool_does_not_wait_for_the_others() -> None:
-    pool = full_pool()
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as outside:
-        assert len(outside.execute(END_OTHERS).fetchall()) >= pool.max_size
-        while outside.execute(END_OTHERS).fetchall():  # they end a moment after they are told to
-            time.sleep(0.01)
-    began = time.monotonic()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    assert time.monotonic() - began < 2
-
-
 def full_pool() -> Any:
     """A pool of its own, when it has opened all the connections that it may."""
     connection.close()
