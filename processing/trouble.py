@@ -15,16 +15,21 @@ from documents.connections import release
 
 from .middleware import document_in_work
 
+THE_DATABASES_OWN = ("psycopg", "django.db")  # loggers
 MOST_CHARS = 20_000  # of a line with its traceback, the end of it
 
 
 class DocumentLog(logging.Handler):
-    """Writes to PostgreSQL, unless that is what the trouble is about."""
+    """Writes to PostgreSQL, unless that is what the trouble is about: a pool that says that it lost
+    a connection would be asked for one more, and waited for, in the midst of that.
+    """
 
     def createLock(self) -> None:
         self.lock = None  # it shares nothing; one thread does not wait for another's statement
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith(THE_DATABASES_OWN):
+            return
         document_id = document_in_work()
         error = record.exc_info if record.exc_info else sys.exc_info()
         if not document_id or isinstance(error[1], DatabaseError | InterfaceError):

@@ -27,7 +27,7 @@ from deploy.local.home import secrets_of
 from documents import lifecycle
 from documents.models import ApiToken, Document, KnowledgeBase, Membership, Outage
 from documents.models.document import PostgresStartedAt
-from processing import actors, durations, heartbeat, pipeline
+from processing import actors, durations, heartbeat, middleware, pipeline
 from processing.index import embeddings, generations, vectors
 from tests import embedded
 
@@ -143,6 +143,12 @@ def _postgres_started_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_worker_is_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a test stops in this process, the next one begins anew."""
     monkeypatch.setattr(heartbeat, "_stop_at", math.inf)
+
+
+@pytest.fixture(autouse=True)
+def _no_document_is_in_work() -> None:
+    """What is logged from here on is not of the document that an earlier test worked on."""
+    middleware._document_id.set("")
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -22,6 +23,7 @@ from django.db import (
 
 from documents.connections import unpooled
 from lumikb.postgresql import base
+from processing import middleware
 from tests.local.conftest import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "ops"])
@@ -116,10 +118,25 @@ def test_a_statement_may_take_as_long_as_its_role_or_its_options_say(
     own.close()
 
 
+@pytest.mark.parametrize("document", ["", str(uuid4())], ids=["", "a document in work"])
+def test_after_a_restart_the_first_caller_of_a_full_pool_does_not_wait_for_the_others(
+    document: str,
+) -> None:
+    """Nor when the pool's warnings would be kept with a document that is worked on."""
+    middleware._document_id.set(document)
+    pool = full_pool()
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as outside:
+        assert len(outside.execute(END_OTHERS).fetchall()) >= pool.max_size
+        while outside.execute(END_OTHERS).fetchall():  # they end a moment after they are told to
+            time.sleep(0.01)
+    began = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert time.monotonic() - began < 2
+
+
 def full_pool() -> Any:
-    """A pool of its own, when it has opened all the connections that it may."""
-    connection.close()
-    connection.close_pool()  # type: ignore[attr-defined]  # what earlier tests did to it is theirs
+    """The pool, when it has opened all the connections that it may."""
     connection.ensure_connection()
     pool = connection.pool  # type: ignore[attr-defined]
     with ExitStack() as taken:
