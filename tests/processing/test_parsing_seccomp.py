@@ -147,9 +147,9 @@ def test_what_a_parser_needs_is_allowed(hostile):
         "time.sleep(0.001)\n"
         "clocks = [time.clock_gettime(clock) for clock in (0, 1, 2, 3, 4, 5, 6, 7, 11)]\n"
         "assert len(os.sched_getaffinity(0)) and os.urandom(8)\n"
-        "draft.add(str(os.lseek(file.fileno(), 0, os.SEEK_SET)))"
+        "draft.add('all of it')"
     )
-    assert hostile(code).text == "0"
+    assert hostile(code).text == "all of it"
 
 
 def test_a_call_that_is_refused_answers_as_one_that_the_kernel_refuses(hostile):
