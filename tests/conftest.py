@@ -37,7 +37,8 @@ LONG_AGO = timedelta(hours=1)
 
 class OneProductATime(LoadScopeScheduling):
     """Of the three processes of `make test`, one has the tests that kill the product, another those
-    that look at it, and the third one all others. (xdist's own groups do nothing with pytest 9.2.)
+    that look at it, and the third one all others, which the first two help with when theirs are
+    done. (xdist's own groups do nothing with pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -47,7 +48,13 @@ class OneProductATime(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProductATime:
+    config.option.loadscopereorder = False  # but as they come
     return OneProductATime(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is one process's own for long comes first: else the others wait for it in the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/e2e/", "tests/browser/")))
 
 
 @pytest.fixture(scope="session")
