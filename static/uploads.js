@@ -4,6 +4,7 @@
 "use strict";
 
 const AT_ONCE = 2; // files on their way at a time
+const SHOWN_AT_ONCE = 50; // files that are added to the list in one frame
 const POLL = 2000; // milliseconds between two questions for how far the server is
 const STATES = ["waiting", "sending", "stored", "ready", "duplicate", "failed", "refused", "skipped", "cancelled"];
 
@@ -37,23 +38,31 @@ function startUploads(form) {
   nameWhatWasNotSent();
 
   function add(chosen) {
-    const fragment = document.createDocumentFragment();
-    for (const { file, folder } of chosen) {
-      const job = { file, folder, name: file.name, state: "waiting", sentence: "Waiting to be sent…" };
-      job.item = document.createElement("li");
-      job.item.job = job;
-      if (file.size > Number(form.dataset.maxBytes)) {
-        job.state = "refused";
-        job.sentence = `The file is larger than ${form.dataset.maxSize}, the most that is accepted.`;
-      }
-      draw(job);
-      jobs.push(job);
-      fragment.append(job.item);
-    }
-    list.append(fragment);
+    const added = chosen.map(newJob);
+    jobs = jobs.concat(added);
+    show(added);
     panel.hidden = !jobs.length;
     remember();
     next();
+  }
+
+  function newJob({ file, folder }) {
+    const job = { file, folder, name: file.name, state: "waiting", sentence: "Waiting to be sent…" };
+    job.item = document.createElement("li");
+    job.item.job = job;
+    if (file.size > Number(form.dataset.maxBytes)) {
+      job.state = "refused";
+      job.sentence = `The file is larger than ${form.dataset.maxSize}, the most that is accepted.`;
+    }
+    return job;
+  }
+
+  // Some in each frame: the page answers while ten thousand files are listed.
+  function show(added) {
+    const now = added.splice(0, SHOWN_AT_ONCE);
+    now.forEach(draw);
+    list.append(...now.map((job) => job.item));
+    if (added.length) requestAnimationFrame(() => show(added));
   }
 
   function isUnsent(job) {
