@@ -2,13 +2,11 @@
 
 import io
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from functools import wraps
 from itertools import chain
 from tempfile import TemporaryFile
 from typing import Any
 
-from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
@@ -16,11 +14,9 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBas
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
-from documents import audit, figures, lifecycle
+from documents import audit, figures
 from documents.models import Document
 from lumikb import health
 from lumikb.probes import ask
@@ -28,7 +24,6 @@ from lumikb.probes import ask
 from . import csv
 from .figures import read
 
-AT_ONCE = 1000  # documents that one request requeues
 PAGE = 1000  # documents in one query of an export
 VIEW, CHANGE = "documents.view_document", "documents.change_document"
 
@@ -36,10 +31,10 @@ VIEW, CHANGE = "documents.view_document", "documents.change_document"
 def urls(site: AdminSite) -> list[URLPattern]:
     """Below the admin's, for those who may see documents."""
 
-    def guarded(view: Callable[..., HttpResponseBase], permission: str = VIEW) -> Any:
+    def guarded(view: Callable[..., HttpResponseBase]) -> Any:
         @wraps(view)
         def permitted(request: HttpRequest) -> HttpResponseBase:
-            if not request.user.has_perm(permission):
+            if not request.user.has_perm(VIEW):
                 raise PermissionDenied
             return view(request, site)
 
@@ -49,7 +44,6 @@ def urls(site: AdminSite) -> list[URLPattern]:
         path("operations/", guarded(_figures), name="operations"),
         path("operations/health/", guarded(_health), name="operations_health"),
         path("causes/", guarded(_causes), name="causes"),
-        path("causes/requeue/", guarded(_requeue, CHANGE), name="requeue_cause"),
         path("causes/causes.csv", guarded(_causes_csv), name="causes_csv"),
         path("causes/failures.csv", guarded(_failures_csv), name="failures_csv"),
     ]
@@ -91,31 +85,6 @@ def _causes(request: HttpRequest, site: AdminSite) -> HttpResponse:
         "may_requeue": request.user.has_perm(CHANGE),
     }
     return TemplateResponse(request, "admin/operations/causes.html", context)
-
-
-@require_POST
-def _requeue(request: HttpRequest, site: AdminSite) -> HttpResponse:
-    """Ask first; then requeue what had failed for this cause when it was asked."""
-    code = request.POST.get("code", "")
-    until = _moment(request.POST.get("until", "")) or timezone.now()
-    failed = Document.objects.failed_for(code).filter(finished_at__lte=until)
-    if "confirmed" not in request.POST:
-        context = {
-            **site.each_context(request),
-            "title": "Are you sure?",
-            "code": code,
-            "until": until.isoformat(),
-            "count": failed.count(),
-            "at_once": AT_ONCE,
-            "examples": failed.order_by("-finished_at").select_related("knowledge_base")[:10],
-        }
-        return TemplateResponse(request, "admin/operations/requeue.html", context)
-    chosen = list(failed.order_by("finished_at").values_list("pk", flat=True)[:AT_ONCE])
-    done = sum(lifecycle.requeue(pk, request.user, f"all that failed: {code}") for pk in chosen)
-    left = failed.count() if len(chosen) == AT_ONCE else 0
-    more = f" {left} more have failed for it; requeue them, too." if left else ""
-    messages.success(request, f"{done} of {len(chosen)} documents requeued.{more}")
-    return redirect("admin:causes")
 
 
 @require_safe
@@ -177,11 +146,3 @@ def _rows(code: str) -> Iterator[tuple[str, ...]]:
 def _attachment(content: bytes, name: str) -> HttpResponse:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(content, content_type="text/csv; charset=utf-8", headers=headers)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment and timezone.is_aware(moment) else None

@@ -109,7 +109,7 @@ def test_an_operator_requeues_all_of_one_cause_by_keyboard_alone(
             break
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Are you sure?").wait_for()
-    yes = page.get_by_role("button", name="Yes, requeue them")
+    yes = page.get_by_role("button", name="Yes, go on")
     for _ in range(60):
         page.keyboard.press("Tab")
         if yes.evaluate("button => button === document.activeElement"):

@@ -449,7 +449,7 @@ THEIRS = {
 }
 EVERYBODYS = {"login/", "logout/", "password_change/", "password_change/done/", "jsi18n/"}
 OPERATORS = {
-    *("causes/requeue/", "documents/document/<path:object_id>/act/"),
+    "documents/document/<path:object_id>/act/",
     *("documents/document/<path:object_id>/original", "documents/reconcilerun/request/"),
     "axes/accessattempt/<path:object_id>/delete/",
 }
