@@ -21,7 +21,9 @@ SUFFIXES = {  # how often
     ".pptx": 2,
 }  # fmt: skip
 LONG, MIDDLE, UNREADABLE = 0.02, 0.10, 0.015  # shares of all documents
-LONG_PASSAGES = range(100, 131)
+LONG_SECTIONS = range(100, 131)  # more than one piece (processing/parsing/draft.py)
+LONG_SUFFIXES = [".md", ".txt", ".pdf"]
+SENTENCES = 16  # of a long document's section, a line each
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -53,8 +55,9 @@ def make(choice: random.Random, suffix: str = "") -> Content:
     kind = choice.random()
     if kind < UNREADABLE and suffix in ("", ".pdf"):
         return Content(".pdf", files.encrypted_pdf() + f"\n%{marker}\n".encode(), "")
-    if kind < UNREADABLE + LONG and suffix in ("", ".md", ".txt"):
-        return Content(suffix or ".md", _long(choice, marker), marker)
+    if kind < UNREADABLE + LONG and suffix in ("", *LONG_SUFFIXES):
+        suffix = suffix or choice.choice(LONG_SUFFIXES)
+        return Content(suffix, _long(choice, suffix, marker), marker)
     suffix = suffix or choice.choices(list(SUFFIXES), list(SUFFIXES.values()))[0]
     sentences = choice.randint(12, 50) if kind > 1 - MIDDLE else choice.randint(1, 16)
     paragraphs = [f"The word is {marker}."] + [_sentence(choice) for _ in range(sentences)]
@@ -74,13 +77,15 @@ def expected(content: Content) -> Expected:
     return Expected(document.text, tuple(chunking.split(document)))
 
 
-def _long(choice: random.Random, marker: str) -> bytes:
-    """Sections of about one passage each."""
-    sections = [f"# {marker}\n"]
-    for number in range(choice.choice(LONG_PASSAGES)):
-        text = " ".join(_sentence(choice) for _ in range(8))
-        sections.append(f"## Section {number}\n\n{text}\n")
-    return "\n".join(sections).encode()
+def _long(choice: random.Random, suffix: str, marker: str) -> bytes:
+    """Sections, or pages, of a passage or two each."""
+    sections = [f"The word is {marker}."]
+    for number in range(choice.choice(LONG_SECTIONS)):
+        sentences = (_sentence(choice) for _ in range(SENTENCES))
+        sections.append("\n".join([f"# Section {number}", "", *sentences]))
+    if suffix == ".pdf":
+        return files.pdf(sections)
+    return "\n\n".join(sections).encode()
 
 
 def _sentence(choice: random.Random) -> str:

@@ -28,7 +28,8 @@ log = logging.getLogger("chaos")
 
 USERS = 6
 SECONDS_PER_OPERATION = 5.5  # of each user: about 42 documents a minute together
-PROCESSES = {"WORKERS": "2", "RELAYS": "2", "RECONCILE_EVERY": "20"}
+# A long document takes several turns.
+PROCESSES = {"WORKERS": "2", "RELAYS": "2", "RECONCILE_EVERY": "20", "TURN_SECONDS": "4"}
 STRANGER = """
 from django.contrib.auth.models import User
 from documents.models import ApiToken

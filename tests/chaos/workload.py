@@ -14,10 +14,11 @@ from tests.chaos.contents import Content
 from tests.chaos.model import Acknowledged, Fate, Violation
 
 RACERS = range(3, 9)
+SEVERAL = range(2, 9)
 MOST_UNFINISHED = 150  # documents; then nothing new until some are done
 OPERATIONS = {  # how often each; the first three bring new documents
-    "upload": 52, "race": 3, "replace": 8, "delete": 8, "requeue": 5, "look": 10, "search": 12,
-    "search_as_stranger": 2,
+    "upload": 52, "race": 3, "replace": 8, "delete": 6, "requeue": 4, "several": 3, "look": 10,
+    "search": 12, "search_as_stranger": 2,
 }  # fmt: skip
 BRING_DOCUMENTS = ("upload", "race", "replace")
 
@@ -144,6 +145,26 @@ class User(threading.Thread):
             self._model.count("requeued")
         elif answer is not None and answer.status_code != 409:  # 409: not finished yet
             raise unexpected(answer, f"to requeueing {document.id}, which is live")
+
+    def several(self) -> None:
+        """Delete or requeue some at once: all of them, or none that is known of."""
+        live = [each for each in self._own() if each.fate is Fate.LIVE]
+        chosen = self._choice.sample(live, min(len(live), self._choice.choice(SEVERAL)))
+        action = self._choice.choice(["delete", "requeue"])
+        body = {"action": action, "ids": [each.id for each in chosen]}
+        answer = self._client.ask(
+            "POST", f"knowledge-bases/{self._client.slug}/documents/bulk", json=body
+        )
+        if answer is not None and answer.status_code != 200:
+            raise unexpected(answer, f"to {action} for {len(chosen)} at once")
+        if action == "requeue":
+            return
+        for document in chosen:
+            document.fate = Fate.EITHER if answer is None else Fate.DELETED
+            document.gone_at = None if answer is None else time.monotonic()
+        if answer is not None and answer.json()["done"] != len(chosen):
+            raise Violation("lost", f"of {len(chosen)} live documents {answer.text} were deleted")
+        self._model.count("deleted several at once", len(chosen))
 
     def look(self) -> None:
         """Is an acknowledged document there, with the bytes that were sent?"""
