@@ -8,6 +8,7 @@ limit is the last line.
 """
 
 import zipfile
+import zlib
 from types import TracebackType
 from typing import IO, Any
 
@@ -20,6 +21,9 @@ MAX_READS = 4  # of all members, on average: a sheet is looked at before it is r
 # Real XML in Office files stays below 100; only members over 1 MiB are judged by it.
 MAX_RATIO = 200
 _JUDGED_BYTES = 1024**2
+
+# What may be raised where a member is read.
+UNREADABLE = (PermanentError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_FLAG = 0x1

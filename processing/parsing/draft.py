@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from formats.unread import nothing_read, pages
@@ -72,6 +73,7 @@ class Allowance:
 
     files: int = 1_000
     bytes: int = 500 * 1024**2
+    pictures: int = 0  # that were met until now
     began_at: float = field(default_factory=time.process_time)
 
     def takes(self, size: int) -> bool:
@@ -125,6 +127,7 @@ class Draft:
         self._unit = 0  # the last that began
         self._given = start  # the last before which all was handed over
         self._is_cut = False  # by the reader; else each section is a unit
+        self._is_whole = False  # the unit, whatever is added
         self._is_kept = start > 1  # what comes now is there already
         self._has_text = chars > 0  # in what was handed over
         self._examined = 0  # characters in which nothing was said
@@ -142,16 +145,22 @@ class Draft:
         Raises Paused, with all before this handed over.
         """
         self._is_cut = True
-        self._begin_unit(place)
-        if self._is_kept or self._hand_over is None or self._unit == self._start:
-            return not self._is_kept  # of one process at least a unit
-        spent = time.process_time()
-        is_late = spent > self._pause_after
-        if is_late or spent - self._handed_over_at > PIECE_SECONDS:
-            self._give(place, is_late)
-        if is_late:
-            raise Paused
-        return True
+        return self._begin_cut(place)
+
+    @contextmanager
+    def costly(self, place: str) -> Iterator[bool]:
+        """A unit that takes long to read, in a document whose sections are units; the same as `cut`
+        for what is added within the block.
+        """
+        if self._is_cut:
+            yield not self._is_kept
+            return
+        is_read = self._begin_cut(place)
+        self._is_whole = True
+        try:
+            yield is_read
+        finally:
+            self._is_whole = False
 
     def add(
         self,
@@ -185,7 +194,7 @@ class Draft:
                     recognised=recognised,
                 )
             return
-        if not self._is_cut:
+        if not self._is_cut and not self._is_whole:
             behind = f"character {self._length:,}" if self._length else ""
             self._begin_unit(f"page {page}" if page else heading or behind)
         self.count += 1
@@ -287,6 +296,18 @@ class Draft:
     def passed(self) -> tuple[Passed, ...]:
         """What was passed over since something was handed over."""
         return tuple(self._passed)
+
+    def _begin_cut(self, place: str) -> bool:
+        self._begin_unit(place)
+        if self._is_kept or self._hand_over is None or self._unit == self._start:
+            return not self._is_kept  # of one process at least a unit
+        spent = time.process_time()
+        is_late = spent > self._pause_after
+        if is_late or spent - self._handed_over_at > PIECE_SECONDS:
+            self._give(place, is_late)
+        if is_late:
+            raise Paused
+        return True
 
     def _begin_unit(self, place: str) -> None:
         self._unit += 1

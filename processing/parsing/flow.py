@@ -1,9 +1,10 @@
 """Text and tables in the order in which a person meets them, on their way into the draft."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from processing.parsing.draft import Draft
+from processing.parsing.picture import add_shown
 from processing.parsing.tables import CELL_END, add_table
 
 
@@ -13,6 +14,10 @@ class Sink(Protocol):
     def line(self, text: str) -> None: ...
 
     def table(self, rows: Iterable[Sequence[str]], header: int | None = None) -> None: ...
+
+    def picture(self, data: bytes) -> str:
+        """See `picture.add_shown`; "later" where there is no room for it."""
+        ...
 
 
 class Flow:
@@ -48,6 +53,12 @@ class Flow:
         )
         self._apart = False
 
+    def picture(self, data: bytes) -> str:
+        self.end()
+        said = add_shown(data, self._draft, page=self._page, heading=self.heading)
+        self.has_text = self.has_text or said == "read"
+        return said
+
     def end(self) -> None:
         text = "\n".join(self._lines)
         self._lines = []
@@ -68,5 +79,42 @@ class Words:
     def table(self, rows: Iterable[Sequence[str]], header: int | None = None) -> None:
         self.lines += [CELL_END.join(filter(None, row)) for row in rows]
 
+    def picture(self, data: bytes) -> str:
+        return "later"
+
     def text(self) -> str:
         return "\n".join(self.lines).strip()
+
+
+class Pictures:
+    """The pictures that a document shows, by their names in it: each is searched for text where it
+    is first met; one that stands in a cell, behind its table.
+    """
+
+    def __init__(self, draft: Draft, load: Callable[[str], bytes | None]) -> None:
+        self._draft = draft
+        self._load = load
+        self._met: set[str] = set()
+        self._waiting: list[tuple[str, bool]] = []
+
+    def show(self, name: str, sink: Sink, *, counts: bool) -> str:
+        """As `Sink.picture`, and "again" for one that was met before. One that could not be
+        searched is in the reading report if it `counts`.
+        """
+        if name in self._met:
+            return "again"
+        data = self._load(name)
+        said = sink.picture(data) if data else "unread"
+        if said == "later":
+            self._waiting.append((name, counts))
+            return said
+        self._met.add(name)
+        if said == "unread" and counts:
+            self._draft.unread("picture")
+        return said
+
+    def show_waiting(self, sink: Sink) -> None:
+        """Those for which there was no room."""
+        waiting, self._waiting = self._waiting, []
+        for name, counts in waiting:
+            self.show(name, sink, counts=counts)

@@ -2,14 +2,18 @@
 its tables are sections of their own.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Callable, Iterator
 from typing import IO, Any
+from urllib.parse import unquote
 
 from selectolax.lexbor import LexborHTMLParser
 
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
+from processing.parsing.picture import add_shown
 from processing.parsing.tables import ABOVE, LEFT, add_table
 
 NO_TEXT = "This page contains no text; save it after it has loaded and upload the result."
@@ -26,6 +30,10 @@ _BLOCKS |= {"ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tex
 _BLOCKS |= {"tfoot", "th", "thead", "tr", "ul"}
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _APART = ("p", "table", "pre", *_HEADINGS)  # an empty line stands before and after
+_PICTURES = {"img", "image"}
+_INLINE = re.compile(r"data:image/[\w.+-]+(?:;[\w.=-]+)*;base64,", re.IGNORECASE)
+_URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
+MIN_PICTURE_BYTES = 2_000  # a smaller one is an icon
 _SENDS = {"submit", "reset"}
 _INPUTS = {None, "", "text", "email", "number", "tel", "url", "date", "month", "time", "week"}
 _SPACE = re.compile(r"[ \t\n\r\f]+")
@@ -61,27 +69,56 @@ def decode_markup(data: bytes) -> str:
     return decode(data, declared[1].decode("ascii") if declared else None)
 
 
-def read_markup(markup: str, draft: Draft, outline: Outline, *, titled: bool = True) -> None:
+def inline_picture(source: str) -> bytes | None:
+    """The picture that an address holds itself ("data:image/png;base64,..."), if it does."""
+    match = _INLINE.match(source)
+    if match is None:
+        return None
+    try:
+        return base64.b64decode(unquote(source[match.end() :]).translate(_URL_SAFE))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def read_markup(
+    markup: str,
+    draft: Draft,
+    outline: Outline,
+    *,
+    titled: bool = True,
+    picture: Callable[[str], bytes | None] = inline_picture,
+) -> set[str]:
     """Add the page's sections; `outline` goes on from where it stands (the chapters of a book).
 
     If `titled`, the page's title comes first unless a heading repeats it, and stands in for a main
-    heading that is missing.
+    heading that is missing. `picture` loads what an image's `src` names, None if it cannot. Returns
+    what came of the pictures (see `picture.add_shown`).
     """
     tree = LexborHTMLParser(_flattened(markup))
     root = _main(tree)
     if root is None:
-        return
-    page = _Page(tree, draft, outline)
+        return set()
+    page = _Page(tree, draft, outline, picture)
     if page.has_text(root):
         if titled:
             page.enter_title()
         page.read(root)
+    return page.pictures
 
 
 class _Page:
     """One page while it is read."""
 
-    def __init__(self, tree: LexborHTMLParser, draft: Draft, outline: Outline) -> None:
+    def __init__(
+        self,
+        tree: LexborHTMLParser,
+        draft: Draft,
+        outline: Outline,
+        picture: Callable[[str], bytes | None],
+    ) -> None:
+        self.pictures: set[str] = set()  # what came of them
+        self._load = picture
+        self._met: set[str] = set()
         self._tree = tree
         self._draft = draft
         self._outline = outline
@@ -119,6 +156,9 @@ class _Page:
                 self._read_table(node)
             elif entering and node.tag == "iframe":
                 self._read_frame(node)
+            elif entering and node.tag in _PICTURES:
+                self._feed(node, entering)
+                self._read_picture(node)
             else:
                 self._feed(node, entering)
         self._end()
@@ -180,6 +220,19 @@ class _Page:
         ]
         grid = _grid(rows)
         add_table(self._draft, grid, header=_header(table, rows), heading=self._outline.path)
+        for node in table.css("img"):
+            self._read_picture(node)
+
+    def _read_picture(self, node: Any) -> None:
+        names = (node.attributes.get(name) for name in ("src", "xlink:href", "href"))
+        source = next(filter(None, names), "")
+        if not source or source in self._met:
+            return
+        self._met.add(source)
+        data = self._load(source)
+        if data and len(data) >= MIN_PICTURE_BYTES:
+            self._end()
+            self.pictures.add(add_shown(data, self._draft, heading=self._outline.path))
 
     def _text(self, root: Any) -> str:
         lines = _Lines()

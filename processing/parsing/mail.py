@@ -14,13 +14,15 @@ import email.utils
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import IO
+from urllib.parse import urljoin
 
 from formats import BY_MEDIA_TYPE
 from processing.errors import PermanentError
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
-from processing.parsing.html import decode_markup, read_markup
+from processing.parsing.html import decode_markup, inline_picture, read_markup
 from processing.parsing.letter import Attachment, Letter, add_letter
 from processing.parsing.sentences import DAMAGED
 
@@ -160,9 +162,24 @@ def _is_web_archive(message: email.message.Message) -> bool:
 
 def _read_web_archive(message: email.message.Message, draft: Draft) -> None:
     """The page, and those that are shown in it."""
+    parts = {}
+    for part in message.walk():
+        for name in ("Content-Location", "Content-ID"):
+            if said := _header(part, name).strip():
+                parts[said if name == "Content-Location" else f"cid:{said.strip('<>')}"] = part
     for part in message.walk():
         if part.get_content_type() in ("text/html", "application/xhtml+xml"):
-            read_markup(_markup(part, _content(part)), draft, Outline())
+            base = _header(part, "Content-Location")
+            markup = _markup(part, _content(part))
+            read_markup(markup, draft, Outline(), picture=partial(_shown_part, parts, base))
+
+
+def _shown_part(parts: dict[str, email.message.Message], base: str, source: str) -> bytes | None:
+    """The picture that a page of this address shows, as it came along."""
+    for name in (source, urljoin(base, source)):
+        if name in parts:
+            return _content(parts[name])
+    return inline_picture(source)
 
 
 def _content(part: email.message.Message) -> bytes:

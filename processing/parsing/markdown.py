@@ -7,7 +7,8 @@ from typing import IO
 
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline, clean
-from processing.parsing.html import read_markup
+from processing.parsing.html import inline_picture, read_markup
+from processing.parsing.picture import add_shown
 from processing.parsing.tables import column_names, names_line
 
 NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
@@ -30,6 +31,8 @@ MAX_RULE_LINE = 2_000
 _RULE = re.compile(r"\s*\|?(?:\s*:?-+:?\s*\|)*(?:\s*:?-+:?\s*)?")
 _BAR = re.compile(r"(?<!\\)\|")
 _PICTURE = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.=-]+)*;base64,[\w+/=%-]*")
+_BEGIN, _END = "\ue0f0", "\ue0f1"  # of private use: they mean nothing in a file
+_MARK = re.compile(f"{_BEGIN}(\\d*){_END}")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARKS = re.compile(r"[*`]|(?<!\w)_+|_+(?!\w)|[ \t]*\{#[^}]*\}$")
 
@@ -43,36 +46,67 @@ def read(file: IO[bytes], draft: Draft) -> None:
 
 def read_text(text: str, draft: Draft, outline: Outline) -> None:
     """The same for a text; `outline` goes on from where it stands (the cells of a notebook)."""
-    text = _PICTURE.sub("", text)
-    lines = _without_comments(clean(text).split("\n"))
+    pictures = _Pictures(draft, outline)
+    lines = _without_comments(clean(pictures.marked(text)).split("\n"))
     start = _front_matter_end(lines)
-    draft.add("\n".join(lines[:start]), heading=outline.path)
-    _read_body(lines, start, draft, outline)
+    pictures.add(lines[:start])
+    _read_body(lines, start, draft, outline, pictures)
 
 
-def _read_body(lines: list[str], start: int, draft: Draft, outline: Outline) -> None:
+class _Pictures:
+    """The pictures that the text holds itself: a mark stands for each until it is added."""
+
+    def __init__(self, draft: Draft, outline: Outline) -> None:
+        self._draft = draft
+        self._outline = outline
+        self._sources: list[str] = []
+
+    def marked(self, text: str) -> str:
+        def mark(match: re.Match[str]) -> str:
+            self._sources.append(match[0])
+            return f"{_BEGIN}{len(self._sources) - 1}{_END}"
+
+        return _PICTURE.sub(mark, _MARK.sub("", text))
+
+    def restored(self, text: str) -> str:
+        """With the pictures themselves."""
+        return _MARK.sub(lambda match: self._sources[int(match[1])], text)
+
+    def add(self, lines: list[str], context: str = "") -> None:
+        """Add the lines, then what is written in their pictures."""
+        text = "\n".join(lines)
+        self._draft.add(_MARK.sub("", text), heading=self._outline.path, context=context)
+        for match in _MARK.finditer(text):
+            if data := inline_picture(self._sources[int(match[1])]):
+                add_shown(data, self._draft, heading=self._outline.path)
+
+
+def _read_body(
+    lines: list[str], start: int, draft: Draft, outline: Outline, pictures: _Pictures
+) -> None:
     fence = ""
     number = start
     while number < len(lines):
         fence, in_code = _follow_fence(fence, lines[number])
         end = number if in_code else _block_end(lines, number)
         if end > number:
-            draft.add("\n".join(lines[start:number]), heading=outline.path)
+            pictures.add(lines[start:number])
             block = lines[number:end]
             if _HTML.match(block[0]):
-                read_markup("\n".join(block), draft, outline, titled=False)
+                markup = pictures.restored("\n".join(block))
+                read_markup(markup, draft, outline, titled=False)
             else:
                 names = names_line(column_names([_cells(block[0])]))
-                draft.add("\n".join(block), heading=outline.path, context=names)
+                pictures.add(block, names)
             start = number = end
             continue
         heading = None if in_code else _heading(lines, number, start)
         if heading:
-            draft.add("\n".join(lines[start:number]), heading=outline.path)
+            pictures.add(lines[start:number])
             start = number
             outline.enter(heading[0], _plain(heading[1]))
         number += 1
-    draft.add("\n".join(lines[start:]), heading=outline.path)
+    pictures.add(lines[start:])
 
 
 def _without_comments(lines: list[str]) -> list[str]:

@@ -4,6 +4,8 @@ number as the page) and spreadsheets (a table per sheet, its name as the heading
 By the XML itself: odfpy has had no release since 2020, and gives elements, not what they show.
 """
 
+import base64
+import binascii
 import itertools
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,10 +14,11 @@ from typing import IO, Any
 from lxml import etree
 
 from processing.errors import PermanentError
-from processing.parsing.archive import Archive
+from processing.parsing.archive import UNREADABLE, Archive
 from processing.parsing.draft import Draft, Outline, one_line
 from processing.parsing.drawing import local
-from processing.parsing.flow import Flow, Sink, Words
+from processing.parsing.flow import Flow, Pictures, Sink, Words
+from processing.parsing.open_document_numbers import Counters, ListNumbers
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
 from processing.parsing.tables import ABOVE, LEFT
 
@@ -41,7 +44,14 @@ _PARSER = etree.XMLParser(
 # Deleted text, the machinery of forms and of fields, animations.
 _GONE = {"tracked-changes", "forms", "sequence-decls", "variable-decls", "user-field-decls"}
 _GONE |= {"note-citation", "ruby-text", "hidden-text", "script", "event-listeners", "par"}
-_GONE |= {"animations", "alphabetical-index-mark", "bibliography-mark-start", "title", "desc"}
+_GONE |= {
+    "number",
+    "animations",
+    "alphabetical-index-mark",
+    "bibliography-mark-start",
+    "title",
+    "desc",
+}
 _SHAPES = {"custom-shape", "rect", "line", "ellipse", "polyline", "polygon", "path", "connector"}
 _SHAPES |= {"circle", "caption", "measure", "regular-polygon"}
 _FOOTERS = {"footer", "date-time", "page-number", "header"}
@@ -103,8 +113,11 @@ class _Reader:
         self._notes: list[str] = []
         self._comments: list[str] = []
         self._objects: list[str] = []
-        self._numbered: dict[str, dict[int, tuple[str, str]]] = {}  # list style: level: around it
-        self._pictures = 0
+        self._numbers = ListNumbers()
+        self._pictures = Pictures(draft, self._load_picture)
+        self._has_slides = False
+        self._looked_at: list[str] = []  # what came of the pictures of a slide
+        self._inline: list[Any] = []  # the pictures that stand in the XML itself
         self._cells = 0
         self._depth = 0
 
@@ -114,9 +127,9 @@ class _Reader:
         if body is None or not len(body):
             raise PermanentError("corrupt", DAMAGED)
         styles = self._source.xml("styles.xml")
-        for tree in (root, styles):
+        for tree in (styles, root):
             if tree is not None:
-                self._find_lists(tree)
+                self._numbers.learn(tree)
         match local(body[0]):
             case "spreadsheet":
                 self._read_sheets(body[0])
@@ -131,8 +144,6 @@ class _Reader:
         self._draft.add("\n".join(self._comments), heading="Comments" if self._comments else "")
         for name in dict.fromkeys(self._objects):
             self._read_object(name)
-        if self._pictures:
-            self._draft.unread("picture", count=self._pictures)
 
     # Kinds of documents
 
@@ -147,6 +158,7 @@ class _Reader:
                 continue
             flow = Flow(self._draft, heading=name, apart=True)
             flow.table(self._rows(sheet, gaps=True))
+            self._pictures.show_waiting(flow)
             for shapes in sheet.iterfind(f"{_TABLE}shapes"):
                 self._blocks(shapes, flow)
             for comment in self._comments:
@@ -155,6 +167,7 @@ class _Reader:
             flow.end()
 
     def _read_slides(self, body: Any) -> None:
+        self._has_slides = True  # a slide is in the report as a whole
         for number, page in enumerate(body.iterfind(f"{_DRAW}page"), 1):
             title = next((f for f in page if f.get(f"{_SHOW}class") == "title"), None)
             words = Words()
@@ -164,7 +177,7 @@ class _Reader:
             if words.text():
                 flow.line(words.text())
                 flow.line("")
-            pictures = self._pictures
+            self._looked_at = []
             for shape in page:
                 if shape is not title and local(shape) != "notes":
                     self._block(shape, flow)
@@ -175,9 +188,9 @@ class _Reader:
             for comment in self._comments:
                 flow.line(comment)
             self._comments.clear()
-            if self._pictures > pictures and not flow.has_text:
-                self._draft.unread("image_page", page=number)
-                self._pictures = pictures
+            if self._looked_at and not flow.has_text:
+                kind = "image_page" if "unread" in self._looked_at else "wordless_page"
+                self._draft.unread(kind, page=number)
             flow.end()
 
     def _read_margins(self, styles: Any) -> None:
@@ -211,6 +224,7 @@ class _Reader:
                 self._list(block, sink)
             case "table" if block.tag == f"{_TABLE}table":
                 sink.table(self._rows(block), _header_rows(block))
+                self._pictures.show_waiting(sink)
             case "annotation":
                 self._comments.append(self._inner(block))
             case "frame":
@@ -223,48 +237,52 @@ class _Reader:
             case name if name not in _GONE:
                 self._blocks(block, sink)
 
-    def _paragraph(self, block: Any, sink: Sink) -> None:
+    def _paragraph(self, block: Any, sink: Sink, sign: str = "") -> None:
         after: list[Any] = []
-        sink.line(self._text(block, after))
+        sink.line(sign + self._text(block, after))
         for inner in after:
             self._block(inner, sink)
 
-    def _heading(self, block: Any, sink: Sink) -> None:
+    def _heading(self, block: Any, sink: Sink, sign: str = "") -> None:
+        """`sign` stands before one in a list, which has no number of its own then."""
         after: list[Any] = []
         text = self._text(block, after)
-        if isinstance(sink, Flow) and text.strip():
-            sink.end()
-            level = block.get(f"{_TEXT}outline-level") or "1"
-            sink.heading = self._outline.enter(int(level) if level.isdecimal() else 1, text)
+        if text.strip():
+            said = block.get(f"{_TEXT}outline-level") or "1"
+            level = int(said) if said.isdecimal() else 1
+            if not sign and block.get(f"{_TEXT}is-list-header") != "true":
+                sign = self._numbers.heading(level, block.get(f"{_TEXT}start-value"))
+            text = sign + text
+            if isinstance(sink, Flow):
+                sink.end()
+                sink.heading = self._outline.enter(level, text)
         sink.line(text)
         for inner in after:
             self._block(inner, sink)
 
-    def _list(self, block: Any, sink: Sink, level: int = 1, style: str = "") -> None:
-        style = block.get(f"{_TEXT}style-name") or style
-        mark = self._numbered.get(style, {}).get(level)
-        number = 0
+    def _list(self, block: Any, sink: Sink, level: int = 1, around: Counters | None = None) -> None:
+        counters = self._numbers.list_of(block, around)
         for item in block:
             if local(item) not in ("list-item", "list-header"):
                 continue
-            start = item.get(f"{_TEXT}start-value")
-            number = int(start) if start and start.isdecimal() else number + 1
-            sign = f"{mark[0]}{number}{mark[1]} " if mark else "- "
+            is_counted = local(item) == "list-header"  # it has no number
             for inner in item:
-                if local(inner) == "list":
-                    if self._depth < MAX_DEPTH:
+                match local(inner):
+                    case "list" if self._depth < MAX_DEPTH:
                         self._depth += 1
-                        self._list(inner, sink, level + 1, style)
+                        self._list(inner, sink, level + 1, counters)
                         self._depth -= 1
-                elif local(inner) == "p":
-                    after: list[Any] = []
-                    text = self._text(inner, after)
-                    sink.line(sign + text if text.strip() else text)
-                    sign = ""
-                    for block in after:
-                        self._block(block, sink)
-                else:
-                    self._block(inner, sink)
+                    case "p" | "h" if not is_counted:
+                        is_counted = True
+                        start = item.get(f"{_TEXT}start-value")
+                        sign = self._numbers.item(counters, level, start)
+                        sign = sign if _says_something(inner) else ""
+                        if local(inner) == "h":
+                            self._heading(inner, sink, "" if sign == "- " else sign)
+                        else:
+                            self._paragraph(inner, sink, sign)
+                    case _:
+                        self._block(inner, sink)
 
     def _frame(self, frame: Any, sink: Sink) -> None:
         if frame.get(f"{_SHOW}class") in _FOOTERS or frame.get(f"{_SHOW}placeholder") == "true":
@@ -289,9 +307,26 @@ class _Reader:
                     sizes = [
                         _centimetres(frame.get(f"{_SVG}{side}")) for side in ("width", "height")
                     ]
-                    if all(map(float.__ge__, sizes, _PICTURE_CM)):
-                        self._pictures += 1
+                    counts = all(map(float.__ge__, sizes, _PICTURE_CM)) and not self._has_slides
+                    said = self._pictures.show(self._picture_name(inner), sink, counts=counts)
+                    self._looked_at.append(said)
                     return
+
+    def _picture_name(self, image: Any) -> str:
+        if name := image.get(_LINK):
+            return str(name)
+        self._inline.append(image)
+        return f"#{len(self._inline)}"
+
+    def _load_picture(self, name: str) -> bytes | None:
+        try:
+            if not name.startswith("#"):
+                return self._source.read(name)
+            return base64.b64decode(
+                self._inline[int(name[1:]) - 1].findtext(f"{_OFFICE}binary-data") or ""
+            )
+        except (binascii.Error, ValueError, *UNREADABLE):
+            return None
 
     def _blocks_of(self, inner: Any, sink: Sink) -> None:
         if local(inner) == "table":
@@ -435,14 +470,9 @@ class _Reader:
         self._blocks(root if body is None else body, flow)
         flow.end()
 
-    def _find_lists(self, tree: Any) -> None:
-        for style in tree.iter(f"{_TEXT}list-style"):
-            levels = self._numbered.setdefault(style.get(f"{_STYLE}name", ""), {})
-            for level in style.iterfind(f"{_TEXT}list-level-style-number"):
-                number = level.get(f"{_TEXT}level") or "1"
-                if level.get(f"{_STYLE}num-format") == "1" and number.isdecimal():
-                    prefix = level.get(f"{_STYLE}num-prefix") or ""
-                    levels[int(number)] = (prefix, level.get(f"{_STYLE}num-suffix") or "")
+
+def _says_something(block: Any) -> bool:
+    return any(not text.isspace() for text in block.itertext())
 
 
 def _hidden_styles(root: Any) -> set[str]:

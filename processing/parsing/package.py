@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from lxml import etree
 
 from processing.errors import PermanentError
-from processing.parsing.archive import Archive
+from processing.parsing.archive import UNREADABLE, Archive
 from processing.parsing.sentences import DAMAGED
 
 # One XML parser for all parts: no entities, no network; libxml2's limits on depth and length stay.
@@ -105,6 +105,13 @@ class Package:
 
     def read(self, part: str) -> bytes:
         return self._archive.read(self._members[_plain(part)])
+
+    def content(self, part: str) -> bytes | None:
+        """The same; None where it cannot be read."""
+        try:
+            return self.read(part)
+        except UNREADABLE:
+            return None
 
     def open(self, part: str) -> IO[bytes]:
         """The part as a stream, its namespaces as they are (see `usual_names`)."""

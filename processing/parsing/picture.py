@@ -24,6 +24,9 @@ FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")
 # Screenshots have letters of 10 pixels; Tesseract wants 20 and more.
 SMALL_SIDE = 1_400
 _DPI = 200
+# Of a picture within a document: a smaller one has hardly room for a line of text.
+MIN_SHOWN_SIDE, MIN_SHOWN_PIXELS = 40, 30_000
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError)
 
 Image.MAX_IMAGE_PIXELS = None  # ours is MAX_PIXELS, and it does not depend on warnings
 
@@ -54,6 +57,31 @@ def read(file: IO[bytes], draft: Draft) -> None:
                 _read_page(image, number, draft)
             if image.format != "TIFF" or not _turn_page(image, number):
                 break
+
+
+def add_shown(data: bytes, draft: Draft, *, page: int | None = None, heading: str = "") -> str:
+    """Append the text of a picture that a document shows. Returns "read"; "wordless" where nothing
+    is written in it, or it is too small for that; or "unread".
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = _opened(io.BytesIO(data))
+            width, height = image.size
+            if min(width, height) < MIN_SHOWN_SIDE or width * height < MIN_SHOWN_PIXELS:
+                return "wordless"
+            draft.allowance.pictures += 1
+            number = draft.allowance.pictures
+            with draft.costly(f"picture {number}") as is_read:
+                if not is_read:
+                    return "read"
+                if not recognised.may(draft, number):
+                    return "unread"
+                picture = _sized(_prepared(image), _dpi(image))
+                found = recognised.add_text(picture, draft, page=page, heading=heading)
+    except (PermanentError, *_BROKEN):
+        return "unread"
+    return "read" if found else "wordless"
 
 
 def _opened(file: IO[bytes]) -> Any:
@@ -94,6 +122,18 @@ def _turn_page(image: Any, number: int) -> bool:
 
 
 def _read_page(image: Any, number: int, draft: Draft) -> None:
+    try:
+        grey = _prepared(image)
+    except _BROKEN as error:
+        if number == 1:
+            raise PermanentError("corrupt", DAMAGED) from error
+        draft.unread("damaged_page", page=number)
+        return
+    recognised.add_page(_sized(grey, _dpi(image)), number, draft)
+
+
+def _prepared(image: Any) -> Any:
+    """Raises PermanentError("too_large"), and what Pillow raises at damaged pictures."""
     width, height = image.size
     if MAX_PIXELS < width * height < MAX_JPEG_PIXELS and image.format == "JPEG":
         image.draft("L", (width // 4, height // 4))  # decodes only so many
@@ -104,14 +144,7 @@ def _read_page(image: Any, number: int, draft: Draft) -> None:
             f"This picture has {width * height:,} pixels, more than the {MAX_PIXELS:,} that we "
             "read; upload a smaller copy of it.",
         )
-    try:
-        grey = _grey(image)
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError) as error:
-        if number == 1:
-            raise PermanentError("corrupt", DAMAGED) from error
-        draft.unread("damaged_page", page=number)
-        return
-    recognised.add_page(_sized(grey, _dpi(image)), number, draft)
+    return _grey(image)
 
 
 def _grey(image: Any) -> Any:

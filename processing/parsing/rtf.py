@@ -27,6 +27,8 @@ _TOKEN = re.compile(
     rb"|([^\\{}\r\n]+)|[\r\n]+|\\'?",
     re.DOTALL,
 )
+_BITMAP = re.compile(rb"\\(?:png|jpeg)blip")  # the others are drawings for Windows
+_CONTROL = re.compile(rb"\\[a-z]{1,32}-?\d{0,10}")
 # In a group that nobody reads, only what may end it counts.
 _SKIPPED = re.compile(rb"\\bin(\d{1,9}) ?|\\[\\{}]|([{}])")
 _SILENT = frozenset(
@@ -135,8 +137,10 @@ class _Reader:
                 if word == b"bin":
                     position += max(value or 0, 0)
                 elif self._is_silent(word, starred):
-                    self.pictures += word == b"pict"
-                    position = self._end_of_group(position)
+                    end = self._end_of_group(position)
+                    if word == b"pict":
+                        self._picture(position, end)
+                    position = end
                 else:
                     self._word(word, value)
             elif code is not None:
@@ -263,6 +267,19 @@ class _Reader:
                 self._end_row()
             case _ if word in _SIGNS:
                 self._say(_SIGNS[word])
+
+    def _picture(self, start: int, end: int) -> None:
+        """Those in a table stand before it."""
+        content = self._data[start:end]
+        digits = b""
+        if _BITMAP.search(content[:1_000]):
+            digits = b"".join(_CONTROL.split(content.rpartition(b"}")[2])[-1].split())
+        try:
+            data = bytes.fromhex(digits.decode("ascii"))
+        except ValueError:
+            data = b""
+        if not data or self._flow.picture(data) == "unread":
+            self.pictures += 1
 
     # Text
 

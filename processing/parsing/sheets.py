@@ -22,7 +22,7 @@ from processing.parsing import drawing
 from processing.parsing.draft import Draft, one_line
 from processing.parsing.drawing import local
 from processing.parsing.embedded import read_object
-from processing.parsing.flow import Flow, Sink
+from processing.parsing.flow import Flow, Pictures, Sink
 from processing.parsing.numberformat import shown
 from processing.parsing.package import Package, relation_id, usual_names
 from processing.parsing.tables import ABOVE, LEFT, MAX_HEADER_ROWS
@@ -55,7 +55,7 @@ _OLD_NOTE = "[Threaded comment]"
 def read(file: IO[bytes], draft: Draft) -> None:
     """Raises PermanentError: see `Archive`; `too_large` past the limit of cells."""
     package = Package(file)
-    workbook = _Workbook(package, draft.limits.cells)
+    workbook = _Workbook(package, draft.limits.cells, Pictures(draft, package.content))
     for sheet in package.xml(workbook.part).iter(f"{S}sheet"):
         target = package.target(workbook.part, relation_id(sheet))
         name = one_line(sheet.get("name", ""))
@@ -73,6 +73,7 @@ class _Workbook:
 
     package: Package
     limit: int  # of cells
+    pictures: Pictures
     part: str = ""
     strings: list[str] = field(default_factory=list)
     formats: list[str] = field(default_factory=list)
@@ -112,7 +113,7 @@ def _read_sheet(workbook: _Workbook, part: str, name: str, draft: Draft) -> None
     for cell, text in _notes(package, part):
         flow.line(f"{cell}: {text}")
     for relation in package.related(part, "drawing"):
-        _show_drawing(package, relation.target, flow)
+        _show_drawing(workbook, relation.target, flow)
     flow.end()
     for relation in package.related(part, "package", "oleObject"):
         read_object(package, relation.target, f"sheet {name}", draft)
@@ -383,8 +384,9 @@ def _notes(package: Package, part: str) -> Iterator[tuple[str, str]]:
                 yield comment.get("ref", ""), " ".join(text.split())
 
 
-def _show_drawing(package: Package, part: str, sink: Sink) -> None:
-    """Text boxes, charts and described pictures on a sheet."""
+def _show_drawing(workbook: _Workbook, part: str, sink: Sink) -> None:
+    """Text boxes, charts and pictures on a sheet."""
+    package = workbook.package
     for node in package.xml(part).iter():
         match local(node):
             case "cNvPr":
@@ -394,3 +396,6 @@ def _show_drawing(package: Package, part: str, sink: Sink) -> None:
                 sink.line(drawing.paragraphs(node))
             case "graphicData":
                 drawing.show_graphic(package, part, node, sink)
+            case "blip":
+                if target := package.target(part, relation_id(node, "embed")):
+                    workbook.pictures.show(target, sink, counts=False)

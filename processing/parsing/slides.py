@@ -12,7 +12,7 @@ from processing.parsing import drawing
 from processing.parsing.draft import Draft, one_line
 from processing.parsing.drawing import A, children, local
 from processing.parsing.embedded import read_object
-from processing.parsing.flow import Flow, Sink
+from processing.parsing.flow import Flow, Pictures, Sink
 from processing.parsing.package import Package, relation_id
 from processing.parsing.tables import ABOVE, LEFT
 
@@ -50,6 +50,7 @@ class _Deck:
         self._draft = draft
         self._said: set[str] = set()  # what stands on many slides
         self._embedded: dict[str, str] = {}  # parts that are files of their own: where they are
+        self._pictures = Pictures(draft, package.content)
         self._part = ""
         self._page = 0
 
@@ -67,8 +68,13 @@ class _Deck:
         for shape in shapes:
             if shape is not title:
                 self._show(shape, described)
-        if not described.has_text and root.find(f".//{P}pic") is not None:
-            self._draft.unread("image_page", page=page)
+        has_text = described.has_text
+        looked_at = [self._picture(node, described) for node in root.iter(f"{A}blip")]
+        if not looked_at and root.find(f".//{P}pic") is not None:
+            looked_at = ["unread"]  # it is kept elsewhere
+        if not has_text and looked_at and "read" not in looked_at:
+            kind = "image_page" if "unread" in looked_at else "wordless_page"
+            self._draft.unread(kind, page=page)
         self._background(part, root, described)
         self._notes(part, described)
         self._comments(part, described)
@@ -113,6 +119,10 @@ class _Deck:
         elif (embedded := frame.find(f".//{P}oleObj")) is not None:
             target = self._package.target(self._part, relation_id(embedded)) or ""
             self._embedded.setdefault(target, f"slide {self._page}")
+
+    def _picture(self, node: Any, sink: Sink) -> str:
+        part = self._package.target(self._part, relation_id(node, "embed"))
+        return "unread" if part is None else self._pictures.show(part, sink, counts=False)
 
     def _background(self, part: str, root: Any, sink: Sink) -> None:
         """What the slide's layout and master write on it, beside the places that the slide fills:
@@ -171,6 +181,9 @@ class _Described:
     def table(self, rows: Iterable[Sequence[str]], header: int | None = None) -> None:
         self.has_text = True
         self._flow.table(rows, header)
+
+    def picture(self, data: bytes) -> str:
+        return self._flow.picture(data)
 
 
 def _shapes(root: Any) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.drawing import children, local
 from processing.parsing.embedded import read_object
-from processing.parsing.flow import Flow, Sink, Words
+from processing.parsing.flow import Flow, Pictures, Sink, Words
 from processing.parsing.html import decode_markup, read_markup
 from processing.parsing.package import Package, relation_id
 from processing.parsing.symbols import in_font, is_symbol_font
@@ -61,6 +61,7 @@ class _Reader:
         self._styles = Styles(self._beside("styles"))
         self._numbers = Numbers(self._beside("numbering"))
         self._embedded: list[str] = []  # parts that are files of their own
+        self._pictures = Pictures(draft, package.content)
         self._joins = ""  # a paragraph whose end was deleted: the next one goes on
 
     def read(self) -> None:
@@ -132,10 +133,11 @@ class _Reader:
         if own is not None:
             list_ = value(own, "numId") or list_
             level = number(value(own, "ilvl")) if value(own, "ilvl") else level
-        if list_ is None or not is_shown:
+        if list_ is None:
             return ""
         named = None if properties is None else value(properties, "pStyle")
-        return self._numbers.of(list_, level, named)
+        drawn = self._numbers.of(list_, level, named)
+        return drawn if is_shown else ""  # an empty one is counted, and says nothing
 
     def _table(self, table: Any, sink: Sink) -> None:
         rows = [row for row in _inside(table, "tr") if not _is_deleted(row)]
@@ -152,6 +154,8 @@ class _Reader:
             named += 1
         texts = [self._row(row, its) for row, its in zip(rows, cells, strict=True)]
         sink.table(texts, header=named if 0 < named < len(rows) else None)
+        if isinstance(sink, Flow):
+            self._pictures.show_waiting(sink)
 
     def _row(self, row: Any, cells: list[Any]) -> list[str]:
         before = number(value(row, "trPr/gridBefore")) or 0
@@ -237,8 +241,16 @@ class _Reader:
                 case "OLEObject":
                     target = self._package.target(self._part, relation_id(node))
                     self._embedded.append(target or "")
-                case "pic" if not described and _is_large(element):
-                    self._draft.unread("picture")
+                case "pic" | "imagedata":
+                    self._picture(node, sink, not described and _is_large(element))
+
+    def _picture(self, node: Any, sink: Sink, counts: bool) -> None:
+        blip = next(node.iter(f"{drawing.A}blip"), node)
+        name = relation_id(blip, "embed") or relation_id(blip)
+        if part := self._package.target(self._part, name):
+            self._pictures.show(part, sink, counts=counts)
+        elif counts:  # it is kept elsewhere
+            self._draft.unread("picture")
 
 
 class _Runs:

@@ -27,7 +27,11 @@ _CHINESE_FORMATS |= {"ideographDigital", "japaneseDigitalTenThousand", "koreanCo
 
 
 @dataclass(slots=True)
-class _Level:
+class Level:
+    """How the paragraphs of a level are numbered: "%1.%2" in the `pattern` are its places, `format`
+    is one of ECMA-376's names.
+    """
+
     start: int = 1
     format: str = "decimal"
     pattern: str = ""
@@ -37,10 +41,10 @@ class _Level:
 
 
 @dataclass(slots=True)
-class _List:
+class Numbering:
     """One w:num: its levels, and the counters that it shares with others of its kind."""
 
-    levels: dict[int, _Level]
+    levels: dict[int, Level]
     counters: dict[int, int]
     starts_anew: dict[int, int] = field(default_factory=dict)
 
@@ -49,10 +53,14 @@ class Numbers:
     """Counts as the paragraphs pass, in their order."""
 
     def __init__(self, root: Any = None) -> None:
-        self._lists: dict[str, _List] = {}
+        self._lists: dict[str, Numbering] = {}
         self._by_style: dict[str, tuple[str, int]] = {}
         if root is not None:
             self._read(root)
+
+    def add(self, name: str, numbering: Numbering) -> None:
+        """A list that is found by this name."""
+        self._lists[name] = numbering
 
     def of(self, list: str | None, level: int | None, style: str | None = None) -> str:
         """What stands before the next paragraph of this list, with the space after it; "" for none.
@@ -73,23 +81,23 @@ class Numbers:
         text = BULLET if rule.format == "bullet" else self._drawn(numbering, rule)
         return text + ("" if rule.suffix == "nothing" or not text else " ")
 
-    def _count(self, numbering: _List, level: int, rule: _Level) -> None:
+    def _count(self, numbering: Numbering, level: int, rule: Level) -> None:
         counters = numbering.counters
         if level in numbering.starts_anew:
             counters[level] = numbering.starts_anew.pop(level)
         else:
             counters[level] = counters[level] + 1 if level in counters else rule.start
         for above in range(level):  # a list may begin with its second level
-            counters.setdefault(above, numbering.levels.get(above, _Level()).start)
+            counters.setdefault(above, numbering.levels.get(above, Level()).start)
         for below in [deeper for deeper in counters if deeper > level]:
-            restart = numbering.levels.get(below, _Level()).restart
+            restart = numbering.levels.get(below, Level()).restart
             if restart is None or (restart and level < restart):
                 del counters[below]
 
-    def _drawn(self, numbering: _List, rule: _Level) -> str:
+    def _drawn(self, numbering: Numbering, rule: Level) -> str:
         def place(match: "re.Match[str]") -> str:
             level = int(match[1]) - 1
-            its = numbering.levels.get(level, _Level())
+            its = numbering.levels.get(level, Level())
             format = "decimal" if rule.in_decimals else its.format
             return in_format(numbering.counters.get(level, its.start), format)
 
@@ -105,7 +113,7 @@ class Numbers:
                 continue
             kind = linked.get(value(kind, "numStyleLink"), kind)
             levels = dict(_levels(kind))
-            numbering = _List(levels, counters.setdefault(id(kind), {}))
+            numbering = Numbering(levels, counters.setdefault(id(kind), {}))
             for override in element.iterfind(f"{W}lvlOverride"):
                 level = number(override.get(f"{W}ilvl")) or 0
                 levels.update(_levels(override))
@@ -119,7 +127,7 @@ class Numbers:
                     self._by_style.setdefault(style, (name, level))
 
 
-def _levels(parent: Any) -> Iterator[tuple[int, _Level]]:
+def _levels(parent: Any) -> Iterator[tuple[int, Level]]:
     for element in parent.iterfind(f"{W}lvl"):
         level = number(element.get(f"{W}ilvl")) or 0
         if not 0 <= level < LEVELS:
@@ -130,7 +138,7 @@ def _levels(parent: Any) -> Iterator[tuple[int, _Level]]:
             said = format.get(f"{W}format", "decimal")
         yield (
             level,
-            _Level(
+            Level(
                 start=number(value(element, "start")) or 0,
                 format=said,
                 pattern=(value(element, "lvlText") or "")[:MAX_PATTERN_CHARS],

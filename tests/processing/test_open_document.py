@@ -57,6 +57,48 @@ def test_slides_have_numbers_titles_and_notes():
     assert document.unread == (Unread("image_page", "page 2"),)
 
 
+def test_lists_and_headings_have_the_numbers_that_are_shown():
+    levels = (
+        '<text:list-level-style-number text:level="1" style:num-format="1" style:num-suffix="."/>'
+        '<text:list-level-style-number text:level="2" style:num-format="a" style:num-suffix=")"'
+        ' text:display-levels="2"/><text:list-level-style-bullet text:level="3"/>'
+    )
+    outline = (
+        '<text:outline-level-style text:level="1" style:num-format="I"/>'
+        '<text:outline-level-style text:level="2" style:num-format="1" text:display-levels="2"/>'
+    )
+    styles = (
+        f'<office:styles><text:list-style style:name="L">{levels}</text:list-style>'
+        f"<text:outline-style>{outline}</text:outline-style></office:styles>"
+    )
+
+    def items(*texts: str, attributes: str = "", start: str = "") -> str:
+        made = "".join(f"<text:list-item {start}>{text}</text:list-item>" for text in texts)
+        return f'<text:list text:style-name="L" {attributes}>{made}</text:list>'
+
+    def p(text: str) -> str:
+        return f"<text:p>{text}</text:p>"
+
+    inner = f"<text:list><text:list-item>{p('sub')}<text:list><text:list-item>{p('point')}"
+    inner += "</text:list-item></text:list></text:list-item></text:list>"
+    body = (
+        '<text:h text:outline-level="1">Top</text:h><text:h text:outline-level="2">Low</text:h>'
+        + '<text:h text:outline-level="1" text:is-list-header="true">Bare</text:h>'
+        + items(p("one"), p("two") + p("goes on") + inner, p("three"))
+        + items(p("anew"))
+        + items(f"<text:list><text:list-item>{p('deep')}</text:list-item></text:list>",
+                attributes='text:continue-numbering="true"')
+        + items(p("eight"), start='text:start-value="8"', attributes='xml:id="x"')
+        + items(p("nine"), attributes='text:continue-list="x"')
+    )  # fmt: skip
+    document = read(files.open_document("text", body, before=styles), files.ODT)
+    assert [heading for _, heading, _ in parts(document)] == ["I Top", "I Top > I.1 Low", "Bare"]
+    assert parts(document)[-1][2].splitlines() == [
+        "Bare", "1. one", "2. two", "goes on", "2.a) sub", "- point", "3. three", "1. anew",
+        "1.a) deep", "8. eight", "9. nine",
+    ]  # fmt: skip
+
+
 def test_sheets_have_names_values_and_gaps_and_hidden_ones_are_said():
     body = """<table:table table:name="One"><table:table-row><table:table-cell><text:p>Name</text:p>
     </table:table-cell><table:table-cell><text:p>Share</text:p></table:table-cell></table:table-row>

@@ -71,6 +71,12 @@ def test_paragraphs_have_the_numbers_that_word_draws():
     )
 
 
+def test_an_empty_paragraph_of_a_list_counts_and_says_nothing():
+    body = [(0, "One"), (0, ""), (0, "Three")]
+    data = word("".join(numbered(*item) for item in body), numbering(lvl(0, "%1.")))
+    assert text(data) == "1. One\n\n3. Three"
+
+
 def test_a_numbered_heading_is_cited_with_its_number():
     styles = part(
         "w:styles",

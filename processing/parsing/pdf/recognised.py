@@ -32,10 +32,13 @@ def may(draft: Draft, page: int) -> bool:
 
 def add_page(picture: Picture, page: int, draft: Draft, heading: str = "") -> None:
     """A page of its own; one on which nothing was found is reported."""
-    lines = lines_of(recognise(picture, draft.limits.languages), picture.dpi)
-    if not lines:
+    if not add_text(picture, draft, page=page, heading=heading):
         draft.unread("wordless_page", page=page)
-        return
+
+
+def add_text(picture: Picture, draft: Draft, *, page: int | None = None, heading: str = "") -> bool:
+    """Append what is written in a picture; whether anything is."""
+    lines = lines_of(recognise(picture, draft.limits.languages), picture.dpi)
     for block in blocks(lines):
         if isinstance(block[0][0], str):
             rows: Any = block
@@ -43,6 +46,7 @@ def add_page(picture: Picture, page: int, draft: Draft, heading: str = "") -> No
         else:
             text = running(block)
             draft.add(text, page=page, heading=heading, recognised=True)
+    return bool(lines)
 
 
 def lines_of(reading: Reading, dpi: int) -> list[Line]:
