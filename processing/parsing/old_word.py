@@ -16,6 +16,7 @@ from processing.errors import PermanentError
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.flow import Flow
+from processing.parsing.old_word_numbers import numbers_of, styles_of
 from processing.parsing.ole import Container
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
 
@@ -24,14 +25,16 @@ NO_TEXT = (
     "run text recognition (OCR) and upload the result."
 )
 MAX_COLUMNS = 500
+_MOST_LISTS = 0x7FE
 
-_MARK = 0xA5EC
 _WORD_6_MARKS = (0xA5DC, 0xA5EC, 0xA59B, 0xA59C)
 _WORD_97 = 0xC1  # the version of the format from which on there is a table of pieces
 _ENCRYPTED, _TABLE_1 = 0x0100, 0x0200
 _COUNTS, _CLX, _CHARACTERS, _PARAGRAPHS = 0x4C, 0x1A2, 0xFA, 0x102
+_STYLES, _LISTS, _OVERRIDES = 0xA2, 0x2E2, 0x2EA
 _PAGE_BYTES = 512
 _IN_TABLE, _ROW_END, _LEVEL, _DELETED, _HIDDEN = 0x2416, 0x2417, 0x2640, 0x0800, 0x083C
+_LIST, _LIST_LEVEL = 0x460B, 0x260A
 _OPERANDS = {0: 1, 1: 1, 2: 2, 3: 4, 4: 2, 5: 2, 7: 3}
 # A word with how it is read above it is a formula without a result: EQ \o\ad(\s\up 9(reading),word)
 _RUBY = re.compile(r"EQ\b.*\\o.*,([^,()]*)\)\s*$", re.DOTALL | re.IGNORECASE)
@@ -85,6 +88,8 @@ class _Paragraph:
     level: int | None = None
     in_table: bool = False
     ends_row: bool = False
+    list: int = 0
+    list_level: int = 0
 
 
 class _Document:
@@ -103,6 +108,9 @@ class _Document:
         self._starts = [start for start, *_ in self._pieces]
         self._styles = self._runs(_PARAGRAPHS, self._paragraph_page)
         self._firsts = [first for first, *_ in self._styles]
+        self._sheet = styles_of(self._part(_STYLES))
+        # What belongs to these two stands behind them.
+        self.numbers = numbers_of(self._behind(_LISTS), self._behind(_OVERRIDES))
         gone = [
             (first, last)
             for first, last, codes in self._runs(_CHARACTERS, self._character_page)
@@ -119,6 +127,8 @@ class _Document:
             style, codes = self._style_at(at)
             if 1 <= style <= 9:
                 paragraph.level = style
+            if style < len(self._sheet):
+                codes = self._sheet[style] + codes
             for code, value in _codes(codes):
                 if code == _LEVEL:
                     paragraph.level = value + 1 if value < 9 else None
@@ -126,13 +136,28 @@ class _Document:
                     paragraph.in_table = bool(value)
                 elif code == _ROW_END:
                     paragraph.ends_row = bool(value)
+                elif code == _LIST:  # above 0x7FF: those of Word 6
+                    paragraph.list = value if value <= _MOST_LISTS else 0
+                elif code == _LIST_LEVEL:
+                    paragraph.list_level = value
             yield paragraph
             start = at + 1
 
+    def _part(self, place: int) -> bytes:
+        """Of the other stream, what this place says."""
+        start, size = struct.unpack_from("<II", self._data, place)
+        return self._table[start : start + size]
+
+    def _behind(self, place: int) -> bytes:
+        """The same, and what follows it."""
+        if len(self._data) < place + 8:
+            return b""
+        start, size = struct.unpack_from("<II", self._data, place)
+        return self._table[start:] if size else b""
+
     def _find_pieces(self) -> list[tuple[int, int, int, bool]]:
         """(first character, end, place in the file, whether it has one byte a character)."""
-        start, size = struct.unpack_from("<II", self._data, _CLX)
-        clx = self._table[start : start + size]
+        clx = self._part(_CLX)
         at = 0
         while at < len(clx) and clx[at] == 1:
             at += 3 + struct.unpack_from("<H", clx, at + 1)[0]
@@ -177,8 +202,7 @@ class _Document:
 
     def _runs(self, place: int, page: object) -> list[tuple[int, int, bytes]]:
         """(first byte, end, formatting) of all runs of a kind, sorted."""
-        start, size = struct.unpack_from("<II", self._data, place)
-        table = self._table[start : start + size]
+        table = self._part(place)
         count = max((len(table) - 4) // 8, 0)
         numbers = struct.unpack_from(f"<{count}I", table, 4 * (count + 1)) if count else ()
         runs: list[tuple[int, int, bytes]] = []
@@ -220,13 +244,13 @@ def _wide(data: bytearray) -> str:
 
 
 def _codes(formatting: bytes) -> Iterator[tuple[int, int]]:
-    """(code, first byte of its operand) of each change of the formatting."""
+    """(code, operand) of each change of the formatting; of long operands the first byte."""
     at = 0
     while at + 2 < len(formatting):
         code = struct.unpack_from("<H", formatting, at)[0]
-        yield code, formatting[at + 2]
         kind = code >> 13
         size = _OPERANDS.get(kind, 0)
+        yield code, int.from_bytes(formatting[at + 2 : at + 2 + (size or 1)], "little")
         if kind == 6:
             size = formatting[at + 2] + 1
             if code == 0xD608 and at + 4 <= len(formatting):
@@ -261,7 +285,11 @@ class _Writer:
             text += paragraph.text
             if text.count("\x13") > text.count("\x15") and len(text) < 100_000:
                 continue  # a field goes on
-            self._paragraph(paragraph, _shown(text))
+            said = _shown(text)
+            if paragraph.list:
+                number = self._document.numbers.of(str(paragraph.list), paragraph.list_level)
+                said = number + said.lstrip("\t") if said.strip() else said
+            self._paragraph(paragraph, said)
             text = ""
         self._end_table()
         self._flow.end()

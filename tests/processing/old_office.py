@@ -90,16 +90,22 @@ def _written(entries: list[_Entry]) -> bytes:
 
 
 def doc(
-    paragraphs: Sequence[tuple[int, str]], *, notes: str = "", encrypted: bool = False
+    paragraphs: Sequence[tuple[int, str] | tuple[int, str, bytes]],
+    *,
+    notes: str = "",
+    encrypted: bool = False,
+    lists: tuple[bytes, bytes, bytes] = (b"", b"", b""),
 ) -> bytes:
-    """[MS-DOC] of (style, text): style 1 to 9 is a heading, -1 a row of cells, between which "|"
-    stands.
+    """[MS-DOC] of (style, text) or (style, text, formatting): style 1 to 9 is a heading, -1 a row
+    of cells, between which "|" stands. `lists` are the table of lists, what follows it, and the
+    table of their overrides.
     """
     text, styles = "", []
-    for style, content in paragraphs:
+    for style, content, *formatting in paragraphs:
         parts = [f"{cell}\x07" for cell in content.split("|")] + ["\x07"]
         for part in parts if style < 0 else [content + "\r"]:
             codes = b"" if style >= 0 else struct.pack("<HB", 0x2416, 1)
+            codes += b"".join(formatting)
             if part == "\x07":
                 codes += struct.pack("<HB", 0x2417, 1)
             styles.append((len(text), len(text + part), struct.pack("<H", max(style, 0)) + codes))
@@ -133,7 +139,31 @@ def doc(
     struct.pack_into("<II", data, 0x1A2, 0, len(table))
     struct.pack_into("<II", data, 0x102, len(table), 12)
     table += struct.pack("<III", start, start + 2 * body, number_of_page)
+    for place, content, behind in ((0x2E2, *lists[:2]), (0x2EA, lists[2], b"")):
+        struct.pack_into("<II", data, place, len(table), len(content))
+        table += content + behind
     return container({"WordDocument": bytes(data).ljust(4096, b"\0"), "1Table": table})
+
+
+def lists_of(*levels: tuple[int, str, int]) -> tuple[bytes, bytes, bytes]:
+    """For `doc`: one list of these (format, pattern, start), in which "\\0" is the place of the
+    first level, "\\1" that of the second; the second override begins its first level at 5.
+    """
+    made = b""
+    for format, pattern, start in levels + ((0, "", 1),) * (9 - len(levels)):
+        made += struct.pack("<IBB9xB12x", start, format, 0, 1)
+        made += struct.pack("<H", len(pattern)) + pattern.encode("utf-16-le")
+    heads = struct.pack("<HIi18xBB", 1, 77, 0, 0, 0)
+    overrides = struct.pack("<I", 2) + b"".join(
+        struct.pack("<I8xBBBB", 77, changes, 0, 0, 0) for changes in (0, 1)
+    )
+    overrides += bytes(4) + bytes(4) + struct.pack("<II", 5, 0x10)
+    return heads, made, overrides
+
+
+def in_list(number: int, level: int = 0) -> bytes:
+    """The formatting of a paragraph of this list."""
+    return struct.pack("<HBHH", 0x260A, level, 0x460B, number)
 
 
 # PowerPoint

@@ -34,6 +34,26 @@ def test_old_word_has_headings_tables_and_notes():
     ]
 
 
+def test_old_word_draws_the_numbers_of_its_lists():
+    lists = old.lists_of((0, "\0.", 1), (4, "\0\1)", 1), (23, "\uf0b7", 1))
+    paragraphs = [
+        (1, "Rules", old.in_list(1)),
+        (0, "First", old.in_list(1, 1)),
+        (0, "Second", old.in_list(1, 1)),
+        (0, "Point", old.in_list(1, 2)),
+        (0, "", old.in_list(1)),
+        (0, "Third", old.in_list(1)),
+        (0, "Anew", old.in_list(2)),
+        (0, "No number", old.in_list(0)),
+        (0, "Of no list", old.in_list(9)),
+    ]
+    text = "1. Rules\n1a) First\n1b) Second\n- Point\n\n3. Third\n5. Anew\nNo number\nOf no list"
+    assert parts_of(old.doc(paragraphs, lists=lists), files.DOC) == [(None, "1. Rules", text)]
+    for damaged in (lists[0][:9], b"\xff" * 40):  # costs the numbers, not the text
+        data = old.doc(paragraphs, lists=(damaged, b"", lists[2]))
+        assert "First\nSecond\nPoint" in read(data, files.DOC).text
+
+
 def test_the_text_of_word_95_is_read():
     data = bytearray(512)
     text = b"Gr\xfc\xdfe aus K\xf6ln.\rZweite Zeile\r"
