@@ -16,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from formats import BY_EXTENSION
+from formats import of_file
+from formats.signatures import HEAD_BYTES
 from processing import chunking, parsing
 from processing.errors import PermanentError, RetryableError
 from processing.index import terms
@@ -55,7 +56,7 @@ def main() -> None:
 def read(path: Path, cases: list[dict[str, Any]]) -> dict[str, Any]:
     """What the product would store of this file, or would say instead."""
     try:
-        document = parsing.parse(path, BY_EXTENSION[path.suffix].media_type)
+        document = parsing.parse(path, _type(path))
     except (PermanentError, RetryableError) as error:
         return {"text": None, "code": error.code, "sentence": error.sentence}
     result: dict[str, Any] = {
@@ -74,6 +75,14 @@ def read(path: Path, cases: list[dict[str, Any]]) -> dict[str, Any]:
                 for key, text in (("query", case["terms"]), ("text", document.text))
             }
     return result
+
+
+def _type(path: Path) -> str:
+    with open(path, "rb") as file:
+        format = of_file(path.suffix, file.read(HEAD_BYTES), file)
+    if format is None:
+        raise PermanentError("unsupported_type", "The content is not what the name says.")
+    return format.media_type
 
 
 def _by_file(cases: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import PurePosixPath
 from typing import IO
 
-from formats import BY_EXTENSION, FORMATS
+from formats import BY_EXTENSION, FORMATS, of_file
 from formats.signatures import HEAD_BYTES
 
 from .refusals import Refused, invalid_filename
@@ -29,18 +29,18 @@ def clean_filename(name: str) -> str:
 
 
 def detect_type(filename: str, file: IO[bytes]) -> str:
-    """The content type, when name and content agree on one that we read. Raises Refused.
+    """The content type: what the name says, or what the content is by its own mark (`letter.doc`
+    may well be RTF or a web page). Raises Refused.
 
     Only the kind of file is decided here; whether it is whole is found out by parsing it.
     """
     extension = PurePosixPath(filename).suffix.lower()
-    format = BY_EXTENSION.get(extension)
-    if format is None:
+    if extension not in BY_EXTENSION:
         raise unsupported_type(f"Files of type “{extension or 'unknown'}” cannot be read.")
     file.seek(0)
-    matches = format.recognises(file.read(HEAD_BYTES), file)
+    format = of_file(extension, file.read(HEAD_BYTES), file)
     file.seek(0)
-    if not matches:
+    if format is None:
         raise unsupported_type(f"The content is not what the name says ({extension}).")
     return format.media_type
 

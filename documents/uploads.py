@@ -208,8 +208,10 @@ def replace(
 def rename(document: Document, by: Any, name: str) -> None:
     """Give it another name of the same type. Raises Refused."""
     filename = clean_filename(name)
-    kind = BY_EXTENSION.get(PurePosixPath(filename).suffix.lower())
-    if kind is None or kind.media_type != document.content_type:
+    extension = PurePosixPath(filename).suffix.lower()
+    kind = BY_EXTENSION.get(extension)
+    is_same = extension == PurePosixPath(document.filename).suffix.lower()
+    if not is_same and (kind is None or kind.media_type != document.content_type):
         raise invalid_filename("The name must end as the file's type does.")
     if filename == document.filename:
         return

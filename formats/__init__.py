@@ -12,17 +12,25 @@ from typing import IO
 from formats.signatures import (
     begins,
     contains,
+    has_directory,
+    is_bmp,
+    is_epub,
+    is_html,
     is_message,
     is_ole,
     is_pdf,
     is_rtf,
+    is_sent,
+    is_svg,
     is_text,
+    is_webp,
+    is_xml,
     of_open_document,
 )
 
 MOST_EXTENSIONS = 10
 
-__all__ = ["BY_EXTENSION", "BY_MEDIA_TYPE", "FORMATS", "Format"]
+__all__ = ["BY_EXTENSION", "BY_MEDIA_TYPE", "FORMATS", "Format", "of_content", "of_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +140,18 @@ FORMATS = (
         part="sheet",
     ),
     *(
-        Format(f"{name} picture", f"image/{kind}", extensions, begins(*marks), "picture")
-        for name, kind, extensions, marks in (
-            ("PNG", "png", (".png",), (b"\x89PNG\r\n",)),
-            ("JPEG", "jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"), (b"\xff\xd8\xff",)),
-            ("TIFF", "tiff", (".tif", ".tiff"), (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-            ("WebP", "webp", (".webp",), (b"RIFF",)),
-            ("GIF", "gif", (".gif",), (b"GIF8",)),
-            ("BMP", "bmp", (".bmp", ".dib"), (b"BM",)),
+        Format(f"{name} picture", f"image/{kind}", extensions, recognises, "picture")
+        for name, kind, extensions, recognises in (
+            ("PNG", "png", (".png",), begins(b"\x89PNG\r\n")),
+            ("JPEG", "jpeg", (".jpg", ".jpeg", ".jpe", ".jfif"), begins(b"\xff\xd8\xff")),
+            ("TIFF", "tiff", (".tif", ".tiff"), begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+            ("WebP", "webp", (".webp",), is_webp),
+            ("GIF", "gif", (".gif",), begins(b"GIF8")),
+            ("BMP", "bmp", (".bmp", ".dib"), is_bmp),
         )
     ),
     Format("RTF document", "application/rtf", (".rtf",), is_rtf, "rtf"),
-    Format("EPUB book", "application/epub+zip", (".epub",), contains("META-INF"), "epub"),
+    Format("EPUB book", "application/epub+zip", (".epub",), is_epub, "epub"),
     Format("E-mail", "message/rfc822", (".eml",), is_message, "mail"),
     Format("Mailbox", "application/mbox", (".mbox", ".mbx"), is_message, "mail"),
     Format(
@@ -160,6 +168,7 @@ FORMATS = (
     Format("TeX", "text/x-tex", (".tex", ".ltx", ".latex"), is_text, "tex"),
     Format("HTML page", "text/html", (".html", ".htm"), is_text, "html"),
     Format("XHTML page", "application/xhtml+xml", (".xhtml", ".xht"), is_text, "html"),
+    Format("SVG drawing", "image/svg+xml", (".svg", ".svgz"), is_svg, "svg"),
     Format("XML", "application/xml", (".xml",), is_text, "xml"),
     Format("JSON", "application/json", (".json", ".jsonl", ".ndjson", ".geojson"), is_text, "json"),
     Format("YAML", "application/yaml", (".yaml", ".yml"), is_text, "yaml"),
@@ -174,3 +183,47 @@ FORMATS = (
 )
 BY_EXTENSION = {extension: format for format in FORMATS for extension in format.extensions}
 BY_MEDIA_TYPE = {format.media_type: format for format in FORMATS}
+
+
+# Programs of Office open what bears these names by its content, and others make use of it: a page
+# or a table of text that is called .xls.
+_TEXT_OF = {".doc": "text/plain", ".dot": "text/plain", ".xls": "text/csv", ".xlt": "text/csv"}
+
+
+def of_file(extension: str, head: bytes, file: IO[bytes]) -> Format | None:
+    """What a file of this name ("`.doc`") is: what the name says if the content agrees, else what
+    the content says by a mark of its own; None where neither does.
+    """
+    named = BY_EXTENSION.get(extension)
+    if named is None or named.recognises(head, file):
+        return named
+    if found := of_content(head, file):
+        return found
+    if extension in _TEXT_OF and is_text(head, file):
+        return BY_MEDIA_TYPE[_TEXT_OF[extension]]
+    return None
+
+
+def of_content(head: bytes, file: IO[bytes]) -> Format | None:
+    """The format whose mark the content has."""
+    if has_directory(head, file):
+        for format in FORMATS:
+            if format.media_type in _MARKED and format.recognises(head, file):
+                return format
+    if not is_text(head, file):
+        return None
+    media_type = ""
+    if is_sent(head):
+        is_page = b"multipart/related" in head or b"saved by" in head.lower()
+        media_type = "multipart/related" if is_page else "message/rfc822"
+    elif is_html(head):
+        media_type = "text/html"
+    elif is_xml(head):
+        media_type = "application/xml"
+    return BY_MEDIA_TYPE.get(media_type)
+
+
+# Of the formats that are no text, those that are told by more than their name.
+_MARKED_READERS = {"pdf", "word", "slides", "sheets", "old_word", "old_slides", "old_sheets", "rtf"}
+_MARKED_READERS |= {"open_document", "picture", "epub", "outlook"}
+_MARKED = {format.media_type for format in FORMATS if format.reader in _MARKED_READERS}

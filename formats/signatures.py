@@ -22,6 +22,26 @@ def begins(*marks: bytes) -> Callable[[bytes, IO[bytes]], bool]:
     return lambda head, file: head.startswith(marks)
 
 
+def is_webp(head: bytes, file: IO[bytes]) -> bool:
+    return head.startswith(b"RIFF") and head[8:12] == b"WEBP"  # RIFF is sound and film as well
+
+
+def is_bmp(head: bytes, file: IO[bytes]) -> bool:
+    return head.startswith(b"BM") and head[6:10] == bytes(4)  # "BM" alone begins words
+
+
+def is_epub(head: bytes, file: IO[bytes]) -> bool:
+    """Its first member says so, as the standard demands; many have it at another place."""
+    if not head.startswith(_ZIP):
+        return False
+    return b"application/epub+zip" in head[:200] or contains("META-INF")(head, file)
+
+
+def is_svg(head: bytes, file: IO[bytes]) -> bool:
+    """Also one that was compressed by gzip."""
+    return head.startswith(b"\x1f\x8b\x08") or (is_text(head, file) and b"<svg" in head)
+
+
 def is_text(head: bytes, file: IO[bytes]) -> bool:
     if head.startswith((b"%PDF-", _ZIP, b"\x7fELF", _OLE2)):
         return False
@@ -45,6 +65,39 @@ def is_message(head: bytes, file: IO[bytes]) -> bool:
     if head.startswith((b"%PDF-", _ZIP, b"\x7fELF", _OLE2)):
         return False
     return _HEADER.match(head.lstrip(b"\xef\xbb\xbf\r\n")) is not None
+
+
+def is_html(head: bytes) -> bool:
+    """Whether a text is a page: it begins as one, or is full of what only pages have."""
+    start = _BEGINNING.sub(b"", _narrow(head), count=1).lower()
+    return start.startswith(_PAGE_STARTS) or (
+        start.startswith(b"<") and len(re.findall(rb"<(?:t[rd]|div|span|br|p|li)[ >/]", start)) > 3
+    )
+
+
+def is_xml(head: bytes) -> bool:
+    return _narrow(head).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml")
+
+
+def is_sent(head: bytes) -> bool:
+    """Whether a text is a message: it begins with a header that only messages have."""
+    return _SENT.match(head.lstrip(b"\xef\xbb\xbf\r\n")) is not None
+
+
+# What may stand before a page's first tag: a mark, a declaration of XML, comments.
+_BEGINNING = re.compile(rb"^(?:\xef\xbb\xbf|\s|<\?xml[^>]*>|<!--.{0,4000}?-->)*", re.DOTALL)
+_PAGE_STARTS = (b"<!doctype html", b"<html", b"<head", b"<body", b"<table", b"<meta", b"<style")
+_SENT = re.compile(
+    rb"(?:From|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|Subject|Date|X-[\w-]+)"
+    rb"[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n|[\w-]+[ \t]*:[^\n]*\n)*[\w-]+[ \t]*:",
+    re.IGNORECASE,
+)
+
+
+def _narrow(head: bytes) -> bytes:
+    """Its ASCII, also of UTF-16."""
+    is_wide = head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[1:8:2] == bytes(4)
+    return head.replace(b"\0", b"").lstrip(b"\xff\xfe") if is_wide else head
 
 
 def is_ole(*streams: str) -> Callable[[bytes, IO[bytes]], bool]:
@@ -92,15 +145,25 @@ def contains(folder: str) -> Callable[[bytes, IO[bytes]], bool]:
             return _has(file, "EncryptedPackage".encode("utf-16-le"))
         if not head.startswith(_ZIP):
             return False
-        # An archive ends with the list of its members. Not read by zipfile: 50 MiB can list a
-        # million of them, which took it 15 s and 460 MB.
-        file.seek(max(file.seek(0, os.SEEK_END) - BLOCK_BYTES, 0))
-        directory = file.read()
+        directory = _directory(file)
         if b"PK\x01\x02" not in directory:
             return True  # a damaged archive: parsing will say so
         return member.search(directory) is not None
 
     return recognises
+
+
+def has_directory(head: bytes, file: IO[bytes]) -> bool:
+    """Whether it is no zip archive, or a whole one."""
+    return not head.startswith(_ZIP) or b"PK\x01\x02" in _directory(file)
+
+
+def _directory(file: IO[bytes]) -> bytes:
+    """The end of a file. An archive ends with the list of its members. Not read by zipfile: 50 MiB
+    can list a million of them, which took it 15 s and 460 MB.
+    """
+    file.seek(max(file.seek(0, os.SEEK_END) - BLOCK_BYTES, 0))
+    return file.read()
 
 
 def _has(file: IO[bytes], wanted: bytes) -> bool:

@@ -4,14 +4,12 @@ members of a ZIP in one of them.
 
 import importlib
 import io
-import zipfile
-import zlib
 from pathlib import PurePosixPath
 
-from formats import BY_EXTENSION, BY_MEDIA_TYPE, Format
+from formats import BY_EXTENSION, BY_MEDIA_TYPE, Format, of_content, of_file
 from formats.signatures import HEAD_BYTES
 from processing.errors import PermanentError
-from processing.parsing.archive import Archive
+from processing.parsing.archive import UNREADABLE, Archive
 from processing.parsing.draft import Draft, one_line
 from processing.parsing.package import Package
 
@@ -21,7 +19,6 @@ _ARCHIVES = {".zip"}
 _MESSAGE = "message/rfc822"
 # What archives of a Mac hold beside the files.
 _SHADOWS = ("__MACOSX/", ".DS_Store", "Thumbs.db")
-_UNREADABLE = (PermanentError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 def read_embedded(
@@ -60,19 +57,18 @@ def read_object(package: Package, part: str, place: str, draft: Draft) -> None:
     if PurePosixPath(part).suffix.lower() not in BY_EXTENSION:
         draft.unread("embedded_file", place)
         return
-    try:
-        data = package.read(part)
-    except _UNREADABLE:
-        data = None
-    read_embedded(part, data, draft)
+    read_embedded(part, package.content(part), draft)
 
 
 def _format(suffix: str, media_type: str, data: bytes) -> Format | None:
-    """What its name says, else what its media type says, as far as its content agrees."""
-    for format in (BY_EXTENSION.get(suffix), BY_MEDIA_TYPE.get(media_type)):
-        if format and format.recognises(data[:HEAD_BYTES], io.BytesIO(data)):
-            return format
-    return None
+    """What its name says, else what its media type says, as far as its content agrees; else what
+    its content says.
+    """
+    head, file = data[:HEAD_BYTES], io.BytesIO(data)
+    if suffix in BY_EXTENSION and (format := of_file(suffix, head, file)):
+        return format
+    said = BY_MEDIA_TYPE.get(media_type)
+    return said if said and said.recognises(head, file) else of_content(head, file)
 
 
 def _read(format: Format, data: bytes, inner: Draft) -> str:
@@ -93,7 +89,7 @@ def _read_archive(data: bytes, inner: Draft) -> str:
     """Its files in their order, each below its name; as `_read`."""
     try:
         archive = Archive(io.BytesIO(data))
-    except _UNREADABLE:
+    except UNREADABLE:
         return "damaged_part"
     for member in archive.infolist():
         if member.is_dir() or any(shadow in member.filename for shadow in _SHADOWS):
@@ -103,7 +99,7 @@ def _read_archive(data: bytes, inner: Draft) -> str:
             continue
         try:
             content = archive.read(member)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             is_locked = isinstance(error, PermanentError) and error.code == "encrypted"
             kind = "locked_file" if is_locked else "embedded_file"
             inner.unread(kind, one_line(member.filename))

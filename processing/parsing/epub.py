@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from html import unescape
 from typing import IO, Any
 from urllib.parse import unquote, urldefrag
@@ -13,9 +14,11 @@ from urllib.parse import unquote, urldefrag
 from lxml import etree
 
 from processing.errors import PermanentError
-from processing.parsing.archive import Archive
+from processing.parsing import svg
+from processing.parsing.archive import UNREADABLE, Archive
 from processing.parsing.draft import Draft, Outline, one_line
-from processing.parsing.html import decode_markup, read_markup
+from processing.parsing.html import decode_markup, inline_picture, read_markup
+from processing.parsing.picture import add_shown
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
 
 NO_TEXT = "This book contains only images; run text recognition (OCR) on it and upload the result."
@@ -53,17 +56,22 @@ def read(file: IO[bytes], draft: Draft) -> None:
     outline = Outline()
     for chapter in chapters:
         if chapter.media_type.startswith("image/") and "svg" not in chapter.media_type:
-            draft.unread("picture")
+            if add_shown(book.read(chapter.name), draft, heading=outline.path) == "unread":
+                draft.unread("picture")
             continue
         markup = decode_markup(book.read(chapter.name))
         for level, title in titles.get(chapter.name, ()):
             outline.enter(level, "" if _begins_with(markup, title) else title)
         before = draft.count
+        folder = posixpath.dirname(chapter.name)
+        pictures: set[str] = set()
         if "svg" in chapter.media_type:
-            draft.add(_svg_text(markup), heading=outline.path)
+            draft.add("\n".join(svg.texts(markup.encode())), heading=outline.path)
         else:
-            read_markup(markup, draft, outline, titled=False)
-        if draft.count == before and ("<img" in markup or "<image" in markup):
+            load = partial(book.picture, folder)
+            pictures = read_markup(markup, draft, outline, titled=False, picture=load)
+        has_some = "<img" in markup or "<image" in markup
+        if draft.count == before and has_some and "wordless" not in pictures:
             draft.unread("picture")
 
 
@@ -95,6 +103,14 @@ class _Book:
 
     def read(self, name: str) -> bytes:
         return self._archive.read(name)
+
+    def picture(self, folder: str, source: str) -> bytes | None:
+        """What a chapter of this folder shows from there."""
+        name = self._resolved(folder, source)
+        try:
+            return self._archive.read(name) if name else inline_picture(source)
+        except UNREADABLE:
+            return None
 
     def titles(self) -> dict[str, list[tuple[int, str]]]:
         """File -> (level, title) of what the contents list says begins with it."""
@@ -181,9 +197,3 @@ def _begins_with(markup: str, title: str) -> bool:
 
 def _folded(title: str) -> str:
     return "".join(filter(str.isalnum, one_line(title).casefold()))
-
-
-def _svg_text(markup: str) -> str:
-    root = etree.fromstring(markup.encode(), _LENIENT)
-    texts = () if root is None else ("".join(node.itertext()) for node in root.iter("{*}text"))
-    return "\n".join(filter(str.strip, texts))

@@ -2,14 +2,16 @@
 names of the elements around it.
 """
 
+import io
 import re
 from typing import IO, Any
 
 from lxml import etree
 
+from processing.parsing import office_xml, open_document, svg
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
-from processing.parsing.html import decode_markup
+from processing.parsing.html import decode_markup, read_markup
 
 NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
 MAX_NAMES = 4  # of the elements around a text: more say nothing to a person
@@ -21,7 +23,9 @@ _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
-    """What is no XML is taken as plain text. Raises as `decode`."""
+    """What is no XML is taken as plain text; documents that other programs keep as XML are read as
+    such. Raises as `decode`, and what their readers raise.
+    """
     data = file.read()
     root, is_whole = _root(data)
     if root is None:
@@ -29,10 +33,28 @@ def read(file: IO[bytes], draft: Draft) -> None:
         return
     if not is_whole:
         draft.unread("damaged_file")
+    if _read_document(root, data, draft):
+        return
     writer = _Writer(draft)
     for event, element in etree.iterwalk(root, events=("start", "end")):
         writer.take(event, element)
     writer.end()
+
+
+def _read_document(root: Any, data: bytes, draft: Draft) -> bool:
+    """Read what is a document of an Office program, a page or a drawing."""
+    name = etree.QName(root)
+    if read_office := office_xml.reader_of(root):
+        read_office(root, draft)
+    elif name.localname == "document" and "opendocument" in (name.namespace or ""):
+        open_document.read(io.BytesIO(data), draft)
+    elif name.localname == "html":
+        read_markup(decode_markup(data), draft, Outline())
+    elif name.localname == "svg":
+        draft.add("\n".join(svg.texts(data)))
+    else:
+        return False
+    return True
 
 
 def _root(data: bytes) -> tuple[Any, bool]:

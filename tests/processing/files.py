@@ -28,6 +28,7 @@ JSON, XML, YAML = "application/json", "application/xml", "application/yaml"
 NOTEBOOK = "application/x-ipynb+json"
 RST, ASCIIDOC, TEX = "text/x-rst", "text/asciidoc", "text/x-tex"
 SRT, VTT = "application/x-subrip", "text/vtt"
+SVG = "image/svg+xml"
 EML, MBOX, MHTML = "message/rfc822", "application/mbox", "multipart/related"
 MSG = "application/vnd.ms-outlook"
 DOC, XLS = "application/msword", "application/vnd.ms-excel"
@@ -64,6 +65,7 @@ def _more_samples(said: str) -> dict[str, tuple[str, bytes]]:
     page = "From: <Saved by Blink>\nContent-Type: text/html\n\n<h1>People</h1>"
     texts = {
         "application/xhtml+xml": ("xhtml", f"<html><body><p>{said}</p></body></html>"),
+        SVG: ("svg", f'<svg xmlns="http://www.w3.org/2000/svg"><text>{said}</text></svg>'),
         XML: ("xml", f"<people><person>{said}</person></people>"),
         JSON: ("json", json.dumps({"people": {"person": said}})),
         YAML: ("yaml", f"people:\n  person: {said}\n"),
