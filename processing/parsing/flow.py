@@ -5,7 +5,7 @@ from typing import Protocol
 
 from processing.parsing.draft import Draft
 from processing.parsing.picture import add_shown
-from processing.parsing.tables import CELL_END, add_table
+from processing.parsing.tables import add_table
 
 
 class Sink(Protocol):
@@ -77,7 +77,8 @@ class Words:
         self.lines.append(text)
 
     def table(self, rows: Iterable[Sequence[str]], header: int | None = None) -> None:
-        self.lines += [CELL_END.join(filter(None, row)) for row in rows]
+        # Not as cells: they are within one.
+        self.lines += [f"{', '.join(filter(None, row))};" for row in rows if any(row)]
 
     def picture(self, data: bytes) -> str:
         return "later"

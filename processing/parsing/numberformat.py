@@ -8,6 +8,7 @@ import datetime
 import re
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from fractions import Fraction
 from functools import lru_cache
 
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
@@ -18,14 +19,15 @@ MAX_DIGITS = 30
 _TOKEN = re.compile(
     r'"(?P<quoted>[^"]*)"?|\\(?P<escaped>.)|_.|\*.|\[\$(?P<currency>[^\]-]*)[^\]]*\]'
     r"|\[[^\]]*\]"
-    r"|(?P<general>general)|(?P<ampm>am/pm|a/p)|(?P<date>y+|m+|d+|h+|s+|e+(?![+-]))"
+    r"|(?P<general>general)|(?P<ampm>am/pm|a/p)|(?P<date>y+|m+|d+|h+|s+|e+(?![+-])|g+)"
     r"|(?P<exponent>e[+-]0+)|(?P<number>[0#?][0#?,]*(?:\.[0#?]*)?|\.[0#?]+)(?P<scale>,*)"
     r"|(?P<percent>%)|(?P<text>@)|(?P<literal>.)",
     re.IGNORECASE | re.DOTALL,
 )
 _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.IGNORECASE)
 _CONDITION = re.compile(r"\[(<=|>=|<>|<|>|=)\s*(-?[\d.]+)\]")
-_FRACTION = re.compile(r"[?#0]\s*/\s*(?:[?#0]+|\d+)")
+_FRACTION = re.compile(r"(?P<whole>[?#0]+[ _]+)?(?P<above>[?#0]+)\s*/\s*(?P<below>[1-9]\d*|[?#0]+)")
+_TENTHS = re.compile(r"s\.(0+)")
 _QUOTED = re.compile(r'"[^"]*"?|\\.|_.|\*.|\[(?!(?:h+|m+|s+)\])[^\]]*\]', re.IGNORECASE | re.DOTALL)
 _SPLIT = re.compile(r'((?:"[^"]*"?|\\.|[^;"\\])*);?', re.DOTALL)
 _TESTS: dict[str, Callable[[float, float], bool]] = {
@@ -90,8 +92,8 @@ def _is_date(section: str) -> bool:
 
 
 def _number(value: float, section: str) -> str:
-    if _FRACTION.search(_QUOTED.sub("", section)):
-        return plain(value)  # "0.5" is as good as "1/2"
+    if match := _FRACTION.search(_QUOTED.sub("", section)):
+        return _fraction(value, match)
     tokens = list(_TOKEN.finditer(section))
     amount = Decimal(repr(value)) * 100 ** sum(1 for token in tokens if token["percent"])
     for token in tokens:
@@ -102,9 +104,13 @@ def _number(value: float, section: str) -> str:
     exponent = next((token for token in tokens if token["exponent"]), None)
     spread = _spread(abs(amount), [token["number"] for token in places]) if not exponent else []
     parts = ["-"] if amount < 0 else []
+    is_unused = False  # the mark between groups of digits, before the first one
     for token in tokens:
+        if is_unused and token["literal"] is not None:
+            continue
         if token["number"] and spread:
             parts.append(spread.pop(0))
+            is_unused = not parts[-1]
         elif token["number"]:
             if token is places[0]:
                 parts.append(_digits(abs(amount), token["number"].rstrip(","), exponent))
@@ -126,22 +132,46 @@ def _literal(token: "re.Match[str]") -> str:
 
 def _spread(amount: Decimal, patterns: list[str]) -> list[str]:
     """The digits over several groups of places, as in "000-0000"; none where it is one number."""
-    if len(patterns) < 2 or any("." in pattern or "," in pattern for pattern in patterns):
+    if len(patterns) < 2 or any("." in pattern for pattern in patterns[:-1]):
         return []
-    width = sum(map(len, patterns))
-    digits = f"{amount.quantize(Decimal(1), ROUND_HALF_UP):f}".rjust(width, "0")
+    if any("," in pattern for pattern in patterns):
+        return []
+    last, point, fraction = patterns[-1].partition(".")
+    pattern = "".join([*patterns[:-1], last])
+    # All places from the first zero on are filled.
+    least = "0" * len(pattern[pattern.find("0") :]) if "0" in pattern else "#"
+    digits, _, places = _digits(amount, least + point + fraction, None).partition(".")
     groups = []
-    for pattern in reversed(patterns[1:]):
-        groups.append(digits[-len(pattern) :])
-        digits = digits[: -len(pattern)]
+    for part in reversed([*patterns[1:-1], last]):
+        groups.append(digits[-len(part) :] if part else "")
+        digits = digits[: -len(part)] if part else digits
+    groups[0] += f".{places}" if places else ""
     return [digits, *reversed(groups)]
+
+
+def _fraction(value: float, code: "re.Match[str]") -> str:
+    """Halves, quarters and the like: "1 3/4" with a place for the whole number, "7/4" without."""
+    amount = Fraction(abs(value)).limit_denominator(10**9)
+    below = code["below"]
+    if below.isdecimal() and int(below):
+        parts = Fraction(round(amount * int(below)), int(below))
+        denominator = int(below)
+    else:
+        parts = amount.limit_denominator(10 ** min(len(below), 5) - 1)
+        denominator = parts.denominator
+    sign = "-" if value < 0 and parts else ""
+    whole, rest = divmod(parts, 1) if code["whole"] else (0, parts)
+    shown_part = f"{int(rest * denominator)}/{denominator}" if rest else ""
+    if whole or not shown_part:
+        shown_part = f"{whole} {shown_part}".strip()
+    return sign + shown_part
 
 
 def _digits(amount: Decimal, pattern: str, exponent: "re.Match[str] | None") -> str:
     whole, _, fraction = pattern.partition(".")
     most = min(len(fraction), MAX_DIGITS)
     if exponent:
-        return f"{amount:.{most}E}"
+        return _scientific(amount, len(whole), most, exponent["exponent"])
     try:
         rounded = amount.quantize(Decimal(1).scaleb(-most), ROUND_HALF_UP)
     except InvalidOperation:
@@ -157,6 +187,16 @@ def _digits(amount: Decimal, pattern: str, exponent: "re.Match[str] | None") -> 
     return digits + ("." + places if places else "")
 
 
+def _scientific(amount: Decimal, places: int, most: int, code: str) -> str:
+    """Several places before the point go by thousands, or what they are: 120.0E-6."""
+    power = amount.adjusted() if amount else 0
+    power -= power % max(places, 1)
+    mantissa = amount.scaleb(-power)
+    sign = "-" if power < 0 else "+" if "+" in code else ""
+    width = len(code) - 2
+    return f"{mantissa:.{most}f}E{sign}{abs(power):0{width}}"
+
+
 def _date(value: float, section: str, since_1904: bool) -> str:
     bare = _QUOTED.sub("", section).lower()
     if elapsed := _ELAPSED.search(bare):
@@ -164,19 +204,34 @@ def _date(value: float, section: str, since_1904: bool) -> str:
     epoch = CALENDAR_MAC_1904 if since_1904 else CALENDAR_WINDOWS_1900
     moment = from_excel(value, epoch)
     if isinstance(moment, datetime.time):
-        moment = datetime.datetime.combine(datetime.date(1900, 1, 1), moment)
+        first = datetime.date(1904 if since_1904 else 1900, 1, 1)
+        moment = datetime.datetime.combine(first, moment)
     if not isinstance(moment, datetime.datetime):
         return plain(value)
     has_time = bool(re.search("[hs]", bare))
-    clock = f"{moment:%H:%M:%S}" if "s" in bare else f"{moment:%H:%M}"
+    clock = _clock(value, bare)
     calendar = re.sub(r"h+.*?m+|m+(?=[^a-z]*s)", "", bare) if has_time else bare
-    kinds = {kind for kind in "ymd" if kind in calendar.replace("am/pm", "")}
+    calendar = calendar.replace("am/pm", "").replace("e", "y")  # e: the year of an emperor
+    kinds = {kind for kind in "ymd" if kind in calendar}
     if not kinds:
         return clock
     day = f"{moment:%Y-%m-%d}"
     if kinds != {"y", "m", "d"} and not has_time:
         return _as_coded(moment, section)
     return f"{day} {clock}" if has_time else day
+
+
+def _clock(value: float, code: str) -> str:
+    """The time of the day; without a place for hours it is how long something took."""
+    tenths = _TENTHS.search(code)
+    places = min(len(tenths[1]), 6) if tenths else 0
+    seconds = round(value % 1 * 86_400, places)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(int(minutes), 60)
+    second_text = f":{second:0{places + 3 if places else 2}.{places}f}" if "s" in code else ""
+    if "h" not in code and "m" in code:
+        return f"{minute:02}{second_text}"
+    return f"{hour % 24:02}:{minute:02}{second_text}"
 
 
 def _as_coded(moment: datetime.datetime, section: str) -> str:

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 from typing import IO, Any
 
-from processing.parsing import drawing
+from processing.parsing import drawing, rtf
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.drawing import children, local
@@ -29,6 +29,7 @@ NO_TEXT = (
     "run text recognition (OCR) and upload the result."
 )
 MAX_COLUMNS = 500  # Word has 63
+MAX_NESTED_CHARS = 300  # of a table within a cell of another
 MAX_CHUNK_DEPTH = 2  # documents that are inserted as a whole into another one
 
 _WP = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
@@ -108,7 +109,9 @@ class _Reader:
         runs = _Runs(self._styles, style)
         runs.take(paragraph)
         text = "".join(runs.parts)
-        if properties is not None and is_on(properties.find(f"{W}rPr"), "del"):
+        if properties is not None and (
+            is_on(properties.find(f"{W}rPr"), "del") or _is_drop_cap(properties)
+        ):
             self._joins += text
             text = ""
         else:
@@ -142,10 +145,8 @@ class _Reader:
     def _table(self, table: Any, sink: Sink) -> None:
         rows = [row for row in _inside(table, "tr") if not _is_deleted(row)]
         cells = [list(_inside(row, "tc")) for row in rows]
-        if max(map(len, cells), default=0) < 2 or any(
-            cell.find(f".//{W}tbl") is not None for row in cells for cell in row
-        ):
-            for row in cells:  # a frame around something, not a table
+        if _is_frame(cells):
+            for row in cells:
                 for cell in row:
                     self._blocks(cell, sink)
             return
@@ -189,7 +190,11 @@ class _Reader:
                 read_markup(body.get_content(), self._draft, self._outline)
         elif b"<html" in data[:4096].lower():
             read_markup(decode_markup(data), self._draft, self._outline)
-        elif data.startswith((b"{\\rtf", b"PK")):
+        elif data.startswith(b"{\\rtf"):
+            inner_draft = Draft(self._draft)
+            rtf.read(io.BytesIO(data), inner_draft)
+            self._draft.append(inner_draft, self._outline.path, apart=False)
+        elif data.startswith(b"PK"):
             self._draft.unread("embedded_file")
         else:
             self._draft.add(decode(data), heading=self._outline.path)
@@ -261,14 +266,14 @@ class _Runs:
         self.drawn: list[Any] = []
         self._styles = styles
         self._style = style
+        self._codes: list[bool] = []  # of the open fields, whether we are still in the code
 
     def take(self, parent: Any) -> None:
         """With insertions, without deletions and what was moved away."""
         for node in children(parent):
             name = local(node)
             if name == "r":
-                if not self._is_hidden(node):
-                    self._take_run(node)
+                self._take_run(node, self._is_hidden(node))
             elif name in ("oMath", "oMathPara"):
                 self.parts.append(drawing.equation(node))
             elif name in _DRAWN:
@@ -283,10 +288,16 @@ class _Runs:
             own = self._styles.of(properties, "rStyle").hides
         return bool(self._style.hides if own is None else own)
 
-    def _take_run(self, run: Any) -> None:
+    def _take_run(self, run: Any, is_hidden: bool) -> None:
         font = run.find(f"{W}rPr/{W}rFonts")
         family = None if font is None else font.get(f"{W}ascii")
         for node in children(run):
+            if local(node) == "fldChar":
+                self._follow_field(node)
+            if is_hidden or any(self._codes[:-1]):
+                continue
+            if self._codes and self._codes[-1] and local(node) != "fldChar":
+                continue
             match local(node):
                 case "t":
                     text = node.text or ""
@@ -306,6 +317,16 @@ class _Runs:
                     self.drawn.append(node)
                 case name if name not in _GONE:
                     self.take(node)
+
+    def _follow_field(self, character: Any) -> None:
+        """A field is its code, then what that results in; either may have others in it."""
+        match character.get(f"{W}fldCharType"):
+            case "begin":
+                self._codes.append(True)
+            case "separate" if self._codes:
+                self._codes[-1] = False
+            case "end" if self._codes:
+                self._codes.pop()
 
 
 def number_in_hex(text: str | None) -> int | None:
@@ -345,6 +366,28 @@ def _drawn(element: Any) -> Iterator[Any]:
     if local(element) != "txbxContent":
         for child in children(element):
             yield from _drawn(child)
+
+
+def _is_frame(cells: list[list[Any]]) -> bool:
+    """Whether a table is there to put things beside each other, more than a little one in a
+    cell.
+    """
+    if max(map(len, cells), default=0) < 2:
+        return True
+    nested = [t for row in cells for cell in row for t in cell.iterfind(f".//{W}tbl")]
+    if not nested:
+        return False
+    plain = sum(len(row) > 1 and all(c.find(f".//{W}tbl") is None for c in row) for row in cells)
+    return plain < 2 or any(
+        sum(len(node.text or "") for node in table.iter(f"{W}t")) > MAX_NESTED_CHARS
+        for table in nested
+    )
+
+
+def _is_drop_cap(properties: Any) -> bool:
+    """Whether the paragraph is the large letter with which the next one begins."""
+    frame = properties.find(f"{W}framePr")
+    return frame is not None and frame.get(f"{W}dropCap", "none") != "none"
 
 
 def _is_deleted(row: Any) -> bool:
