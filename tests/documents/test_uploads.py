@@ -330,7 +330,7 @@ def test_no_name_makes_us_take_what_we_cannot_read(extension: str) -> None:
         ("noextension", NOTES),
         ("notes." + "x" * 300, NOTES),
         (".md", NOTES),
-        ("notes.md ", b"%PDF-1.4\n"),
+        ("notes.md ", b"\x7fELF\2"),
         ("shell.md\0.exe", NOTES),
         ("md-random.bin", OTHERS["random"]),
     ],
