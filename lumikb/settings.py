@@ -494,6 +494,20 @@ RECONCILE_LATE = timedelta(minutes=env.int("RECONCILE_LATE_MINUTES", 60))  # it 
 
 # --- Logging ----------------------------------------------------------------------------------
 
+# Of a collection that is made (processing/index/layout.py); without them, as the server has it.
+QDRANT_SHARDS = env.int("QDRANT_SHARDS", None, validate=validate.Range(min=1))
+QDRANT_REPLICAS = env.int("QDRANT_REPLICAS", None, validate=validate.Range(min=1))
+QDRANT_WRITE_CONSISTENCY = env.int("QDRANT_WRITE_CONSISTENCY", None, validate=validate.Range(min=1))
+if (QDRANT_WRITE_CONSISTENCY or 1) > (QDRANT_REPLICAS or 1):
+    raise EnvError(
+        'Environment variable "QDRANT_WRITE_CONSISTENCY" invalid: '
+        f"{QDRANT_WRITE_CONSISTENCY} copies must take each write, and there are "
+        f"{QDRANT_REPLICAS or 1} of them (QDRANT_REPLICAS)"
+    )
+QDRANT_QUANTIZATION = env.str(
+    "QDRANT_QUANTIZATION", "none", validate=validate.OneOf(["none", "scalar", "binary"])
+)
+QDRANT_ON_DISK = env.bool("QDRANT_ON_DISK", False)
 SECRETS = [
     SECRET_KEY,
     *(database["PASSWORD"] for database in DATABASES.values()),

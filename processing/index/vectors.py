@@ -1,4 +1,4 @@
-"""The index in Qdrant: the only module that speaks to it.
+"""The index in Qdrant: the only module that speaks to it; layout.py says how it is laid out there.
 
 One collection per generation (generations.py). A point is a passage: its id is the chunk's, its
 payload holds ids only. It is a projection of PostgreSQL and can be rebuilt.
@@ -22,12 +22,11 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from documents.deadlines import within
 from processing.errors import Misconfigured, RetryableError, ServiceUnavailable, http_reason
 
-from . import generations
+from . import generations, layout
+from .layout import DENSE, SPARSE
 
 T = TypeVar("T")
 
-DENSE = "dense"
-SPARSE = "bm25"
 WORDS_OF_BEST = "words of the best"
 BEST = 5  # passages whose words are looked at
 OURS_TO_MEND = {401, 403, 404}  # a refused key, an address where no Qdrant is
@@ -179,7 +178,11 @@ def candidates(
     requests = {}
     if dense is not None:
         requests[DENSE] = models.QueryRequest(
-            query=list(dense), using=DENSE, filter=allowed, limit=depth
+            query=list(dense),
+            using=DENSE,
+            filter=allowed,
+            limit=depth,
+            params=layout.of_search(),
         )
     if sparse:
         words = models.SparseVector(indices=list(sparse), values=list(sparse.values()))
@@ -214,7 +217,14 @@ def nearest(
     name = name or collection()
     allowed = _allowed(knowledge_base_ids, None)
     allowed.must_not = [_of_document(without)]
-    ask = partial(_client().query_points, name, using=DENSE, query_filter=allowed, limit=depth)
+    ask = partial(
+        _client().query_points,
+        name,
+        using=DENSE,
+        query_filter=allowed,
+        limit=depth,
+        search_params=layout.of_search(),
+    )
     answer = _ask(lambda: ask(query=list(dense)), name)
     return [Hit(UUID(str(point.id)), point.score) for point in answer.points] if answer else []
 
@@ -299,13 +309,7 @@ def _client() -> QdrantClient:
 
 def _create(name: str, dimensions: int) -> None:
     try:
-        _client().create_collection(
-            name,
-            vectors_config={
-                DENSE: models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
-            },
-            sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-        )
+        _client().create_collection(name, **layout.of_collection(dimensions))
     except UnexpectedResponse as error:
         if error.status_code != 409:  # 409: another worker made it just now
             raise

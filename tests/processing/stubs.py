@@ -164,7 +164,7 @@ def hanging(call: Call) -> None:
     """Never answer."""
 
 
-def forwarding(url: str, before: Callable[[Call], None]) -> Answer:
+def forwarding(url: str, before: Callable[[Call], None] = lambda call: None) -> Answer:
     """The real server's answers; `before` sees each request first."""
 
     def answer(call: Call) -> Reply:

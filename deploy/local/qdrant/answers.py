@@ -9,7 +9,7 @@ import qdrant_edge as edge
 
 
 def collection_json(info: edge.ShardInfo, config: dict[str, Any]) -> dict[str, Any]:
-    """`GET /collections/{c}`. `config` is the engine's own edge_config.json, of REST's shape."""
+    """`GET /collections/{c}`. `config`: the engine's own edge_config.json, almost REST's."""
     vectors = config.get("vectors") or {}
     return {
         "status": "green",
@@ -20,8 +20,12 @@ def collection_json(info: edge.ShardInfo, config: dict[str, Any]) -> dict[str, A
         "config": {
             "params": {
                 "vectors": vectors.get("", vectors),
-                "sparse_vectors": config.get("sparse_vectors") or {},
+                "sparse_vectors": {
+                    name: _sparse_json(params)
+                    for name, params in (config.get("sparse_vectors") or {}).items()
+                },
             },
+            "quantization_config": config.get("quantization_config"),
             # No HNSW: m = 0 is how Qdrant says it.
             "hnsw_config": {"m": 0, "ef_construct": 100, "full_scan_threshold": 10_000},
             "optimizer_config": {
@@ -52,6 +56,12 @@ def hits(response: edge.FacetResponse) -> list[dict[str, Any]]:
 def id_json(value: Any) -> int | str | None:
     """A point's id as JSON has it; None stays None."""
     return str(value) if isinstance(value, UUID) else value
+
+
+def _sparse_json(params: dict[str, Any]) -> dict[str, Any]:
+    on_disk = params.get("on_disk")
+    index = {} if on_disk is None else {"index": {"on_disk": on_disk}}
+    return {key: value for key, value in params.items() if key != "on_disk"} | index
 
 
 def _index_json(info: edge.PayloadIndexInfo) -> dict[str, Any]:

@@ -31,8 +31,8 @@ _STAGE = ("prefetch", "query", "using", "filter", "params", "score_threshold", "
 
 
 def shard_config(body: dict[str, Any]) -> edge.EdgeConfig:
-    """`PUT /collections/{c}`. Replication, placement and index tuning are taken and ignored: they
-    are for a cluster and for HNSW."""
+    """`PUT /collections/{c}`. Shards, copies and index tuning are taken and ignored: they are for a
+    cluster and for HNSW. What is shortened or on the disk, the engine does."""
     vectors = body.get("vectors") or {}
     if "size" in vectors:
         vectors = {"": vectors}
@@ -41,13 +41,18 @@ def shard_config(body: dict[str, Any]) -> edge.EdgeConfig:
             name: edge.EdgeVectorParams(
                 size=_positive(params["size"], "size"),
                 distance=getattr(edge.Distance, params["distance"]),
+                on_disk=params.get("on_disk"),
             )
             for name, params in vectors.items()
         },
         sparse_vectors={
-            name: edge.EdgeSparseVectorParams(modifier=_modifier((params or {}).get("modifier")))
+            name: edge.EdgeSparseVectorParams(
+                modifier=_modifier((params or {}).get("modifier")),
+                on_disk=((params or {}).get("index") or {}).get("on_disk"),
+            )
             for name, params in (body.get("sparse_vectors") or {}).items()
         },
+        quantization_config=_quantization(body.get("quantization_config")),
         # No HNSW: exact search takes 0.08 ms per 1,000 vectors of 384, building the graph freezes
         # the process for 3 to 11 s. Without it `optimize()` only sweeps out deleted points.
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=0),
@@ -189,7 +194,7 @@ def _scoring(query: Any, using: str | None) -> Any:
 
 
 def _search_params(params: dict[str, Any]) -> edge.SearchParams:
-    # The rest tunes HNSW, which is not there: the search is always exact.
+    # The rest tunes HNSW, which is not there, or makes up for shortened vectors: this is exact.
     corpus = (params.get("idf") or {}).get("corpus")
     idf = edge.IdfParams(corpus=condition_filter(corpus)) if corpus else None
     return edge.SearchParams(exact=True, idf=idf)
@@ -224,6 +229,17 @@ def _finite(numbers: list[Any]) -> list[Any]:
 
 def _modifier(value: str | None) -> Any:
     return edge.Modifier.Idf if value == "idf" else None
+
+
+def _quantization(body: dict[str, Any] | None) -> Any:
+    if body is None:
+        return None
+    only(body, "scalar", "binary")
+    if scalar := body.get("scalar"):
+        options = present(scalar)
+        kind = getattr(edge.ScalarType, options.pop("type").capitalize())
+        return edge.ScalarQuantizationConfig(kind, **options)
+    return edge.BinaryQuantizationConfig(**present(body["binary"]))
 
 
 def _default(value: Any, default: int) -> Any:
