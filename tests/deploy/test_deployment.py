@@ -15,20 +15,22 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
-from deploy.local import application, postgres
+from deploy.local import application, needs, postgres
+from formats import tessdata
 from lumikb import checks
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 EXAMPLE = (DEPLOY / ".env.example").read_text()
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 UNITS = {path.name: path for path in (DEPLOY / "systemd").glob("*.service")}
 README = (DEPLOY / "README.md").read_text()
 
 OURS = ("web", "worker", "relay", "reconcile", "migrate", "manage")
 FOR_COMPOSE = {
     *("COMPOSE_FILE", "HTTP_PORT", "HTTPS_PORT", "LUMIKB_IMAGE", "LUMIKB_VERSION"),
-    "MINIO_IMAGE",
+    *("MINIO_IMAGE", "OCR_PACKAGES"),
 }
 NOT_IN_PRODUCTION = {"DEBUG"}
 
@@ -219,7 +221,7 @@ def unit_environment(name: str) -> dict[str, str]:
 def test_the_web_is_started_as_that_of_make_run():
     expected = list(application.web({}, "127.0.0.1", 8000).argv[1:])
     assert unit_command("lumikb-web.service") == expected
-    [line] = re.findall(r"^CMD (.*)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    [line] = re.findall(r"^CMD (.*)$", DOCKERFILE, re.MULTILINE)
     everywhere = [argument.replace("127.0.0.1", "0.0.0.0") for argument in expected]  # noqa: S104
     assert ast.literal_eval(line) == ["python", *everywhere]
 
@@ -302,6 +304,15 @@ def test_every_container_is_confined():
     for name, service in COMPOSE["services"].items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
+def test_the_image_has_the_languages_that_compose_asks_for():
+    [default] = re.findall(r'^ARG OCR_PACKAGES="(.*)"$', DOCKERFILE, re.MULTILINE)
+    assert example_variables("#")["OCR_PACKAGES"] == default
+    assert "osd" in default.split(), "how a page stands"
+    folder = "/usr/share/tesseract-ocr/5/tessdata"  # where Debian 12 to 13 have it
+    assert folder in tessdata.FOLDERS
+    assert re.findall(r"^FROM (\S+)$", DOCKERFILE, re.MULTILINE) == ["python:3.11-slim-bookworm"]
+
+
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}, name
         assert service["restart"] == ("no" if name in ENDS else "unless-stopped"), name
