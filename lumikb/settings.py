@@ -8,6 +8,7 @@ import os
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,10 @@ from lumikb.broker import Client
 env = FileAwareEnv(strip_whitespace=True)  # NAME_FILE names a file with the value: a secret
 BASE_DIR = Path(__file__).resolve().parent.parent
 MiB = 1024 * 1024
+# Once these were set in .env, to which the file that has come since would say: there is none.
+for _name in ("EMAIL_URL", "OIDC_CLIENT_SECRET", "RERANK_API_KEY"):
+    if os.environ.get(_name) and f"{_name}_FILE" in os.environ:
+        raise EnvError(f"{_name} and {_name}_FILE are both set: move the secret into that file")
 
 
 def _path_of_host(text: str) -> str:
@@ -29,10 +34,15 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 # --- Django -----------------------------------------------------------------------------------
 
-SECRET_KEY = env.str(
+# What the web signs with. The other processes sign nothing and are not given it: theirs is made up
+# at each start, and lumikb/wsgi.py serves nobody with such a one.
+_secret_key = env.str(
     "SECRET_KEY",
+    None,
     validate=validate.Length(min=32, error="must have 32 characters or more; 64 random ones, say"),
 )
+SECRET_KEY_IS_GIVEN = _secret_key is not None
+SECRET_KEY = _secret_key or token_urlsafe(48)
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
@@ -484,16 +494,6 @@ QDRANT_URL = env.str("QDRANT_URL")
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", None)
 QDRANT_COLLECTION_PREFIX = env.str("QDRANT_COLLECTION_PREFIX", "lumikb")
 QDRANT_TIMEOUT = env.float("QDRANT_TIMEOUT", 60)  # seconds for a call
-
-# --- Health and metrics -----------------------------------------------------------------------
-
-METRICS_TOKEN = env.str("METRICS_TOKEN", None)  # Prometheus sends it; without one, no /metrics
-# From when on /health/ready is red; the alerts have these numbers too (deploy/prometheus).
-RELAY_LATE = timedelta(seconds=env.int("RELAY_LATE_SECONDS", 30))  # it ticks each second
-RECONCILE_LATE = timedelta(minutes=env.int("RECONCILE_LATE_MINUTES", 60))  # it runs each 5
-
-# --- Logging ----------------------------------------------------------------------------------
-
 # Of a collection that is made (processing/index/layout.py); without them, as the server has it.
 QDRANT_SHARDS = env.int("QDRANT_SHARDS", None, validate=validate.Range(min=1))
 QDRANT_REPLICAS = env.int("QDRANT_REPLICAS", None, validate=validate.Range(min=1))
@@ -508,6 +508,16 @@ QDRANT_QUANTIZATION = env.str(
     "QDRANT_QUANTIZATION", "none", validate=validate.OneOf(["none", "scalar", "binary"])
 )
 QDRANT_ON_DISK = env.bool("QDRANT_ON_DISK", False)
+
+# --- Health and metrics -----------------------------------------------------------------------
+
+METRICS_TOKEN = env.str("METRICS_TOKEN", None)  # Prometheus sends it; without one, no /metrics
+# From when on /health/ready is red; the alerts have these numbers too (deploy/prometheus).
+RELAY_LATE = timedelta(seconds=env.int("RELAY_LATE_SECONDS", 30))  # it ticks each second
+RECONCILE_LATE = timedelta(minutes=env.int("RECONCILE_LATE_MINUTES", 60))  # it runs each 5
+
+# --- Logging ----------------------------------------------------------------------------------
+
 SECRETS = [
     SECRET_KEY,
     *(database["PASSWORD"] for database in DATABASES.values()),

@@ -4,7 +4,6 @@ An environment can be read by whoever reads files of the process, and is inherit
 starts.
 """
 
-import secrets
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -38,8 +37,8 @@ SECRETS = set[str]().union(*NEEDS.values()) | {
 def environment(kind: str, env: Mapping[str, str]) -> dict[str, str]:
     """What of `env` a process of this kind gets; one of the application with its role's database.
 
-    lumikb/settings.py asks for three secrets of which only some processes make use: the others get
-    a key that signs nothing, and the address of Redis without the password.
+    lumikb/settings.py asks all of them for the address of Redis: those that do not use it get it
+    without the password.
     """
     given = dict(env)
     if "DATABASE_URL" in NEEDS[kind]:
@@ -48,5 +47,5 @@ def environment(kind: str, env: Mapping[str, str]) -> dict[str, str]:
     if "DATABASE_URL" in NEEDS[kind]:
         redis = urlsplit(env["REDIS_URL"])
         without_password = redis._replace(netloc=redis.netloc.rpartition("@")[2]).geturl()
-        kept = {"SECRET_KEY": secrets.token_urlsafe(48), "REDIS_URL": without_password} | kept
+        kept = {"REDIS_URL": without_password} | kept
     return kept

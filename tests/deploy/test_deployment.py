@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,8 +23,8 @@ from lumikb import checks
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-EXAMPLE = (DEPLOY / ".env.example").read_text()
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+EXAMPLE = (DEPLOY / ".env.example").read_text()
 UNITS = {path.name: path for path in (DEPLOY / "systemd").glob("*.service")}
 README = (DEPLOY / "README.md").read_text()
 
@@ -138,7 +139,7 @@ def test_the_passwords_of_the_roles_are_those_of_the_urls(secrets):
 
 
 def test_no_two_secrets_are_alike_and_a_second_run_changes_none(secrets, tmp_path):
-    own = [secrets[name] for name in secrets if name.endswith(("key", "password"))]
+    own = [text for name, text in secrets.items() if text and name.endswith(("key", "password"))]
     assert len(set(own)) == len(own)
     (tmp_path / "qdrant.yaml").unlink()
     make_secrets(tmp_path)
@@ -149,28 +150,86 @@ def test_only_their_owner_gets_at_the_secrets(secrets, tmp_path):
     assert os.stat(tmp_path).st_mode & 0o777 == 0o700
 
 
-def test_each_kind_of_process_has_its_own_role_and_no_other_ones_secret():
-    roles = {
-        "web": {"web", "ops"},
-        "worker": {"worker"},
-        "relay": {"ops"},
-        "reconcile": {"ops"},
-        "migrate": {"owner"},
-    }
-    for name, expected in roles.items():
-        given = [_source(secret) for secret in COMPOSE["services"][name]["secrets"]]
-        assert _kinds(given) == expected, name
-        [unit] = [unit for unit in UNITS if re.match(rf"lumikb-{name}@?\.service", unit)]
-        assert _kinds(credentials(unit).values()) == expected, unit
+KINDS = ("web", "worker", "relay", "reconcile", "migrate")
 
 
-def _source(secret: str | dict[str, str]) -> str:
-    return secret if isinstance(secret, str) else secret["source"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_process_gets_the_secrets_that_it_needs_and_no_others(kind):
+    """As those of `make run` do; test_make_run.py says of each which they are."""
+    of_role = {"worker": "worker", "relay": "ops", "reconcile": "ops", "migrate": "owner"}
+    expected = {name: name.lower() for name in needs.NEEDS[kind]}
+    expected["DATABASE_URL"] = f"{of_role.get(kind, 'web')}_database_url"
+    if kind == "web":  # make run has neither of them
+        expected |= {name: name.lower() for name in ("EMAIL_URL", "OIDC_CLIENT_SECRET")}
+    assert given_by_compose(kind) == expected
+    [unit] = [unit for unit in UNITS if re.match(rf"lumikb-{kind}@?\.service", unit)]
+    paths = credentials(unit)
+    assert {name: paths[name.lower()].rpartition("/")[2] for name in files_of(unit)} == expected
+    assert len(paths) == len(expected)
 
 
-def _kinds(secrets) -> set[str]:
-    names = (secret.rpartition("/")[2] for secret in secrets)
-    return {name.removesuffix("_database_url") for name in names if "database_url" in name}
+def given_by_compose(service: str) -> dict[str, str]:
+    """The secret that each variable NAME_FILE of a service names. All that is given is named."""
+    given = {}
+    for secret in COMPOSE["services"][service]["secrets"]:
+        each = {"source": secret, "target": secret} if isinstance(secret, str) else secret
+        given[f"/run/secrets/{each['target']}"] = each["source"]
+    environment = COMPOSE["services"][service]["environment"]
+    read = {name: path for name, path in environment.items() if name.endswith("_FILE")}
+    assert sorted(read.values()) == sorted(given)
+    return {name.removesuffix("_FILE"): given[path] for name, path in read.items()}
+
+
+def files_of(unit: str) -> list[str]:
+    """The variables of a unit that are in files."""
+    names = [name for name in unit_environment(unit) if name.endswith("_FILE")]
+    return [name.removesuffix("_FILE") for name in names]
+
+
+def test_commands_by_hand_get_what_the_reconciler_does():
+    assert given_by_compose("manage") == given_by_compose("reconcile")
+
+
+def test_no_process_has_a_secret_among_its_other_variables():
+    """All of them read .env."""
+    assert not secret_variables() & example_variables().keys()
+    for service in OURS:
+        for name, value in COMPOSE["services"][service]["environment"].items():
+            assert name not in secret_variables() or "@" not in value, (service, name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_process_starts_with_these_secrets_alone(kind, tmp_path):
+    """And the web with no fewer."""
+    environment = production_environment(kind, tmp_path)
+    assert start_of(kind, environment).returncode == 0
+    without_key = {name: environment[name] for name in environment if name != "SECRET_KEY_FILE"}
+    started = start_of(kind, without_key)
+    assert (started.returncode == 0) == (kind != "web"), started.stderr
+    assert kind != "web" or '"SECRET_KEY" not set' in started.stderr
+
+
+def production_environment(kind: str, directory: Path) -> dict[str, str]:
+    """What compose.yaml gives to a process, its secrets in `directory`."""
+    make_secrets(directory)
+    service = COMPOSE["services"][kind]["environment"]
+    sources = given_by_compose(kind)
+    environment = {name: re.sub(r"\$\{\w+:[-?]([^}]*)\}", r"\1", service[name]) for name in service}
+    environment |= {f"{name}_FILE": str(directory / file) for name, file in sources.items()}
+    return environment | example_variables("")
+
+
+def start_of(kind: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A process that reads its settings, and asks no server."""
+    code = "import lumikb.wsgi" if kind == "web" else "import lumikb.settings"
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "lumikb.settings"} | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 # --- Commands -----------------------------------------------------------------------------------
@@ -245,6 +304,15 @@ def test_a_unit_gives_each_secret_to_the_setting_of_its_name():
         assert read == {credential: f"%d/{credential}" for credential in credentials(name)}, name
 
 
+def test_the_image_has_the_languages_that_compose_asks_for():
+    [default] = re.findall(r'^ARG OCR_PACKAGES="(.*)"$', DOCKERFILE, re.MULTILINE)
+    assert example_variables("#")["OCR_PACKAGES"] == default
+    assert "osd" in default.split(), "how a page stands"
+    folder = "/usr/share/tesseract-ocr/5/tessdata"  # where Debian 12 to 13 have it
+    assert folder in tessdata.FOLDERS
+    assert re.findall(r"^FROM (\S+)$", DOCKERFILE, re.MULTILINE) == ["python:3.11-slim-bookworm"]
+
+
 # --- Numbers ------------------------------------------------------------------------------------
 
 
@@ -304,15 +372,6 @@ def test_every_container_is_confined():
     for name, service in COMPOSE["services"].items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
-def test_the_image_has_the_languages_that_compose_asks_for():
-    [default] = re.findall(r'^ARG OCR_PACKAGES="(.*)"$', DOCKERFILE, re.MULTILINE)
-    assert example_variables("#")["OCR_PACKAGES"] == default
-    assert "osd" in default.split(), "how a page stands"
-    folder = "/usr/share/tesseract-ocr/5/tessdata"  # where Debian 12 to 13 have it
-    assert folder in tessdata.FOLDERS
-    assert re.findall(r"^FROM (\S+)$", DOCKERFILE, re.MULTILINE) == ["python:3.11-slim-bookworm"]
-
-
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}, name
         assert service["restart"] == ("no" if name in ENDS else "unless-stopped"), name
@@ -336,17 +395,20 @@ def test_a_command_by_hand_with_systemd_has_the_role_that_it_needs(
 ) -> None:
     secrets = tmp_path / "etc/secrets"
     secrets.mkdir(parents=True)
-    (tmp_path / "etc/lumikb.env").write_text("HTTPS=true\n")
-    names = ("secret_key", "redis_url", "s3_access_key", "s3_secret_key", "qdrant_api_key")
-    urls = [f"{each}_database_url" for each in ("owner", "ops", "web", "worker")]
-    for name in (*names, "embedding_api_key", *urls):
+    (tmp_path / "etc/lumikb.env").write_text("# all\nMAIL_FROM=LumiKB <kb@localhost>\nHTTPS=true")
+    for name in {secret["file"].removeprefix("secrets/") for secret in COMPOSE["secrets"].values()}:
         (secrets / name).write_text(f"the {name}\n")
     setpriv = tmp_path / "setpriv"
-    setpriv.write_text('#!/bin/sh\necho "$DATABASE_URL, $SECRET_KEY, $HTTPS: $*"\n')
+    setpriv.write_text('#!/bin/sh\nenv; echo "run: $*"\n')
     setpriv.chmod(0o755)
     done = by_hand_with_systemd(tmp_path, command, ROLE=role)
-    assert done.stdout.startswith(f"the {taken}_database_url, the secret_key, true: ")
-    assert done.stdout.rstrip().endswith(f".venv/bin/python manage.py {command}")
+    said = done.stdout.splitlines()
+    assert {"MAIL_FROM=LumiKB <kb@localhost>", "HTTPS=true"} <= set(said)
+    given = {line.partition("=")[0]: line.partition("=the ")[2] for line in said if "=the " in line}
+    kind = "migrate" if taken == "owner" else "reconcile"
+    expected = {name: name.lower() for name in needs.NEEDS[kind]}
+    assert given == expected | {"DATABASE_URL": f"{taken}_database_url"}
+    assert said[-1].endswith(f".venv/bin/python manage.py {command}")
 
 
 def test_a_command_by_hand_without_systemd_says_what_is_missing(tmp_path: Path) -> None:
