@@ -21,6 +21,7 @@ SAMPLE_BYTES = 64 * 1024
 CONTEXT_BYTES = 60
 # A guess is as good as the best one when it has this share of its confidence.
 NEAR = 0.8
+ANY = 0.5  # the same where all those hold what no text does
 EVEN = 0.99
 # Damaged text has a few bad bytes among many good letters; another encoding's is mostly bad.
 MAX_BAD_SHARE = 0.05
@@ -56,7 +57,11 @@ _NEVER = (
     *("cp720", "cp737", "cp775", "cp855", "cp856", "cp857", "cp858", "cp860", "cp861", "cp862"),
     *("cp863", "cp864", "cp865", "cp869", "cp1006", "cp1125", "kz1048", "ptcp154"),
 )
-_MIXED_WORD = re.compile(r"[A-Za-z][\u0370-\u07ff]|[\u0370-\u07ff][A-Za-z]")
+# Two scripts, or signs, within a word; control characters.
+_STRANGE = re.compile(
+    r"[A-Za-z][\u0370-\u07ff]|[\u0370-\u07ff][A-Za-z]|[\x80-\x9f]"
+    r"|[^\W\d_][\u00a1-\u00ac\u00ae-\u00b4\u00b6\u00b8\u00b9\u00bb-\u00bf][^\W\d_]"
+)
 # What is not ASCII, with what stands around it in its line (CONTEXT_BYTES behind; before, see use).
 _NOT_ASCII = re.compile(rb"(?:[\x80-\xff]+[^\n\x80-\xff]{0,%d})+" % CONTEXT_BYTES)
 
@@ -228,8 +233,8 @@ def _sample(data: bytes) -> bytes:
 
 
 def _guesses(sample: bytes) -> Iterator[tuple[str, float]]:
-    """(codec, confidence), the best first. Among those that are about as good, those last that mix
-    scripts within a word, and where all is even windows-1252 first, as in browsers.
+    """(codec, confidence), the best first. Among those that are about as good, those last that hold
+    what no text does, and where all is even windows-1252 first, as in browsers.
     """
     found = chardet.detect_all(
         sample,
@@ -245,10 +250,13 @@ def _guesses(sample: bytes) -> Iterator[tuple[str, float]]:
     if not named:
         return
     top = named[0][1]
+    strange = {name for name, _ in named if _STRANGE.search(sample.decode(name, "replace"))}
     near = [guess for guess in named if guess[1] >= NEAR * top]
+    if strange.issuperset(name for name, _ in near):
+        near = [guess for guess in named if guess[1] >= ANY * top]
     near.sort(
         key=lambda guess: (
-            bool(_MIXED_WORD.search(sample.decode(guess[0], "replace"))),
+            guess[0] in strange,
             guess[0] != "cp1252" or guess[1] < EVEN * top,
         )
     )

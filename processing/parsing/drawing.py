@@ -11,6 +11,7 @@ from processing.parsing.flow import Sink
 from processing.parsing.numberformat import shown
 from processing.parsing.package import Package, relation_id
 from processing.parsing.symbols import in_font
+from processing.parsing.word_numbers import in_format
 
 A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -21,7 +22,12 @@ MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 
 # What a program put in for want of words: the name of the picture's file.
 _FILE_NAME = re.compile(r"\S+\.(?:png|jpe?g|gif|bmp|emf|wmf|svg|tiff?|webp|heic)", re.IGNORECASE)
+_EXPONENT = re.compile(r"[+\u2212-]?\d{1,3}")
 _INVISIBLE = dict.fromkeys(range(0x2061, 0x2065), " ")  # between a function and its argument
+_AUTO_NUMBERS = {
+    "alphaLc": "lowerLetter", "alphaUc": "upperLetter", "romanLc": "lowerRoman",
+    "romanUc": "upperRoman", "circleNum": "decimalEnclosedCircle", "ea1": "chineseCounting",
+}  # fmt: skip
 MAX_SERIES = 255  # Excel's own limit
 MAX_NAME = 1_000  # characters of a category of several levels
 _SHOWS = {"t", "relIds", "chart", "pic", "imagedata", "textpath"}
@@ -48,7 +54,38 @@ def local(node: Any) -> str:
 
 def paragraphs(body: Any) -> str:
     """The text of a shape, a line per paragraph."""
-    return "\n".join(_paragraph(node) for node in body.iter(f"{A}p"))
+    counters: dict[int, int] = {}
+    return "\n".join(
+        _number(node, text, counters) + text
+        for node in body.iter(f"{A}p")
+        for text in [_paragraph(node)]
+    )
+
+
+def _number(paragraph: Any, text: str, counters: dict[int, int]) -> str:
+    """The number that the program draws before a paragraph; `counters` are those of its levels."""
+    properties = paragraph.find(f"{A}pPr")
+    said = "0" if properties is None else properties.get("lvl", "0")
+    level = int(said) if said in "012345678" else 0
+    for deeper in [other for other in counters if other > level]:
+        del counters[deeper]
+    rule = None if properties is None else properties.find(f"{A}buAutoNum")
+    if rule is None:
+        if text.strip():
+            counters.pop(level, None)
+        return ""
+    if not text.strip():
+        return ""
+    start = rule.get("startAt", "1")
+    first = int(start[:5]) if start.isdecimal() else 1
+    counters[level] = counters.get(level, first - 1) + 1
+    kind = rule.get("type", "")
+    formats = (name for begin, name in _AUTO_NUMBERS.items() if kind.startswith(begin))
+    said = in_format(counters[level], next(formats, "decimal"))
+    if kind.endswith("ParenBoth"):
+        return f"({said}) "
+    ends = {"ParenR": ")", "Period": "."}
+    return f"{said}{next((end for name, end in ends.items() if kind.endswith(name)), '')} "
 
 
 def _paragraph(paragraph: Any) -> str:
@@ -56,6 +93,8 @@ def _paragraph(paragraph: Any) -> str:
     for run in children(paragraph):
         match local(run):
             case "r":
+                if _is_power(run, parts):
+                    parts.append("^")
                 parts.append(_run(run))
             case "br":
                 parts.append("\n")
@@ -64,6 +103,21 @@ def _paragraph(paragraph: Any) -> str:
             case "m":
                 parts.append(equation(run))
     return "".join(parts)
+
+
+def is_exponent(text: str) -> bool:
+    """Whether a raised text is a number, so that behind another one it would be its digits."""
+    return _EXPONENT.fullmatch(text.strip()) is not None
+
+
+def _is_power(run: Any, before: list[str]) -> bool:
+    """Whether it is a raised number behind a number, not more of its digits."""
+    properties = run.find(f"{A}rPr")
+    if properties is None or not properties.get("baseline", "0").strip("-0%").isdigit():
+        return False
+    is_raised = not properties.get("baseline", "").startswith("-")
+    text = (run.findtext(f"{A}t") or "").strip()
+    return is_raised and is_exponent(text) and bool(before) and before[-1][-1:].isdigit()
 
 
 def _run(run: Any) -> str:

@@ -13,8 +13,10 @@ from selectolax.lexbor import LexborHTMLParser
 
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
+from processing.parsing.drawing import is_exponent
 from processing.parsing.picture import add_shown
 from processing.parsing.tables import ABOVE, LEFT, add_table
+from processing.parsing.word_numbers import in_format
 
 NO_TEXT = "This page contains no text; save it after it has loaded and upload the result."
 
@@ -36,6 +38,8 @@ _URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
 MIN_PICTURE_BYTES = 2_000  # a smaller one is an icon
 _SENDS = {"submit", "reset"}
 _INPUTS = {None, "", "text", "email", "number", "tel", "url", "date", "month", "time", "week"}
+_MARKS = {"checkbox": ("☐", "☑"), "radio": ("○", "◉")}
+_NUMBERS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)
 _SHADOW = re.compile(r"\sshadowroot(?:mode)?\s*=", re.IGNORECASE)
@@ -53,6 +57,7 @@ _VOID |= {"source", "track", "wbr"}
 _IS_XML = re.compile(r"\s*<\?xml\s|.*<html[^<>]*\sxmlns=", re.DOTALL | re.IGNORECASE)
 _EMPTY = re.compile(r"<([a-zA-Z][\w:.-]{0,40})((?:\s[^<>]*?)?)/>")
 MIN_MAIN_CHARS = 200
+MAX_INNER_CHARS = 300  # of a list or a table within a cell of another
 MAX_FRAMES = 100  # documents inside of the page, by srcdoc
 MAX_COLUMNS = 1_000  # HTML's own limit for a cell
 _CHARSET_BYTES = 4_096  # HTML demands it within the first 1,024; many pages are late
@@ -317,9 +322,19 @@ def _is_data(table: Any) -> bool:
     """Whether it is a table, and not a page that is laid out by one."""
     if table.attributes.get("role") in ("presentation", "none"):
         return False
-    if table.css_first(f"table table, {', '.join(_HEADINGS)}, ul, ol, iframe, form") is not None:
+    if table.css_first(f"{', '.join(_HEADINGS)}, iframe, form") is not None:
         return False
-    return any(sum(cell.tag in ("td", "th") for cell in _children(row)) > 1 for row in _rows(table))
+    rows = [[node for node in _children(row) if node.tag in ("td", "th")] for row in _rows(table)]
+    rows = [cells for cells in rows if len(cells) > 1]
+    if not rows or table.css_first("table table, ul, ol") is None:
+        return bool(rows)
+    # Little lists and tables in cells, beside rows without such or below names of columns.
+    inner = [node for cells in rows for cell in cells for node in cell.css("table, ul, ol")]
+    if any(len(node.text(strip=True)) > MAX_INNER_CHARS for node in inner):
+        return False
+    plain = [all(cell.css_first("table, ul, ol") is None for cell in cells) for cells in rows]
+    is_named = plain[0] and len(rows) > 1 and all(cell.tag == "th" for cell in rows[0])
+    return is_named or sum(plain) > 1
 
 
 def _rows(table: Any) -> list[Any]:
@@ -383,6 +398,8 @@ class _Lines:
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._pre = 0
+        self._item_at = -1  # how many parts there were when an item began
+        self._numbers: dict[int, int] = {}  # of the last item of each ordered list
 
     def feed(self, node: Any, entering: bool) -> None:
         tag = node.tag
@@ -393,13 +410,19 @@ class _Lines:
         elif tag == "img" and entering:
             self.text(f" {node.attributes.get('alt') or ''} ")
         elif tag == "input" and entering:
-            if node.attributes.get("type") in _INPUTS:
+            kind = node.attributes.get("type")
+            if kind in _INPUTS:
                 self.text(f" {node.attributes.get('value') or ''} ")
+            elif kind in _MARKS:
+                self.text(f" {_MARKS[kind]['checked' in node.attributes]} ")
+        elif tag == "sup" and entering and (power := _power(node, self._parts)):
+            self._parts.append(power)
         elif tag in _BLOCKS:
             self._pre += (1 if entering else -1) if tag in ("pre", "textarea") else 0
             self.end()
             if tag == "li" and entering:
-                self._parts.append("- ")
+                self._parts.append(self._mark_of(node))
+                self._item_at = len(self._parts)
             if tag in _APART and not self._in_item():
                 self._parts.append("\n")
 
@@ -424,9 +447,34 @@ class _Lines:
         return "".join(self._parts)
 
     def take(self) -> str:
-        text = self.so_far().removesuffix("- ")
+        if self._in_item():
+            self._parts.pop()
+        text = self.so_far()
         self._parts.clear()
+        self._item_at = -1
         return text
 
     def _in_item(self) -> bool:
-        return bool(self._parts) and self._parts[-1] == "- "
+        return self._item_at == len(self._parts)
+
+    def _mark_of(self, item: Any) -> str:
+        """What stands before an item: its number, or a dash."""
+        list_ = item.parent
+        if list_ is None or list_.tag != "ol":
+            return "- "
+        start = _whole(list_.attributes.get("start"), 1) - 1
+        number = _whole(item.attributes.get("value"), self._numbers.get(list_.mem_id, start) + 1)
+        self._numbers[list_.mem_id] = number
+        kind = item.attributes.get("type") or list_.attributes.get("type") or "1"
+        return f"{in_format(number, _NUMBERS.get(kind, 'decimal'))}. "
+
+
+def _whole(text: str | None, usual: int) -> int:
+    said = (text or "").strip()
+    return int(said) if re.fullmatch(r"-?[0-9]{1,9}", said) else usual
+
+
+def _power(node: Any, before: list[str]) -> str:
+    """A raised number behind a number is its power, not more of its digits."""
+    raised = node.text(strip=True)
+    return "^" if is_exponent(raised) and before and before[-1][-1:].isdigit() else ""

@@ -148,7 +148,10 @@ def _are_names(names: list[str], below: list[list[str]], *, strictly: bool) -> b
     unless one of them comes again below; what ends with a colon stands beside its value.
     """
     said = [name for name in names if name]
-    if len(said) < 2 or len(set(said)) < len(said) or max(map(len, said)) > 2 * MAX_NAME_CHARS:
+    if len(said) < 2 or max(map(len, said)) > 2 * MAX_NAME_CHARS:
+        return False
+    is_repeated = len(set(said)) < len(said)  # as in exports: "Date | Sum | Date | Sum"
+    if len(set(said)) == 1:
         return False
     columns = [[row[n] for row in below if n < len(row) and row[n]] for n in range(len(names))]
     if any(
@@ -157,13 +160,15 @@ def _are_names(names: list[str], below: list[list[str]], *, strictly: bool) -> b
         return False
     numbers = [name for name in said if _NUMBER.fullmatch(name)]
     if numbers:
+        if is_repeated:
+            return False
         values = [cell for n, cells in enumerate(columns) if names[n] in numbers for cell in cells]
         return (names[0] == "" or names[0] not in numbers) and _is_series(numbers, values)
     if any(
         _NUMBER.fullmatch(cell) for n, cells in enumerate(columns) if names[n] for cell in cells
     ):
         return True
-    return not strictly and len(said) > 2 and bool(below)
+    return not (strictly or is_repeated) and len(said) > 2 and bool(below)
 
 
 def _is_series(numbers: list[str], values: list[str]) -> bool:

@@ -301,6 +301,8 @@ class _Runs:
             match local(node):
                 case "t":
                     text = node.text or ""
+                    if _is_power(text, value(run, "rPr/vertAlign"), self.parts):
+                        self.parts.append("^")
                     self.parts.append(in_font(family, text) if is_symbol_font(family) else text)
                 case "sym":
                     code = number_in_hex(node.get(f"{W}char"))
@@ -327,6 +329,12 @@ class _Runs:
                 self._codes[-1] = False
             case "end" if self._codes:
                 self._codes.pop()
+
+
+def _is_power(text: str, place: str | None, before: list[str]) -> bool:
+    """Whether it is a raised number behind a number: its power, not more of its digits."""
+    is_raised = place == "superscript" and drawing.is_exponent(text)
+    return is_raised and bool(before) and before[-1][-1:].isdigit()
 
 
 def number_in_hex(text: str | None) -> int | None:

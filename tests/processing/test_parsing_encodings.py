@@ -36,6 +36,19 @@ SENTENCES = {
 ASCII = "The quick brown fox jumps over the lazy dog. Inventory line 12.\n"
 
 
+@pytest.mark.parametrize("encoding", ["iso8859-2", "cp1250"])
+@pytest.mark.parametrize(
+    "text", ["Příliš žluťoučký kůň úpěl ďábelské ódy.", "Smlouva o bytě. Žluťoučký."]
+)
+def test_what_no_text_holds_is_no_guess(text, encoding):
+    """Greek letters or signs within words: as good for the detector, and never true."""
+    assert decode(text.encode(encoding)) == text
+
+
+def test_a_control_character_is_no_letter():
+    assert decode("Café déjà vu — naïve".encode("mac_roman")) == "Café déjà vu — naïve"
+
+
 @pytest.mark.parametrize("encoding", SENTENCES)
 def test_a_sentence_is_read_in_its_encoding(encoding):
     assert decode(SENTENCES[encoding].encode(encoding)) == SENTENCES[encoding]

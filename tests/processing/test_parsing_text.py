@@ -83,6 +83,13 @@ def test_html_leaves_out_the_machinery_and_follows_the_headings():
         ("<math><mi>x</mi><annotation>\\x</annotation></math>", "x"),
         ("<img src=x alt='A chart of sales'>", "A chart of sales"),
         ("<p>It&#146;s &#128;50", "It’s €50"),
+        ("<p>10<sup>6</sup> m<sup>2</sup> the 5<sup>th</sup><sup>1</sup>", "10^6 m2 the 5th1"),
+        ("<ol start=3><li>c<li>d<ol type=a><li>x<li value=5>y</ol></ol>", "3. c\n4. d\na. x\ne. y"),
+        ("<input type=checkbox checked>Yes <input type=radio>No", "☑ Yes ○ No"),
+        (
+            "<table><tr><th>Name<th>Can<tr><td>Ada<td><ul><li>x<li>y</ul><tr><td>Bo<td>z</table>",
+            "Name | Can\nAda | - x - y\nBo | z",
+        ),
         ("<p>un<wbr>break<wbr>able soft&shy;ware H<sub>2</sub>O", "unbreakable software H2O"),
         ("<dl><dt>Grue<dd>A beast.</dl>", "Grue\nA beast."),
     ],

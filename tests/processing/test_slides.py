@@ -136,3 +136,23 @@ def test_a_slide_that_is_not_there_is_left_out():
     relations = rels({"s0": ("slide", "slides/NULL"), "s1": ("slide", "slides/slide1.xml")})
     data = files.with_member(data, "ppt/_rels/presentation.xml.rels", relations)
     assert [text for _, _, text in parts_of(data, files.PPTX)] == ["Two"]
+
+
+def test_paragraphs_have_the_numbers_that_are_drawn_and_powers_are_powers():
+    def item(text: str, kind: str, attributes: str = "") -> str:
+        rule = f'<a:pPr {attributes}><a:buAutoNum type="{kind}"/></a:pPr>'
+        return f"<a:p>{rule}<a:r><a:t>{text}</a:t></a:r></a:p>"
+
+    raised = (
+        '<a:p><a:r><a:t>10</a:t></a:r><a:r><a:rPr baseline="30000"/><a:t>6</a:t></a:r>'
+        '<a:r><a:t> H</a:t></a:r><a:r><a:rPr baseline="-25000"/><a:t>2</a:t></a:r></a:p>'
+    )
+    body = (
+        item("one", "arabicPeriod") + item("sub", "alphaLcParenR", 'lvl="1"')
+        + item("two", "arabicPeriod") + "<a:p><a:r><a:t>plain</a:t></a:r></a:p>"
+        + item("anew", "arabicPeriod") + item("x", "romanUcParenBoth", 'lvl="1"') + raised
+    )  # fmt: skip
+    shape = sp("@").replace("<a:p><a:r><a:t>@</a:t></a:r></a:p>", body)
+    assert parts_of(slides(shape), files.PPTX)[0][2].splitlines() == [
+        "1. one", "a) sub", "2. two", "plain", "1. anew", "(I) x", "10^6 H2",
+    ]  # fmt: skip
