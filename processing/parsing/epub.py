@@ -21,7 +21,7 @@ from processing.parsing.html import decode_markup, inline_picture, read_markup
 from processing.parsing.picture import add_shown
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
 
-NO_TEXT = "This book contains only images; run text recognition (OCR) on it and upload the result."
+NO_TEXT = "This book contains no text; check that it is the right one and upload it again."
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"

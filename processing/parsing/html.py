@@ -183,7 +183,7 @@ class _Page:
         return (node.tag == "table" and _is_data(node)) or self._is_dropped(node)
 
     def _is_dropped(self, node: Any) -> bool:
-        if node.tag in _DROPPED:
+        if node.tag is None or node.tag in _DROPPED:  # of a name that is no letters, it has none
             return True
         if node.tag.startswith("-"):
             return False

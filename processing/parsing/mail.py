@@ -63,11 +63,12 @@ def _messages(data: bytes) -> Iterator[bytes]:
         yield data
         return
     starts = [match.span() for match in _FROM_LINE.finditer(data) if _is_start(data, match.start())]
+    if not starts:
+        yield data.partition(b"\n")[2]
+        return
     ends = [start for start, _ in starts[1:]] + [len(data)]
     for (_, start), end in zip(starts, ends, strict=True):
         yield _QUOTED_FROM.sub(rb"\1", data[start:end])
-    if not starts:
-        yield data.partition(b"\n")[2]
 
 
 def _is_start(data: bytes, at: int) -> bool:

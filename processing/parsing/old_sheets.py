@@ -4,6 +4,7 @@ python-calamine is quicker, and gives neither the formats of numbers nor merged 
 """
 
 import io
+import struct
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -20,6 +21,7 @@ from processing.parsing.tables import ABOVE, LEFT
 NO_TEXT = "This workbook contains no values; fill it in, save it in Excel and upload it again."
 MAX_CELLS = 2_000_000
 _XF_GENERAL = "General"
+_DAMAGES = (xlrd.compdoc.CompDocError, struct.error)
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
@@ -37,7 +39,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
         if "encrypted" in str(error).lower():
             raise PermanentError("encrypted", ENCRYPTED) from error
         raise PermanentError("corrupt", DAMAGED) from error
-    except (xlrd.compdoc.CompDocError, AssertionError, LookupError, ValueError) as error:
+    except (*_DAMAGES, AssertionError, ArithmeticError, LookupError, ValueError) as error:
         raise PermanentError("corrupt", DAMAGED) from error
     cells = 0
     for sheet in book.sheets():

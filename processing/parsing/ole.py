@@ -20,7 +20,7 @@ class Container:
         try:
             self._file = olefile.OleFileIO(file)
             entries = self._file.listdir(streams=True, storages=False)
-        except (OSError, ValueError, IndexError, RecursionError) as error:
+        except (OSError, ValueError, IndexError, OverflowError, RecursionError) as error:
             raise PermanentError("corrupt", DAMAGED) from error
         self.names = ["/".join(entry) for entry in entries]
         if "EncryptedPackage" in self.names:
@@ -36,5 +36,5 @@ class Container:
                 return b""
             with self._file.openstream(name) as stream:
                 return bytes(stream.read())
-        except (OSError, ValueError, IndexError, TypeError):
+        except (OSError, ValueError, IndexError, OverflowError, TypeError):
             return b""

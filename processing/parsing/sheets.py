@@ -86,7 +86,8 @@ class _Workbook:
         if properties is not None:
             self.since_1904 = properties.get("date1904") in ("1", "true")
         if name := self.package.first(self.part, "sharedStrings"):
-            self.strings = [_string(item) for item in _elements(self.package.open(name), "si")]
+            items = _elements(self.package.open(name), "si", self.package)
+            self.strings = [_string(item) for item in items]
         if name := self.package.first(self.part, "styles"):
             self.formats = _formats(self.package.xml(name))
 
@@ -168,7 +169,7 @@ class _Sheet:
         workbook = self._workbook
         done = 0
         stream = _WithoutEmpty(workbook.package.open(self._part))
-        for row in _elements(stream, "row"):
+        for row in _elements(stream, "row", workbook.package):
             number = _integer(row.get("r")) or done + 1
             cells = self._cells(row)
             if not any(cells):
@@ -300,9 +301,9 @@ def _unless_it_counts(row: "re.Match[bytes]") -> bytes:
     return b"" if b' r="' in row[0] or b" r='" in row[0] else row[0]
 
 
-def _elements(stream: IO[bytes] | _WithoutEmpty, name: str) -> Iterator[Any]:
+def _elements(stream: IO[bytes] | _WithoutEmpty, name: str, package: Package) -> Iterator[Any]:
     """The elements of this name, one after the other; each is forgotten when the next is asked
-    for.
+    for. Of a damaged part those before the damage, and the package counts it.
     """
     parser = etree.XMLPullParser(
         events=("end",),
@@ -312,14 +313,21 @@ def _elements(stream: IO[bytes] | _WithoutEmpty, name: str) -> Iterator[Any]:
         remove_comments=True,
         remove_pis=True,
     )
-    while data := stream.read(_BLOCK_BYTES):
-        parser.feed(usual_names(data))
+    is_whole = True
+    while is_whole and (data := stream.read(_BLOCK_BYTES)):
+        try:
+            parser.feed(usual_names(data))
+        except etree.XMLSyntaxError:
+            is_whole = False
         for _, element in parser.read_events():
             yield element
             element.clear()
             while element.getprevious() is not None:
                 del element.getparent()[0]
-    parser.close()
+    try:
+        parser.close()
+    except etree.XMLSyntaxError:
+        package.damaged += 1
 
 
 def _string(item: Any) -> str:

@@ -29,17 +29,26 @@ def read(file: IO[bytes], draft: Draft) -> None:
     data = file.read()
     if data.startswith(b"\x1f\x8b"):
         data = _inflated(data)
+    if _root(data) is None:
+        raise PermanentError("corrupt", DAMAGED)
     draft.add("\n".join(texts(data)))
 
 
 def texts(data: bytes) -> Iterator[str]:
     """The lines of text that a drawing shows; of what is none, nothing."""
-    root = etree.fromstring(data, _PARSER) if data.strip() else None
+    root = _root(data)
     for node in () if root is None else root.iter():
         if local(node) in _TEXTS and not _is_in_text(node):
             text = " ".join("".join(_said(node)).split())
             if text:
                 yield text
+
+
+def _root(data: bytes) -> Any:
+    try:
+        return etree.fromstring(data, _PARSER)
+    except etree.XMLSyntaxError:
+        return None
 
 
 def _is_in_text(node: Any) -> bool:

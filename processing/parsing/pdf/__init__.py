@@ -7,6 +7,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO, Any
 
 import pypdfium2 as pdfium
@@ -102,7 +103,8 @@ def _open(data: bytes) -> tuple[pdfium.PdfDocument, bool]:
         ):
             raise PermanentError("encrypted", ENCRYPTED) from error
         if rebuilt := salvage(data):
-            return pdfium.PdfDocument(rebuilt), False
+            with suppress(pdfium.PdfiumError):
+                return pdfium.PdfDocument(rebuilt), False
         raise PermanentError("corrupt", DAMAGED) from error
 
 
