@@ -13,6 +13,7 @@ MEMBERS = "kb/<str:slug>/members/"
 
 urlpatterns = [
     path("kb/<str:slug>/about/", views.about, name="about"),
+    path("kb/<str:slug>/delete/", views.delete, name="delete-knowledge-base"),
     path(MEMBERS, views.members, name="members"),
     path(f"{MEMBERS}add", views.add, name="add-member"),
     path(f"{MEMBERS}leave", views.leave, name="leave"),

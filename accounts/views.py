@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from documents import members as sharing
+from documents import removal
 from documents.forms import AboutForm
 from documents.models import KnowledgeBase, Membership
 from documents.permissions import knowledge_base_for, owned_knowledge_base
@@ -43,6 +44,19 @@ def about(request: HttpRequest, slug: str) -> HttpResponse:
         messages.success(request, "Saved.")
         return redirect(knowledge_base)
     return render(request, "accounts/about.html", {"knowledge_base": knowledge_base, "form": form})
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, slug: str) -> HttpResponse:
+    """Delete a knowledge base, when it was said what goes with it, and how many."""
+    knowledge_base = owned_knowledge_base(request.user, slug)
+    if request.method == "POST":
+        removal.delete(knowledge_base, request.user)
+        messages.success(request, f"“{knowledge_base.name}” is deleted.")
+        return redirect("knowledge-bases")
+    context = {"knowledge_base": knowledge_base, "going": removal.takes_along(knowledge_base)}
+    return render(request, "accounts/delete.html", context)
 
 
 @login_required

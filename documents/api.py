@@ -13,12 +13,13 @@ from pydantic import ConfigDict
 
 from formats.unread import sentence
 
-from . import audit, lifecycle, refusals, selection, tags, uploads
+from . import audit, lifecycle, limits, refusals, removal, selection, tags, uploads
 from .downloads import original
 from .forms import AboutForm, KnowledgeBaseForm
 from .idempotency import KeyTaken, Once
 from .listing import Asked, Pages, Place
 from .models import Document, DocumentEvent, KnowledgeBase, Status
+from .moving import move
 from .permissions import (
     document_for,
     editable_document,
@@ -139,14 +140,16 @@ class DocumentChange(Schema):
 
     filename: str | None = None
     tags: list[str] | None = None
+    knowledge_base: str | None = Field(None, description="the slug of the one it is moved to")
 
 
 class BulkIn(Schema):
     model_config = ConfigDict(extra="forbid")
 
-    action: Literal["requeue", "delete", "restore", "tag", "untag"]
+    action: Literal["requeue", "delete", "restore", "move", "tag", "untag"]
     ids: list[UUID] = Field(max_length=1000)
     tags: list[str] = Field([], description="for tag and untag")
+    knowledge_base: str = Field("", description="for move: the slug of the one they are moved to")
 
 
 class BulkOut(Schema):
@@ -248,6 +251,16 @@ def change_knowledge_base(request: HttpRequest, slug: str, data: KnowledgeBaseCh
     return form.save()
 
 
+@router.delete("knowledge-bases/{slug}", response={204: None, **problems(404)})
+def delete_knowledge_base(request: HttpRequest, slug: str) -> Any:
+    """Delete it with all its documents, members, invitations and tokens; an owner may.
+
+    It is gone at once, for everybody and for good. What was stored is removed in the background.
+    """
+    removal.delete(owned_knowledge_base(request.user, slug), request.user)
+    return Reply(204, None)
+
+
 @router.get("knowledge-bases/{slug}/documents", response={200: DocumentPage, **problems(404)})
 def list_documents(
     request: HttpRequest,
@@ -295,7 +308,7 @@ def list_documents(
 
 @router.post(
     "knowledge-bases/{slug}/documents",
-    response={201: AcceptedOut, **problems(404, 409, 413, 415)},
+    response={201: AcceptedOut, **problems(404, 409, 413, 415, 429)},
 )
 def upload_document(
     request: HttpRequest,
@@ -355,15 +368,21 @@ def get_content(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
 
 @router.patch("documents/{document_id}", response={200: DocumentOut, **problems(404, 409)})
 def change_document(request: HttpRequest, document_id: UUID, data: DocumentChange) -> Any:
-    """Rename or tag it. One that is ready is processed anew under its new name, and is found
-    under the old one until then.
+    """Move, rename or tag it: all of it, or nothing. One that is ready is processed anew under its
+    new name, and is found under the old one until then.
     """
     document = editable_document(request.user, document_id)
     words = None if data.tags is None else tags.clean(data.tags)
-    if data.filename is not None:
-        uploads.rename(document, request.user, data.filename)
-    if words is not None:
-        tags.put(document, words)
+    to = data.knowledge_base
+    target = None if to is None else editable_knowledge_base(request.user, to)
+    with transaction.atomic():
+        if target is not None:
+            move(document, target, request.user)
+            document.refresh_from_db()
+        if data.filename is not None:
+            uploads.rename(document, request.user, data.filename)
+        if words is not None:
+            tags.put(document, words)
     return document_for(request.user, document_id)
 
 
@@ -373,8 +392,9 @@ def change_documents(request: HttpRequest, slug: str, data: BulkIn) -> Any:
     knowledge_base = editable_knowledge_base(request.user, slug)
     known = knowledge_base.document_set.filter(pk__in=data.ids, purging_at=None)
     ids = list(known.values_list("pk", flat=True))
-    words = {"tags": ",".join(data.tags)}
-    return {"done": selection.act(data.action, ids, request.user, words)[0], "asked": len(data.ids)}
+    values = {"tags": ",".join(data.tags), "to": data.knowledge_base}
+    done, _ = selection.act(data.action, ids, request.user, values)
+    return {"done": done, "asked": len(data.ids)}
 
 
 @router.post(
@@ -410,7 +430,7 @@ def restore_document(request: HttpRequest, document_id: UUID) -> Any:
     """Bring back a deleted or replaced document that is not purged yet."""
     document = editable_document(request.user, document_id)
     try:
-        restored = lifecycle.restore(document.pk, request.user)
+        restored = limits.restore(document.pk, request.user)
     except lifecycle.DuplicateFilename as error:
         raise refusals.duplicate_filename(error, document.filename, document.sha256) from error
     if not restored:
@@ -420,7 +440,7 @@ def restore_document(request: HttpRequest, document_id: UUID) -> Any:
 
 @router.put(
     "documents/{document_id}/file",
-    response={201: AcceptedOut, **problems(404, 409, 413, 415)},
+    response={201: AcceptedOut, **problems(404, 409, 413, 415, 429)},
 )
 def replace_document(
     request: HttpRequest,

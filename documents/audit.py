@@ -50,9 +50,3 @@ def lines(entries: QuerySet[AuditEntry]) -> Iterator[bytes]:
             yield json.dumps(entry.as_json(), ensure_ascii=False).encode() + b"\n"
         if len(page) < PAGE:
             return
-
-
-def sweep(slice_size: int = 10_000) -> int:
-    """Delete a slice of what is older than AUDIT_DAYS, as the reconciler may; how many lines."""
-    old = AuditEntry.objects.over().order_by("at").values("pk")[:slice_size]
-    return AuditEntry.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()[0]

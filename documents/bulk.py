@@ -7,7 +7,6 @@ meanwhile goes first.
 """
 
 from collections.abc import Callable, Collection
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +15,12 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from . import lifecycle
+from . import lifecycle, limits
 from .failpoints import failpoint
 from .models import BulkAction, BulkSlice, Document, KnowledgeBase, OutboxMessage
+from .refusals import Refused
 
 AT_ONCE = 1000
-UNCONFIRMED_KEPT = timedelta(days=1)
 
 Action = BulkAction.Action
 Priority = OutboxMessage.Priority
@@ -84,19 +83,13 @@ def carry_out_slice() -> bool:
         return _carry_out(confirmed, Priority.BULK)
 
 
-def sweep() -> None:
-    """Forget what nobody has confirmed."""
-    old = BulkAction.objects.filter(created_at__lt=Now() - UNCONFIRMED_KEPT, confirmed_at=None)
-    old.delete()
-
-
 def _carry_out(slices: Any, priority: int) -> bool:
     free = slices.select_for_update(skip_locked=True, of=["self"]).select_related("bulk__by")
     each = free.order_by("pk").first()
     if each is None:
         return False
     bulk = each.bulk
-    changed = len(ACTS[bulk.action](each.documents, bulk, priority))
+    changed = len(ACTS[bulk.action](_still_there(each), bulk, priority))
     failpoint("bulk.changed")
     # First this, which makes relays that have the last two slices wait for one another.
     BulkAction.objects.filter(pk=bulk.pk).update(
@@ -106,6 +99,19 @@ def _carry_out(slices: Any, priority: int) -> bool:
     if not BulkSlice.objects.filter(bulk=bulk).exists():
         BulkAction.objects.filter(pk=bulk.pk).update(finished_at=Now())
     return True
+
+
+def _still_there(part: BulkSlice) -> list[UUID]:
+    """Without those that were moved out of its knowledge base, and are no business of its people
+    any more; none is until this transaction ends.
+    """
+    if part.bulk.knowledge_base_id is None:
+        return list(part.documents)
+    of_base = Document.objects.filter(
+        pk__in=part.documents, knowledge_base=part.bulk.knowledge_base_id
+    )
+    locked = of_base.order_by("pk").select_for_update(no_key=True)
+    return list(locked.values_list("pk", flat=True))
 
 
 def _requeue(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID]:
@@ -128,7 +134,11 @@ def _delete(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID
 
 
 def _restore(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID]:
-    return lifecycle.restore_all(ids, bulk.by)
+    """None of a slice for which there is no room."""
+    try:
+        return limits.restore_all(ids, bulk.by)
+    except Refused:
+        return []
 
 
 ACTS: dict[str, Act] = {

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.db import transaction
+from django.http import Http404
 
 from . import audit
 from .models import KnowledgeBase, Membership
@@ -36,3 +37,10 @@ class AboutForm(forms.ModelForm):
         model = KnowledgeBase
         fields = ["name", "description"]
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}
+
+    def save(self, commit: bool = True) -> Any:
+        """Raises Http404 when it is deleted meanwhile."""
+        there = KnowledgeBase.objects.filter(pk=self.instance.pk)
+        if not there.update(**self.cleaned_data):
+            raise Http404
+        return self.instance

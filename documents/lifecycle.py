@@ -11,7 +11,8 @@ then changed.
 """
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -57,6 +58,10 @@ class Claim:
     is_probe: bool = field(default=False, compare=False)
 
 
+class KnowledgeBaseGone(Exception):
+    """It is being removed, or was: nothing comes into it any more."""
+
+
 class DuplicateFilename(Exception):
     """The knowledge base has a live document of that name: `existing` is its id, None when it is
     gone again.
@@ -72,9 +77,9 @@ class DuplicateFilename(Exception):
 
 def register(document: Document, origin: str = "") -> Document:
     """Accept a file whose object is stored; `origin` says where it comes from, if not from a
-    person's hand. Raises DuplicateFilename.
+    person's hand. Raises DuplicateFilename, KnowledgeBaseGone.
     """
-    with transaction.atomic():
+    with _into_a_knowledge_base(), transaction.atomic():
         _insert(document)
         _record(document.pk, "registered", origin, by=document.uploaded_by_id)
         _post(document.pk, Action.PROCESS, priority=document.priority)
@@ -85,10 +90,10 @@ def replace(old: Document, new: Document, origin: str = "") -> Document | None:
     """Put `new` in the place of `old`, which stays searchable until `new` is READY.
 
     None when `old` was deleted or replaced meanwhile. Raises DuplicateFilename when another
-    document has the new name.
+    document has the new name, and KnowledgeBaseGone.
     """
     by = new.uploaded_by_id
-    with transaction.atomic():
+    with _into_a_knowledge_base(), transaction.atomic():
         if not _mark_deleted(Document.objects.live().filter(pk=old.pk)):
             return None
         old.refresh_from_db(fields=["indexed_at", "replaces"])
@@ -275,7 +280,7 @@ def postpone(claim: Claim, reason: str, service: str = "", wish: timedelta | Non
             delay = outages.failed(service, reason, wish, claim.is_probe)
         row = Document.objects.filter(pk=claim.document_id)
         waited = row.annotate(waited=Now() - Coalesce("postponed_since", Now()))
-        waited_for = waited.values_list("waited", flat=True).get()
+        waited_for = waited.values_list("waited", flat=True).first() or IMMEDIATELY  # None: gone
         if waited_for > settings.POSTPONE_GIVE_UP:
             postponed = _fail(_leased(claim), claim, "service_unavailable", _given_up(reason))
         else:
@@ -459,6 +464,63 @@ def rename(document_id: UUID, by: Any, filename: str) -> bool:
     return True
 
 
+def move(document_id: UUID, knowledge_base_id: int, by: Any) -> bool:
+    """`move_all` of one. Raises DuplicateFilename when a live document has its name there, and
+    KnowledgeBaseGone.
+    """
+    if move_all([document_id], knowledge_base_id, by):
+        return True
+    for document in Document.objects.live().filter(pk=document_id):
+        existing = namesake(knowledge_base_id, document.filename)
+        if existing and existing != document_id:
+            raise DuplicateFilename(existing)
+    return False
+
+
+def move_all(document_ids: Collection[UUID], knowledge_base_id: int, by: Any) -> list[UUID]:
+    """Put documents into another knowledge base; their objects stay where they are. From then on
+    who sees that one finds them, by their words and meaning as soon as their points have followed.
+
+    Not those of whose name there is a live document, which a worker has, or which search does not
+    show yet in the place of another. Returns those that were moved. Raises KnowledgeBaseGone.
+    """
+    try:
+        with _into_a_knowledge_base(), transaction.atomic():
+            return _move(document_ids, knowledge_base_id, by)
+    except IntegrityError as error:
+        if not _is_duplicate(error):
+            raise
+    # Somebody has just taken one of the names: it costs the others nothing but time.
+    if len(document_ids) == 1:
+        return []
+    return [moved for each in document_ids for moved in move_all([each], knowledge_base_id, by)]
+
+
+def _move(document_ids: Collection[UUID], knowledge_base_id: int, by: Any) -> list[UUID]:
+    resting = Document.objects.live().exclude(status=Status.PROCESSING).filter(pk__in=document_ids)
+    others = resting.exclude(knowledge_base=knowledge_base_id)
+    in_the_way = Document.objects.live().filter(
+        knowledge_base=knowledge_base_id, filename=OuterRef("filename")
+    )
+    held = _hold(
+        others.filter(~Exists(in_the_way)).exclude(replaces__isnull=False, indexed_at=None)
+    )
+    if not held:
+        return []
+    moved = Document.objects.filter(pk__in=held)
+    moved.update(
+        stored_in=Coalesce("stored_in", "knowledge_base_id"),
+        knowledge_base=knowledge_base_id,
+        replaces=None,  # its versions so far stay where they were
+        fingerprint="",  # what a turn has kept has points of the knowledge base before
+        kept_epoch=None,
+    )
+    _record(held, "moved", "from another knowledge base", by=by and by.pk)
+    if indexed := list(moved.exclude(indexed_at=None).values_list("pk", flat=True)):
+        _post(indexed, Action.MOVE)
+    return held
+
+
 def unstick(document: Document, by: Any) -> bool:
     """`unstick_all` of one."""
     return bool(unstick_all([document.pk], by))
@@ -600,6 +662,32 @@ def purge_now(document_id: UUID, by: Any) -> bool:
         _record(document_id, "purge", "at once", by=by.pk)
         _post(document_id, Action.PURGE)
     return True
+
+
+def remove_all(
+    document_ids: Collection[UUID], knowledge_base_id: int, by: int | None
+) -> list[UUID]:
+    """Whatever they are, they go with their knowledge base, and have no way back from here.
+
+    What a worker has is left until he must have noticed. Returns those that were not purged yet,
+    nor about to be.
+    """
+    with transaction.atomic():
+        still_in_it = Document.objects.filter(pk__in=document_ids, knowledge_base=knowledge_base_id)
+        if held := _hold(still_in_it.filter(purging_at=None)):
+            documents = Document.objects.filter(pk__in=held)
+            live = list(documents.live().values_list("pk", flat=True))
+            leased = documents.exclude(lease_expires_at=None).values_list("pk", flat=True)
+            in_work = set(leased)
+            documents.update(
+                deleted_at=Coalesce("deleted_at", Now()), purging_at=Now(), **_NO_LEASE
+            )
+            OutboxMessage.objects.filter(document__in=held).delete()
+            _record(live, "deleted", "with its knowledge base", by=by)
+            idle = [each for each in held if each not in in_work]
+            _post(idle, Action.PURGE, priority=Priority.BULK)
+            _post(in_work, Action.PURGE, priority=Priority.BULK, delay=2 * settings.LEASE)
+    return held
 
 
 def begin_purge(document_id: UUID) -> bool:
@@ -804,10 +892,27 @@ def _insert(document: Document) -> None:
         raise DuplicateFilename(existing) from None
 
 
+@contextmanager
+def _into_a_knowledge_base() -> Iterator[None]:
+    """Around a transaction: a trigger (migration `0023_removal`) lets none into one that is gone,
+    and makes who comes at the same time wait. Raises KnowledgeBaseGone.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        if _violated(error) != "document_in_a_knowledge_base_that_is_there":
+            raise
+        raise KnowledgeBaseGone from error
+
+
 def _is_duplicate(error: IntegrityError) -> bool:
     """Whether this violation is the everyday one; any other is an error of ours."""
-    diagnostics = getattr(error.__cause__, "diag", None)
-    return getattr(diagnostics, "constraint_name", None) == "one_live_document_per_filename"
+    return _violated(error) == "one_live_document_per_filename"
+
+
+def _violated(error: IntegrityError) -> str | None:
+    """The constraint's name."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
 def namesake(knowledge_base_id: int, filename: str) -> UUID | None:

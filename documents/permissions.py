@@ -6,10 +6,12 @@ from uuid import UUID
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
+from . import limits
 from .models import ApiToken, Document, KnowledgeBase, Membership
+from .models.access import EDITING
 from .refusals import Refused
 
-MAY_EDIT = (Membership.Role.EDITOR, Membership.Role.OWNER)
+MAY_EDIT = EDITING
 
 
 def knowledge_base_for(user: Any, slug: str) -> KnowledgeBase:
@@ -28,8 +30,9 @@ def may_edit(user: Any, knowledge_base: KnowledgeBase) -> bool:
 
 
 def editable_knowledge_base(user: Any, slug: str) -> KnowledgeBase:
-    """Raises Http404, for a viewer too."""
-    knowledge_base = knowledge_base_for(user, slug)
+    """With its limits, and the user's. Raises Http404, for a viewer too."""
+    visible = KnowledgeBase.objects.visible_to(user).named([slug])
+    knowledge_base = get_object_or_404(limits.beside(visible, user))
     if not may_edit(user, knowledge_base):
         raise Http404
     return knowledge_base

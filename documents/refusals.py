@@ -90,6 +90,11 @@ def duplicate_filename(error: lifecycle.DuplicateFilename, filename: str, sha256
     return Refused("duplicate_filename", message, 409, details)
 
 
+def knowledge_base_gone() -> Refused:
+    """Of an upload that was under way when somebody deleted it."""
+    return Refused("not_found", "This knowledge base has just been deleted; nothing was kept.", 404)
+
+
 def no_room() -> Refused:
     return Refused(
         "no_room",

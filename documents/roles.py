@@ -14,6 +14,7 @@ SEEN = [
     "documents.generation",
     "documents.heartbeat",
     "documents.knowledgebase",
+    "documents.limit",
     "documents.membership",
     "documents.outage",
     "documents.outboxmessage",
@@ -26,6 +27,9 @@ OPERATORS = [
     "documents.change_document",
     "documents.open_document",
     "documents.change_generation",
+    "documents.add_limit",
+    "documents.change_limit",
+    "documents.delete_limit",
     "documents.change_outage",
     "documents.change_reconcilerun",
     "axes.delete_accessattempt",  # which unlocks somebody

@@ -6,24 +6,26 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponseBase
-from django.shortcuts import redirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from . import audit, lifecycle, tags
+from . import audit, lifecycle, limits, tags
 from .archive import archive
 from .models import Document, KnowledgeBase
-from .permissions import knowledge_base_for, may_edit
+from .moving import move_all
+from .permissions import editable_knowledge_base, knowledge_base_for, may_edit
 from .refusals import Refused
 
 MOST = 1000  # at once; a page of the list has fewer
+TARGETS = 1000  # knowledge bases among which somebody chooses
 UNDO = "undo"  # in the session: what was deleted last
 
 
 @login_required
 @require_POST
 def selection(request: HttpRequest, slug: str) -> HttpResponseBase:
-    """Do `action` to the documents `id`: requeue, delete, restore, tag, untag or zip."""
+    """Do `action` to the documents `id`: requeue, delete, restore, move, tag, untag or zip."""
     knowledge_base = knowledge_base_for(request.user, slug)
     action = request.POST.get("action", "")
     if action != "zip" and not may_edit(request.user, knowledge_base):
@@ -34,6 +36,8 @@ def selection(request: HttpRequest, slug: str) -> HttpResponseBase:
     if not chosen:
         messages.info(request, "Tick the documents first.")
         return back
+    if action == "move" and not request.POST.get("to"):
+        return _where_to(request, knowledge_base, chosen, there)
     try:
         if action == "zip":
             answer = archive(chosen, knowledge_base.name)
@@ -60,6 +64,9 @@ def act(action: str, ids: Collection[UUID], by: Any, values: Any) -> tuple[int, 
             raise Refused("invalid_tag", "Write a tag first.", 400)
         done = (tags.add if action == "tag" else tags.remove)(ids, words)
         return done, "tagged" if action == "tag" else "changed"
+    if action == "move":
+        to = editable_knowledge_base(by, values.get("to", ""))
+        return len(move_all(ids, to, by)), f"moved to “{to.name}”"
     if action not in ACTIONS:
         raise Http404
     does, done_to = ACTIONS[action]
@@ -78,8 +85,21 @@ def undo_of(request: HttpRequest, knowledge_base: KnowledgeBase) -> list[str]:
 ACTIONS: dict[str, tuple[Callable[[Collection[UUID], Any], list[UUID]], str]] = {
     "requeue": (lifecycle.requeue_all, "queued again"),
     "delete": (lifecycle.soft_delete_all, "deleted"),
-    "restore": (lifecycle.restore_all, "restored"),
+    "restore": (limits.restore_all, "restored"),
 }
+
+
+def _where_to(
+    request: HttpRequest, knowledge_base: KnowledgeBase, chosen: list[Document], there: str
+) -> HttpResponse:
+    others = KnowledgeBase.objects.editable_by(request.user).exclude(pk=knowledge_base.pk)
+    context = {
+        "knowledge_base": knowledge_base,
+        "chosen": chosen,
+        "targets": others[:TARGETS],
+        "here": there,
+    }
+    return render(request, "documents/move.html", context)
 
 
 def _chosen(knowledge_base: KnowledgeBase, ids: Collection[str]) -> list[Document]:

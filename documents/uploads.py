@@ -7,7 +7,7 @@ with a stable code, and nothing is stored for them.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import Any, cast
@@ -26,7 +26,7 @@ from django.utils.datastructures import MultiValueDict
 
 from formats import BY_EXTENSION
 
-from . import lifecycle, tags
+from . import lifecycle, limits, tags
 from .connections import release
 from .deadlines import within
 from .failpoints import failpoint
@@ -39,6 +39,7 @@ from .refusals import (
     empty_file,
     file_too_large,
     invalid_filename,
+    knowledge_base_gone,
     no_room,
     request_too_large,
     storage_unavailable,
@@ -168,13 +169,18 @@ def accept(
         return _made(made)
     filename, content_type = _check(file)
     with_tags = tags.clean(words)
+    bounds = limits.of(knowledge_base, by)
     try:
         if existing := lifecycle.namesake(knowledge_base.pk, filename):  # saves the upload of bytes
             raise lifecycle.DuplicateFilename(existing)
-        document = _store(file, knowledge_base, filename, content_type, by, origin, tags=with_tags)
-        with _kept_only_if_registered(document), _remembered(once, document):
-            lifecycle.register(document, origin)
-    except (lifecycle.DuplicateFilename, KeyTaken) as error:
+        limits.look_ahead(bounds, file.size)
+        with limits.under_way(bounds):
+            document = _store(
+                file, knowledge_base, filename, content_type, by, origin, tags=with_tags
+            )
+            with _registered(document, bounds, once):
+                lifecycle.register(document, origin)
+    except (lifecycle.DuplicateFilename, lifecycle.KnowledgeBaseGone, KeyTaken) as error:
         return _same_or_refused(once, error, filename, file)
     failpoint("upload.registered")
     return document
@@ -193,14 +199,23 @@ def replace(
     filename, content_type = _check(file)
     if content_type == old.content_type:
         filename = old.filename
+    bounds = limits.of(old.knowledge_base, by)
     try:
-        document = _store(
-            file, old.knowledge_base, filename, content_type, by, origin, tags=old.tags
-        )
-        with _kept_only_if_registered(document), _remembered(once, document):
-            if lifecycle.replace(old, document, origin) is None:
-                raise Refused("not_found", "The document to replace was deleted or replaced.", 404)
-    except (lifecycle.DuplicateFilename, KeyTaken, Refused) as error:
+        with limits.under_way(bounds):
+            document = _store(
+                file, old.knowledge_base, filename, content_type, by, origin, tags=old.tags
+            )
+            with _registered(document, bounds, once):
+                if lifecycle.replace(old, document, origin) is None:
+                    raise Refused(
+                        "not_found", "The document to replace was deleted or replaced.", 404
+                    )
+    except (
+        lifecycle.DuplicateFilename,
+        lifecycle.KnowledgeBaseGone,
+        KeyTaken,
+        Refused,
+    ) as error:
         return _same_or_refused(once, error, filename, file)
     return document
 
@@ -231,7 +246,20 @@ def _once(by: Any, key: str, action: str, where: object, file: ReceivedFile) -> 
 
 
 def _made(document_id: str) -> Document:
-    return Document.objects.select_related("knowledge_base").get(pk=document_id)
+    """Raises Refused when it went with a knowledge base meanwhile."""
+    made = Document.objects.select_related("knowledge_base").filter(pk=document_id).first()
+    if made is None:
+        raise Refused("not_found", "What this request made before is deleted for good.", 404)
+    return made
+
+
+@contextmanager
+def _registered(
+    document: Document, bounds: Sequence[limits.Bound], once: Once | None
+) -> Iterator[None]:
+    """Around the transaction that does it."""
+    with _kept_only_if_registered(document), limits.kept(bounds), _remembered(once, document):
+        yield
 
 
 @contextmanager
@@ -242,7 +270,7 @@ def _kept_only_if_registered(document: Document) -> Iterator[None]:
     """
     try:
         yield
-    except (lifecycle.DuplicateFilename, KeyTaken, Refused):
+    except (lifecycle.DuplicateFilename, lifecycle.KnowledgeBaseGone, KeyTaken, Refused):
         _discard(document)
         raise
     except DatabaseError as error:
@@ -271,6 +299,8 @@ def _same_or_refused(
     if isinstance(error, lifecycle.DuplicateFilename):
         Tally.add("duplicates_refused")
         raise duplicate_filename(error, filename, file.sha256) from error
+    if isinstance(error, lifecycle.KnowledgeBaseGone):
+        raise knowledge_base_gone() from error
     raise error
 
 

@@ -18,7 +18,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from formats import BY_EXTENSION
 
-from . import audit, counts, lifecycle, refusals, tags, uploads
+from . import audit, counts, lifecycle, limits, refusals, tags, uploads
 from .bulk import confirm, freeze, shown
 from .downloads import original
 from .forms import KnowledgeBaseForm
@@ -234,7 +234,7 @@ def delete(request: HttpRequest, document_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def restore(request: HttpRequest, document_id: UUID) -> HttpResponse:
-    return _act(request, document_id, lifecycle.restore, "is back.")
+    return _act(request, document_id, limits.restore, "is back.")
 
 
 @login_required
@@ -277,6 +277,8 @@ def _act(
     except lifecycle.DuplicateFilename as error:
         duplicate = refusals.duplicate_filename(error, target.filename, target.sha256)
         messages.error(request, _with_link(duplicate))
+    except refusals.Refused as refused:
+        messages.error(request, str(refused))
     return redirect(target)
 
 

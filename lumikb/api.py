@@ -91,7 +91,10 @@ api.add_router("", search_router, tags=["search"])
 
 @api.exception_handler(Refused)
 def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
-    return _error(request, error.status, error.code, error.message, error.details)
+    response = _error(request, error.status, error.code, error.message, error.details)
+    if "retry_after" in error.details:
+        response["Retry-After"] = str(error.details["retry_after"])
+    return response
 
 
 @api.exception_handler(Http404)

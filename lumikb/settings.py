@@ -413,6 +413,18 @@ REPOST_AFTER = timedelta(seconds=env.int("REPOST_AFTER_SECONDS", 30))
 STUCK_AFTER = timedelta(minutes=env.int("STUCK_AFTER_MINUTES", 15))
 PURGE_AFTER = timedelta(hours=env.int("PURGE_AFTER_HOURS", 24))
 
+# Of one person and of one knowledge base: documents=1000,bytes=5000000000,waiting=500,uploads=4,
+# each of them or none. The admin may say otherwise of one: documents/limits.py.
+LIMIT_KINDS = validate.ContainsOnly(["documents", "bytes", "waiting", "uploads"])
+PERSON_LIMITS: dict[str, int] = (
+    env.dict("PERSON_LIMITS", None, subcast_values=int, validate=LIMIT_KINDS) or {}
+)
+KNOWLEDGE_BASE_LIMITS: dict[str, int] = (
+    env.dict("KNOWLEDGE_BASE_LIMITS", None, subcast_values=int, validate=LIMIT_KINDS) or {}
+)
+# Events, tombstones of purged documents, finished bulk actions, reports of the reconciler.
+HISTORY_DAYS = env.int("HISTORY_DAYS", 400, validate=validate.Range(min=1))
+
 # --- Audit ------------------------------------------------------------------------------------
 
 AUDIT_DAYS = env.int("AUDIT_DAYS", 400, validate=validate.Range(min=1))

@@ -116,6 +116,17 @@ def _postpone_once_postgres_answers(lease: heartbeat.Lease) -> None:
 
 
 @dramatiq.actor(queue_name=QUEUE, time_limit=settings.TIME_LIMIT.total_seconds() * 1000)
+def move(document_id: str) -> None:
+    """Have a document's points follow it into its knowledge base; when the index is away, the
+    reconciler finds them.
+    """
+    try:
+        pipeline.move(UUID(document_id))
+    except ServiceUnavailable as error:
+        log.warning("its points have not moved yet: %s", error)
+
+
+@dramatiq.actor(queue_name=QUEUE, time_limit=settings.TIME_LIMIT.total_seconds() * 1000)
 def purge(document_id: str) -> None:
     """Remove a deleted document for good; when a service is away, the reconciler posts it again."""
     document = Document.objects.filter(pk=document_id).first()

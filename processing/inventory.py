@@ -2,9 +2,10 @@
 
 The inventory that is taken before the backup is its manifest. What it says of documents can be
 asked again of any later time, whatever was uploaded, processed and deleted meanwhile: their rows
-are never deleted, what goes into the digest never changes, and each row says when it came and when
-it was purged. All else is compared with those rows: a file, an extracted text, a passage or a point
-that a live document should have is there, or it is missing.
+stay for long, what goes into the digest never changes, and each row says when it came and when it
+was purged. Only a knowledge base that was deleted takes its rows along: so each has a digest of its
+own, and the audit says which were deleted. All else is compared with those rows: a file, an
+extracted text, a passage or a point that a live document should have is there, or it is missing.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from django.db.models import Count, Q
 
 from documents import texts
 from documents.connections import release
-from documents.models import Document, KnowledgeBase
+from documents.models import AuditEntry, Document, KnowledgeBase
 
 from .index import vectors
 from .reconcile import index, objects
@@ -56,8 +57,11 @@ class Inventory:
     as_of: datetime  # by the database's clock
     users: int = 0
     knowledge_bases: int = 0
-    documents: int = 0  # the rows, those of deleted and purged documents too
-    digest: str = ""  # of what their files were called and contained; not of purged ones
+    documents: int = 0  # the rows, those of deleted documents too; not of purged ones
+    digest: str = ""  # of what their files were called and contained
+    # Of each knowledge base into which they came: how many, and their digest.
+    bases: dict[str, tuple[int, str]] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)  # knowledge bases that people have deleted
     by_status: dict[str, int] = field(default_factory=dict)  # live documents
     objects: int = 0  # all that is stored
     bytes: int = 0
@@ -72,22 +76,28 @@ class Inventory:
         """What became of one by `asdict` and JSON. Raises TypeError, KeyError or ValueError."""
         tallies = {name: Tally(**values[name]) for name in TALLIES}
         as_of = datetime.fromisoformat(values["as_of"])
-        return cls(**values | tallies | {"as_of": as_of})
+        bases = {base: (count, digest) for base, (count, digest) in values["bases"].items()}
+        return cls(**values | tallies | {"as_of": as_of, "bases": bases})
 
     def lacks(self, manifest: Self) -> list[str]:
         """Sentences that say what was there and is not; empty when all is back."""
+        before = {base: of for base, of in manifest.bases.items() if base not in self.removed}
+        now = {base: of for base, of in self.bases.items() if base in before}
+        wanted = {
+            "users": (self.users, manifest.users),
+            "knowledge bases": (len(now), len(before)),
+            "documents": (_documents(now), _documents(before)),
+        }
         lacking = [
-            f"{name.replace('_', ' ')}: {getattr(self, name)} of {before}"
-            for name in ("users", "knowledge_bases", "documents")
-            if getattr(self, name) < (before := getattr(manifest, name))
+            f"{name}: {here} of {there}" for name, (here, there) in wanted.items() if here < there
         ]
-        if self.digest != manifest.digest:
+        if now != before:
             lacking.append("documents: they are not the same ones")
         for name in TALLIES:
-            now, before = getattr(self, name), getattr(manifest, name)
-            if now.missing > before.missing:
-                documents = ", ".join(now.examples)
-                lacking.append(f"{name}: {now.missing} are missing, of documents {documents} ...")
+            missing = getattr(self, name).missing
+            if missing > getattr(manifest, name).missing:
+                documents = ", ".join(getattr(self, name).examples)
+                lacking.append(f"{name}: {missing} are missing, of documents {documents} ...")
         return lacking
 
 
@@ -106,13 +116,10 @@ def take(as_of: datetime | None = None, checksums: bool = False) -> Inventory:
         release()
         time.sleep(SETTLE_SECONDS)
     inventory = Inventory(as_of, collection=vectors.collection())
-    since = {"created_at__lte": inventory.as_of}
     inventory.users = get_user_model().objects.filter(date_joined__lte=inventory.as_of).count()
-    inventory.knowledge_bases = KnowledgeBase.objects.filter(**since).count()
-    inventory.documents = Document.objects.filter(**since).count()
     statuses = Document.objects.live().order_by("status").values_list("status")
     inventory.by_status = dict(statuses.annotate(Count("pk")))
-    inventory.digest = _digest(inventory.as_of)
+    _count_documents(inventory)
     _count_index(inventory)
     _count_objects(inventory, checksums)
     return inventory
@@ -125,16 +132,32 @@ def _now() -> datetime:
     return now
 
 
-def _digest(as_of: datetime) -> str:
-    digest = hashlib.sha256()
+def _documents(bases: dict[str, tuple[int, str]]) -> int:
+    return sum(count for count, _ in bases.values())
+
+
+def _count_documents(inventory: Inventory) -> None:
+    """Of the time `as_of`."""
+    as_of = inventory.as_of
+    there = KnowledgeBase.objects.filter(created_at__lte=as_of).values_list("pk", flat=True)
+    inventory.knowledge_bases = len(there)
+    deleted = AuditEntry.objects.filter(action="deleted", document_id=None)
+    removed = deleted.exclude(knowledge_base_id=None).values_list("knowledge_base_id", flat=True)
+    inventory.removed = sorted(map(str, removed))
+    counted = {str(pk): 0 for pk in there}
+    digests = {base: hashlib.sha256() for base in counted}
     owners = Document.objects.filter(
         Q(purged_at=None) | Q(purged_at__gt=as_of), created_at__lte=as_of
     )
-    for page in pages(owners.only("knowledge_base", "filename", "size", "sha256")):
+    for page in pages(owners.only("knowledge_base", "stored_in", "filename", "size", "sha256")):
         for each in page:
+            base = each.storage_key.partition("/")[0]
             line = f"{each.storage_key} {each.size} {each.sha256} {each.filename}\n"
-            digest.update(line.encode())
-    return digest.hexdigest()
+            counted[base] = counted.get(base, 0) + 1
+            digests.setdefault(base, hashlib.sha256()).update(line.encode())
+    inventory.bases = {base: (counted[base], digests[base].hexdigest()) for base in counted}
+    inventory.documents = sum(counted.values())
+    inventory.digest = hashlib.sha256(repr(sorted(inventory.bases.items())).encode()).hexdigest()
 
 
 def _count_index(inventory: Inventory) -> None:

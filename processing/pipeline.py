@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
+from uuid import UUID
 
 from django.conf import settings
 from django.core.files.storage import default_storage
@@ -93,9 +94,10 @@ def purge(document: Document) -> None:
 
     Raises ServiceUnavailable.
     """
+    collections = generations.known()
     release()
-    for index in generations.written():
-        vectors.delete(document.pk, index.collection)
+    for name in collections:
+        vectors.delete(document.pk, name)
     failpoint("purge.vectors_deleted")
     with _storage():
         try:
@@ -106,6 +108,23 @@ def purge(document: Document) -> None:
             default_storage.delete(f"{document.storage_prefix}/{name}")
             failpoint("purge.object_deleted")
         default_storage.delete(document.storage_prefix)  # on a disk, the empty folder
+
+
+def move(document_id: UUID) -> None:
+    """Say of the document's points in which knowledge base they are. May be run again.
+
+    Raises ServiceUnavailable, RetryableError.
+    """
+    moved = Document.objects.filter(pk=document_id, purging_at=None)
+    said: int | None = None
+    while (base := moved.values_list("knowledge_base_id", flat=True).first()) not in (None, said):
+        collections = generations.written()
+        release()
+        for index in collections:
+            vectors.move(document_id, base, index.collection)
+        failpoint("move.said")
+        said = base  # unless it was moved on meanwhile
+    release()
 
 
 def _fetch(document: Document, copy: IO[bytes]) -> None:

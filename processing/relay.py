@@ -1,6 +1,7 @@
 """From the outbox to the broker: the outbox is the queue, Redis holds a short window of it.
 
-What is done to many documents at once (documents/bulk.py) is done here, too: a slice after a post.
+What is done to many documents at once (documents/bulk.py, documents/removal.py) is done here, too:
+a slice after a post.
 
 Any number of relays may run: rows are locked by the one that posts them. A message may be posted
 twice (a relay dies between posting and committing); the claim lets one through.
@@ -15,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from documents import bulk, counts, lifecycle
+from documents import bulk, counts, lifecycle, removal
 from documents.connections import release, unpooled
 from documents.failpoints import failpoint
 from documents.models import Document, Heartbeat, Outage, OutboxMessage
@@ -86,7 +87,7 @@ def run(stop: threading.Event) -> None:
                 heal()
                 Heartbeat.beat(Heartbeat.Kind.RELAY)
                 heal_at = time.monotonic() + POLL_SECONDS
-            busy = posted or bulk.carry_out_slice()
+            busy = posted or bulk.carry_out_slice() or removal.carry_out_slice()
             release()
             failures = 0
             if not busy:
@@ -148,6 +149,8 @@ def _send(message: OutboxMessage) -> None:
     document_id = str(message.document_id)
     if message.action == OutboxMessage.Action.PURGE:
         actors.purge.send(document_id)
+    elif message.action == OutboxMessage.Action.MOVE:
+        actors.move.send(document_id)
     elif message.document.has_last_chance:  # see processing/isolation.py
         actors.process.send(document_id, alone=True)
     else:

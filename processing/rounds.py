@@ -37,13 +37,14 @@ class Rounds:
         if is_to_be_filed:
             _file_due()
             levels, _ = _levels()
-        only_purges = all(action == Action.PURGE for action, _ in levels)
+        no_process = all(action != Action.PROCESS for action, _ in levels)
         taken: list[int] = []
         for level in levels:
             left = room - len(taken)
             is_process = level[0] == Action.PROCESS
             # A purge is quick, and nobody waits for it: many leave most of the room to documents.
-            most = left if is_process or only_purges else (left + 3) // 4
+            # So does what moves points.
+            most = left if is_process or no_process else (left + 3) // 4
             chosen, may_have_more = self._of(level, most)
             taken += chosen
             if len(taken) >= room or (is_process and may_have_more):

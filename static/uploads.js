@@ -113,7 +113,7 @@ function startUploads(form) {
       }
     } else {
       set(job, "refused", sentenceOf(answer));
-      job.mayRetry = answer.status === 0 || answer.status >= 500 || error?.code === "duplicate_filename";
+      job.mayRetry = answer.status === 0 || answer.status >= 500 || ["duplicate_filename", "limit_reached"].includes(error?.code);
       draw(job);
     }
   }

@@ -13,7 +13,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from documents import counts
-from documents.models import ApiToken, GroupMembership, KnowledgeBase, Membership
+from documents.members import find_user
+from documents.models import ApiToken, GroupMembership, KnowledgeBase, Limit, Membership
+from documents.models.limits import KINDS
+from documents.refusals import Refused
+from documents.removal import begin, takes_along
 from formats import tessdata
 
 from .named import Named, NamedMoments
@@ -38,10 +42,38 @@ class KnowledgeBaseList(ChangeList):
 
 @admin.register(KnowledgeBase)
 class KnowledgeBaseAdmin(admin.ModelAdmin):
-    list_display = ["name", "slug", "documents", "ready", "failed", "unfinished", "created_at"]
+    """One that is deleted is shown until nothing of it is left, and cannot be changed any more."""
+
+    list_display = [
+        "name", "slug", "documents", "ready", "failed", "unfinished", "created_at", "deleted_at",
+    ]  # fmt: skip
     readonly_fields = ["slug"]  # made from the name; people have links to it
     search_fields = ["name", "slug"]
     inlines = [MembershipInline, GroupMembershipInline]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return KnowledgeBase.with_deleted.order_by("name", "pk")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj and obj.deleted_at) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj and obj.deleted_at) and super().has_delete_permission(request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What goes is said in numbers, not row by row; and nothing protects it."""
+        going = [
+            f"{each}: {', '.join(f'{number:,} {what}(s)' for number, what in takes_along(each))}"
+            for each in objs
+        ]
+        return going, {"knowledge bases": len(going)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: KnowledgeBase) -> None:
+        begin(obj, request.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for each in queryset:
+            begin(each, request.user)
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
@@ -57,8 +89,8 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KnowledgeBaseList
 
-    def view_on_site(self, knowledge_base: KnowledgeBase) -> str:
-        return knowledge_base.get_absolute_url()
+    def view_on_site(self, knowledge_base: KnowledgeBase) -> str | None:
+        return None if knowledge_base.deleted_at else knowledge_base.get_absolute_url()
 
     @admin.display
     def documents(self, knowledge_base: Any) -> str:
@@ -79,6 +111,60 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):
     @admin.display
     def unfinished(self, knowledge_base: Any) -> int:
         return knowledge_base.unfinished_count
+
+
+class LimitForm(forms.ModelForm):
+    """Whose it is, by name: operators see no list of people, and there may be many."""
+
+    person = forms.CharField(required=False, max_length=254, help_text="user name or mail address")
+    base = forms.CharField(
+        label="knowledge base", required=False, max_length=100, help_text="the end of its address"
+    )
+
+    class Meta:
+        model = Limit
+        fields = KINDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.user:
+            self.initial["person"] = self.instance.user.get_username()
+        if self.instance.knowledge_base:
+            self.initial["base"] = self.instance.knowledge_base.slug
+
+    def clean_person(self) -> str:
+        name: str = self.cleaned_data["person"]
+        try:
+            self.instance.user = find_user(name) if name else None
+        except Refused as refused:
+            raise forms.ValidationError(str(refused)) from refused
+        return name
+
+    def clean_base(self) -> str:
+        slug: str = self.cleaned_data["base"]
+        self.instance.knowledge_base = KnowledgeBase.objects.named([slug]).first()
+        if slug and not self.instance.knowledge_base:
+            raise forms.ValidationError(f"There is no knowledge base “{slug}”.")
+        return slug
+
+    def clean(self) -> None:
+        super().clean()
+        whose = {"user": self.instance.user, "knowledge_base": self.instance.knowledge_base}
+        chosen = {name: value for name, value in whose.items() if value}
+        if len(chosen) != 1:
+            raise forms.ValidationError("Choose a person or a knowledge base.")
+        if Limit.objects.filter(**chosen).exclude(pk=self.instance.pk).exists():
+            raise forms.ValidationError(f"There is a limit of “{self.instance}” already.")
+
+
+@admin.register(Limit)
+class LimitAdmin(admin.ModelAdmin):
+    """Of whom more, or less, is allowed than of others: documents/limits.py."""
+
+    list_display = ["__str__", "documents", "bytes", "waiting", "uploads"]
+    list_select_related = ["user", "knowledge_base"]
+    form = LimitForm
+    fields = ["person", "base", *KINDS]
 
 
 class ApiTokenForm(forms.ModelForm):

@@ -10,6 +10,7 @@ from .bulk import BulkAction, BulkSlice
 from .counts import DocumentCount
 from .document import Chunk, Document, Stage, Status
 from .generation import Generation
+from .limits import Limit, UploadUnderWay
 from .records import (
     DocumentError,
     DocumentEvent,
@@ -37,6 +38,7 @@ __all__ = [
     "Heartbeat",
     "IdempotencyKey",
     "KnowledgeBase",
+    "Limit",
     "Membership",
     "Outage",
     "OutboxMessage",
@@ -45,4 +47,5 @@ __all__ = [
     "Status",
     "Tally",
     "TextPart",
+    "UploadUnderWay",
 ]

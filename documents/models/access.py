@@ -41,6 +41,14 @@ class KnowledgeBaseQuerySet(models.QuerySet["KnowledgeBase"]):
             return found.filter(pk=token.knowledge_base_id)
         return found
 
+    def editable_by(self, user: Any) -> Self:
+        """Those of the visible ones into which the user may put documents."""
+        visible = self.visible_to(user)
+        token = ApiToken.used_by(user)
+        if token and token.read_only:
+            return visible.none()
+        return visible if user.is_superuser else visible.filter(pk__in=_shared_with(user, EDITING))
+
     def called(self, q: str) -> Self:
         """Those in whose names this stands, as it is written; all of them for nothing."""
         return self.filter(name__icontains=unicodedata.normalize("NFC", q)) if q else self
@@ -54,11 +62,20 @@ class KnowledgeBaseQuerySet(models.QuerySet["KnowledgeBase"]):
         return self.filter(slug__in=names)
 
 
+class KnowledgeBaseManager(models.Manager.from_queryset(KnowledgeBaseQuerySet)):  # type: ignore[misc]
+    """Of those that are there for people: not of those that are being removed."""
+
+    def get_queryset(self) -> models.QuerySet["KnowledgeBase"]:
+        found: models.QuerySet[KnowledgeBase] = super().get_queryset().filter(deleted_at=None)
+        return found
+
+
 class KnowledgeBase(models.Model):
     """A set of documents that are searched together and shared with the same people.
 
     Its slug is made when it is saved first: what can be read of the name, in whatever script, and
     a random end. So no slug has to be searched for, and none tells that others have such a name.
+    Once it is deleted (documents/removal.py) it is there for nobody, until its row goes, too.
     """
 
     SLUG_END = 7  # characters of 31: of a million of one name the next meets one with 1 in 27,000
@@ -78,12 +95,29 @@ class KnowledgeBase(models.Model):
         help_text="For text recognition, such as deu+eng; empty: found page by page.",
     )
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership")
+    deleted_at = models.DateTimeField(null=True, editable=False, help_text="no way back from here")
+    deleted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
 
-    objects = KnowledgeBaseQuerySet.as_manager()
+    objects = KnowledgeBaseManager()
+    with_deleted = KnowledgeBaseQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "pk"]
-        indexes = [models.Index(fields=["name", "id"], name="knowledge_base_name")]
+        indexes = [
+            models.Index(fields=["name", "id"], name="knowledge_base_name"),
+            # What the relay looks for at every tick: documents/removal.py.
+            models.Index(
+                fields=["deleted_at"],
+                condition=Q(deleted_at__isnull=False),
+                name="knowledge_base_deleted",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -91,6 +125,10 @@ class KnowledgeBase(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self.slug:
             self.slug = self.slug_like(self.name)
+        if not self._state.adding:  # what is deleted meanwhile stays so, whoever renames it
+            kept = {"id", "deleted_at", "deleted_by"}
+            fields = {field.name for field in self._meta.concrete_fields}
+            kwargs.setdefault("update_fields", fields - kept)
         super().save(*args, **kwargs)
 
     def get_absolute_url(self) -> str:
@@ -164,9 +202,14 @@ class GroupMembership(models.Model):
         return f"{self.group} ({self.role})"
 
 
-def _shared_with(user: Any) -> models.QuerySet[Any, Any]:
-    personal = Membership.objects.filter(user=user.pk).values("knowledge_base")
-    of_groups = GroupMembership.objects.filter(group__user=user.pk).values("knowledge_base")
+EDITING = (Membership.Role.EDITOR, Membership.Role.OWNER)
+
+
+def _shared_with(user: Any, roles: Iterable[str] = ()) -> models.QuerySet[Any, Any]:
+    """In one of these roles, or in any."""
+    one = Q(role__in=roles) if roles else Q()
+    personal = Membership.objects.filter(one, user=user.pk).values("knowledge_base")
+    of_groups = GroupMembership.objects.filter(one, group__user=user.pk).values("knowledge_base")
     return personal.union(of_groups, all=True)
 
 

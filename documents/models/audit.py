@@ -39,6 +39,7 @@ class AuditEntry(models.Model):
         GIVEN_UP = "given_up", "gave up"
         PURGED = "purged", "deleted for good"
         SHARED = "shared", "changed who may see"
+        MOVED = "moved", "moved"
         CHANGED = "changed", "changed"
         EXPORTED = "exported", "exported"
 

@@ -87,7 +87,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def visible_to(self, user: Any) -> Self:
         """Those of the knowledge bases that are visible to the user."""
         if user.is_superuser and ApiToken.used_by(user) is None:
-            return self
+            return self.filter(knowledge_base__deleted_at=None)
         return self.filter(knowledge_base__in=KnowledgeBase.objects.visible_to(user))
 
     def matching(self, status: str = "", q: str = "", tag: str = "") -> Self:
@@ -249,6 +249,9 @@ class Document(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     knowledge_base = models.ForeignKey(KnowledgeBase, on_delete=models.PROTECT)
+    stored_in = models.BigIntegerField(
+        null=True, help_text="the knowledge base into which it came, if it was moved since"
+    )
     filename = models.CharField(max_length=255)
     content_type = models.CharField(max_length=100)
     size = models.BigIntegerField(help_text="bytes")
@@ -470,6 +473,23 @@ class Document(models.Model):
                 condition=Q(deleted_at__isnull=False, purged_at=None),
                 name="document_unpurged",
             ),
+            # Whose objects are in the folder of another knowledge base: processing/reconcile.
+            models.Index(
+                fields=["stored_in", "id"],
+                condition=Q(stored_in__isnull=False),
+                name="document_moved",
+            ),
+            # Rows that are to go: documents/history.py, documents/removal.py.
+            models.Index(
+                fields=["purged_at"],
+                condition=Q(purged_at__isnull=False),
+                name="document_tombstones",
+            ),
+            models.Index(
+                fields=["knowledge_base"],
+                condition=Q(purged_at__isnull=False),
+                name="document_tombstones_of",
+            ),
         ]  # fmt: skip
         permissions = [("open_document", "Can open the file of any document, which is recorded")]
 
@@ -482,7 +502,7 @@ class Document(models.Model):
     @property
     def storage_prefix(self) -> str:
         """Under this the original and the extracted texts are stored; a key is never used twice."""
-        return f"{self.knowledge_base_id}/{self.pk}"
+        return f"{self.stored_in or self.knowledge_base_id}/{self.pk}"
 
     @property
     def storage_key(self) -> str:

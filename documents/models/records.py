@@ -24,6 +24,7 @@ class OutboxMessage(models.Model):
     class Action(models.TextChoices):
         PROCESS = "process"
         PURGE = "purge"
+        MOVE = "move"  # its points to the knowledge base in which it is now
 
     class Priority(models.IntegerChoices):
         RESUMED = -5  # its turn had come already
@@ -106,7 +107,9 @@ class DocumentEvent(models.Model):
                 fields=["created_at"],
                 condition=Q(kind__in=["succeeded", "failed"]),
                 name="event_of_an_end",
-            )
+            ),
+            # What is to be forgotten: history.py.
+            models.Index(fields=["created_at"], condition=~Q(kind="registered"), name="event_age"),
         ]
 
     def __str__(self) -> str:
@@ -288,6 +291,7 @@ class ReconcileRun(models.Model):
 
     class Meta:
         ordering = ["-started_at"]
+        indexes = [models.Index(fields=["started_at"], name="reconcile_run_age")]
 
     def __str__(self) -> str:
         if self.started_at is None:

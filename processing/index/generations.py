@@ -55,6 +55,12 @@ def written() -> list[Index]:
     return _known()
 
 
+def known() -> set[str]:
+    """The collections that are ours for certain: what is written, and what was before."""
+    rows = Generation.objects.values_list("collection", flat=True)
+    return {*rows, *(index.collection for index in written())}
+
+
 def establish() -> None:
     """What is wanted serves, if nothing does yet: the first passage is about to be written."""
     if _is_established():

@@ -126,6 +126,17 @@ def delete(document_id: UUID, name: str | None = None) -> None:
     _delete(models.Filter(must=[_of_document(document_id)]), name)
 
 
+def move(document_id: UUID, knowledge_base_id: int, name: str | None = None) -> None:
+    """Say of a document's points, as many as there are, in which knowledge base they are now.
+
+    Raises ServiceUnavailable, RetryableError.
+    """
+    payload = {"knowledge_base": str(knowledge_base_id)}
+    points = models.FilterSelector(filter=models.Filter(must=[_of_document(document_id)]))
+    name = name or collection()
+    _ask(lambda: _client().set_payload(name, payload, points, wait=True), name)
+
+
 def count(document_id: UUID) -> int:
     """The exact number of the document's points. Raises ServiceUnavailable."""
     of_document = models.Filter(must=[_of_document(document_id)])
@@ -229,19 +240,26 @@ def nearest(
     return [Hit(UUID(str(point.id)), point.score) for point in answer.points] if answer else []
 
 
-def documents(name: str | None = None) -> Iterator[set[UUID]]:
-    """The ids of the documents that have points, a page of points at a time; an id may come again.
+def documents(name: str | None = None) -> Iterator[set[tuple[UUID, str]]]:
+    """The documents that have points, each with the knowledge base that its points say, a page of
+    points at a time; one may come again.
 
     Of the collection `name`, by default the one in use. Points whose payload names no document are
     not ours. Raises ServiceUnavailable: an incomplete listing is never taken for a complete one.
     """
     name = name or collection()
-    scroll = partial(_client().scroll, name, limit=SCROLL, with_payload=["document"])
+    scroll = partial(
+        _client().scroll, name, limit=SCROLL, with_payload=["document", "knowledge_base"]
+    )
     offset = None
     while answer := _ask(partial(scroll, offset=offset), name):
         points, offset = answer
         payloads = [point.payload or {} for point in points]
-        yield {UUID(payload["document"]) for payload in payloads if "document" in payload}
+        yield {
+            (UUID(payload["document"]), str(payload.get("knowledge_base", "")))
+            for payload in payloads
+            if "document" in payload
+        }
         if offset is None:
             return
 

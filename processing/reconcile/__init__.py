@@ -9,15 +9,14 @@ not answer, or a listing that breaks off, ends the scan before it has changed an
 import logging
 import time
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 
 from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
-from documents import audit, bulk
+from documents import history
 from documents.connections import release
 from documents.failpoints import failpoint
-from documents.models import DocumentError, Heartbeat, IdempotencyKey, ReconcileRun
+from documents.models import Heartbeat, ReconcileRun
 from processing.errors import ProcessingError
 from processing.flight import Flight, FlightLost, only_flight
 
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 LIMIT = 1000  # findings of a check in one run: a mistake must not go far before somebody looks
 REQUEUE_LIMIT = 10_000  # of what costs time only; 200 a minute would never rebuild a lost index
 EXAMPLES = 3
-KEEP = timedelta(days=30)  # the reports
+FORGET_SECONDS = 60.0  # in one run
 
 SCANS = [
     Scan(rows.abandoned, [rows.LEASE_EXPIRED]),
@@ -38,7 +37,7 @@ SCANS = [
     Scan(rows.earlier_passages, [rows.EARLIER_PASSAGES]),
     Scan(index.not_set_up, [index.NOT_SET_UP]),
     Scan(index.incomplete, [index.INCOMPLETE]),
-    Scan(index.orphans, [index.ORPHANS]),
+    Scan(index.strays, [index.ORPHANS, index.ASTRAY]),
     Scan(index.earlier, [index.EARLIER, index.EARLIER_POINTS]),
     Scan(objects.compared, [objects.MISSING, objects.ORPHANS, objects.UNREAD]),
 ]
@@ -97,17 +96,20 @@ def run(dry_run: bool = False, requested: bool = False) -> ReconcileRun | None:
             release()
             failpoint("reconcile.checked")
         ReconcileRun.objects.filter(pk=report.pk).update(finished_at=Now())
-        ReconcileRun.objects.filter(started_at__lt=Now() - KEEP).delete()
-        IdempotencyKey.objects.over().delete()
-        DocumentError.objects.filter(at__lt=Now() - KEEP).delete()
-        while audit.sweep():  # a slice at a time
-            flight.check()
-        bulk.sweep()
+        _forget(flight)
         if not dry_run and not any(row["skipped"] for row in report.findings):
             Heartbeat.beat(Heartbeat.Kind.RECONCILE)
         report.refresh_from_db()
         release()
     return report
+
+
+def _forget(flight: Flight) -> None:
+    """What is old, a slice at a time; if it is very much, the next run goes on."""
+    until = time.monotonic() + FORGET_SECONDS
+    while history.sweep() and time.monotonic() < until:
+        release()
+        flight.check()
 
 
 def _take_request() -> ReconcileRun | None:

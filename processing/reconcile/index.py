@@ -8,7 +8,8 @@ from django.db.models import Count
 
 from documents import lifecycle
 from documents.connections import release
-from documents.models import Chunk, Document
+from documents.models import Chunk, Document, Status
+from processing import pipeline
 from processing.index import vectors
 
 from .finding import Finding, owned, pages, ready
@@ -16,6 +17,7 @@ from .finding import Finding, owned, pages, ready
 NOT_SET_UP = "index not set up"
 INCOMPLETE = "index incomplete"
 ORPHANS = "points without a document"
+ASTRAY = "points in another knowledge base"
 EARLIER = "index of another model"
 EARLIER_POINTS = "purged points of another model"
 
@@ -49,18 +51,32 @@ def incomplete() -> Iterator[Finding]:
                 )
 
 
-def orphans() -> Iterator[Finding]:
-    """Points whose document has no row or was purged: a row is there before its first point."""
+def strays() -> Iterator[Finding]:
+    """Points whose document has no row or was purged: a row is there before its first point. And
+    those that say another knowledge base than their document's, which was moved: who sees the one
+    is not shown them, and who sees the other does not find them.
+    """
     seen: set[UUID] = set()
-    for document_ids in vectors.documents():
-        for document_id in document_ids - owned(document_ids) - seen:
+    for page in vectors.documents():
+        bases = _bases_of({document_id for document_id, _ in page})
+        for document_id, base in page:
+            if bases.get(document_id) == base or document_id in seen:
+                continue
             seen.add(document_id)
-            yield Finding(
-                ORPHANS,
-                str(document_id),
-                partial(vectors.delete, document_id),
-                persists=partial(_is_unowned, document_id),
-            )
+            if document_id in bases:
+                yield Finding(
+                    ASTRAY,
+                    str(document_id),
+                    partial(pipeline.move, document_id),
+                    persists=partial(_is_astray, document_id, base),
+                )
+            else:
+                yield Finding(
+                    ORPHANS,
+                    str(document_id),
+                    partial(vectors.delete, document_id),
+                    persists=partial(_is_unowned, document_id),
+                )
 
 
 def earlier() -> Iterator[Finding]:
@@ -73,8 +89,8 @@ def earlier() -> Iterator[Finding]:
     for name in vectors.earlier_collections():
         yield Finding(EARLIER, name, mend=None)
         seen: set[UUID] = set()
-        for document_ids in vectors.documents(name):
-            for document_id in _purged(document_ids) - seen:
+        for page in vectors.documents(name):
+            for document_id in _purged({document_id for document_id, _ in page}) - seen:
                 seen.add(document_id)
                 what = f"{document_id} in {name}"
                 yield Finding(EARLIER_POINTS, what, partial(vectors.delete, document_id, name))
@@ -97,6 +113,23 @@ def _is_incomplete(document: Document) -> bool:
         return False
     passages = passage_counts([document.pk]).get(document.pk, 0)
     return not passages == document.chunk_count == vectors.count(document.pk)
+
+
+def _bases_of(document_ids: set[UUID]) -> dict[UUID, str]:
+    """The knowledge bases of those documents that own points, as the index says them."""
+    owners = Document.objects.filter(pk__in=document_ids, purged_at=None)
+    found = {pk: str(base) for pk, base in owners.values_list("pk", "knowledge_base_id")}
+    release()
+    return found
+
+
+def _is_astray(document_id: UUID, base: str) -> bool:
+    """It may just have been moved into the one that its points say, or a worker just have it."""
+    resting = Document.objects.exclude(status=Status.PROCESSING, deleted_at=None)
+    there = resting.filter(pk=document_id, purging_at=None)
+    now = there.values_list("knowledge_base_id", flat=True).first()
+    release()
+    return now is not None and str(now) != base
 
 
 def _is_unowned(document_id: UUID) -> bool:

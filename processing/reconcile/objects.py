@@ -4,6 +4,7 @@ A key is `<knowledge base>/<document>/<name>`, and a listing comes in the order 
 The rows are read in that order too, so that what either lacks shows without remembering anything.
 """
 
+import heapq
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -104,12 +105,22 @@ def listed() -> Iterator[Object]:
 def owners() -> Iterator[Document]:
     """All that own objects, in the order of their folders: "10/" comes before "9/"."""
     fields = (
-        *("knowledge_base", "size", "sha256", "status"),
+        *("knowledge_base", "stored_in", "size", "sha256", "status"),
         *("deleted_at", "lease_epoch", "indexed_epoch"),
     )
-    for knowledge_base in sorted(KnowledgeBase.objects.values_list("pk", flat=True), key=str):
-        unpurged = Document.objects.filter(knowledge_base=knowledge_base, purged_at=None)
-        yield from chain.from_iterable(pages(unpurged.only(*fields)))
+    unpurged = Document.objects.filter(purged_at=None).only(*fields)
+    moved = unpurged.exclude(stored_in=None)
+    left = set(moved.order_by().values_list("stored_in", flat=True).distinct())
+    there = set(KnowledgeBase.with_deleted.values_list("pk", flat=True))
+    release()
+    for folder in sorted(there | left, key=str):
+        streams = (
+            [unpurged.filter(knowledge_base=folder, stored_in=None)] if folder in there else []
+        )
+        if folder in left:
+            streams.append(moved.filter(stored_in=folder))
+        documents = (chain.from_iterable(pages(stream)) for stream in streams)
+        yield from heapq.merge(*documents, key=attrgetter("pk"))
 
 
 def _folder(document: Document) -> str:

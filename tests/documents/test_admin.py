@@ -406,6 +406,7 @@ def test_who_may_only_look_is_offered_no_action_and_can_force_none(
 ADMIN = [
     "documents/document",
     "documents/bulkaction", "documents/generation", "documents/knowledgebase",
+    "documents/limit",
     "documents/heartbeat",
     "documents/outage", "documents/outboxmessage",
     "documents/reconcilerun", "documents/auditentry",
@@ -465,11 +466,16 @@ def test_knowledge_bases_are_listed_with_their_counts(
     assert counts == (3, 1, 1, 1)
 
 
-def test_a_knowledge_base_with_documents_cannot_be_deleted(root: Client, ready: Document) -> None:
-    path = f"/admin/documents/knowledgebase/{ready.knowledge_base_id}/delete/"
-    root.post(path, {"post": "yes"})
-    ready.refresh_from_db()
-    assert ready.knowledge_base.pk
+def test_several_knowledge_bases_are_deleted_with_what_is_in_them(
+    root: Client, ready: Document
+) -> None:
+    other = KnowledgeBase.objects.create(name="Other")
+    chosen = {"action": "delete_selected", "_selected_action": [ready.knowledge_base_id, other.pk]}
+    asked = root.post("/admin/documents/knowledgebase/", chosen).text
+    assert "1 document(s)" in asked
+    assert KnowledgeBase.objects.count() == 2
+    root.post("/admin/documents/knowledgebase/", chosen | {"post": "yes"})
+    assert not KnowledgeBase.objects.exists()
 
 
 def test_a_token_is_shown_once_and_only_its_hash_is_kept(root: Client, editor: User) -> None:

@@ -73,6 +73,8 @@ ROUTES = {
     "GET kb/<str:slug>/members/": READ,
     "GET kb/<str:slug>/about/": for_owners(200),
     "POST kb/<str:slug>/about/": for_owners(200),  # an empty form
+    "GET kb/<str:slug>/delete/": for_owners(200),
+    "POST kb/<str:slug>/delete/": for_owners(302),
     "POST kb/<str:slug>/members/add": for_owners(302),
     "POST kb/<str:slug>/members/leave": Route(viewer=302, editor=302, superuser=404),
     "POST kb/<str:slug>/members/<int:user_id>/role": for_owners(302),
@@ -86,6 +88,7 @@ ROUTES = {
     # The API.
     "GET api/v1/knowledge-bases/<slug>": READ,
     "PATCH api/v1/knowledge-bases/<slug>": for_owners(200, b'{"name": "New"}'),
+    "DELETE api/v1/knowledge-bases/<slug>": for_owners(204),
     "GET api/v1/knowledge-bases/<slug>/members": READ,
     "POST api/v1/knowledge-bases/<slug>/members": for_owners(201, b'{"user": "staff"}'),
     "PATCH api/v1/knowledge-bases/<slug>/members/<user_id>": for_owners(200, ROLE),

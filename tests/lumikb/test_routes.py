@@ -37,6 +37,7 @@ from documents.models import (
     Generation,
     Heartbeat,
     KnowledgeBase,
+    Limit,
     Membership,
     Outage,
     OutboxMessage,
@@ -202,6 +203,7 @@ def named(document: Document) -> Named:
             which=SECRET, total=0, confirmed_at=document.created_at
         )[0].pk,
         "documents/knowledgebase": document.knowledge_base_id,
+        "documents/limit": Limit.objects.create(knowledge_base=document.knowledge_base).pk,
         "documents/outboxmessage": OutboxMessage.objects.latest("pk").pk,
         "documents/apitoken": ApiToken.objects.latest("pk").pk,
         "documents/auditentry": AuditEntry.objects.get(what=SECRET).pk,
@@ -443,7 +445,7 @@ def test_what_lists_or_makes_something_shows_nothing_of_anothers(
 THEIRS = {
     *("admin/causes/", "admin/operations/", "admin/axes/accessattempt/"),
     *("admin/documents/auditentry/", "admin/documents/document/", "admin/documents/generation/"),
-    "admin/documents/bulkaction/",
+    *("admin/documents/bulkaction/", "admin/documents/limit/"),
     *("admin/documents/heartbeat/", "admin/documents/knowledgebase/", "admin/documents/outage/"),
     *("admin/documents/outboxmessage/", "admin/documents/reconcilerun/"),
 }
@@ -452,6 +454,7 @@ OPERATORS = {
     "documents/document/<path:object_id>/act/",
     *("documents/document/<path:object_id>/original", "documents/reconcilerun/request/"),
     "axes/accessattempt/<path:object_id>/delete/",
+    *("documents/limit/add/", "documents/limit/<path:object_id>/delete/"),
 }
 
 

@@ -15,6 +15,9 @@ KEPT = "documents/kept.py"
 TEXTS = "documents/texts.py"
 OUTAGES = "documents/outages.py"
 DOCUMENT = "documents/models/document.py"
+ACCESS = "documents/models/access.py"
+REMOVAL = "documents/removal.py"
+LIMITS = "documents/limits.py"
 UPLOADS = "documents/uploads.py"
 ACTORS = "processing/actors.py"
 HEARTBEAT = "processing/heartbeat.py"
@@ -46,6 +49,10 @@ OF_TOKENS = "tests/accounts/test_tokens.py::"
 OF_LOGIN = "tests/accounts/test_login.py::"
 OF_LIFECYCLE = "tests/documents/test_lifecycle.py::"
 OF_OUTAGES = "tests/documents/test_outages.py::"
+OF_REMOVAL = "tests/documents/test_removal.py::"
+OF_LIMITS = "tests/documents/test_limits.py::"
+OF_MOVING = "tests/documents/test_moving.py::"
+OF_HISTORY = "tests/processing/test_history.py::"
 OF_RACES = "tests/documents/test_races.py::"
 OF_TURNS = "tests/processing/test_turns.py::"
 OF_UPLOADS = "tests/documents/test_uploads.py::"
@@ -696,6 +703,257 @@ MUTANTS = [
         "deleted = Document.objects.filter(pk=document_id, purging_at=None)",
         "deleted = Document.objects.filter(pk=document_id)",
         (OF_LIFECYCLE + "test_a_purge_that_has_begun_cannot_be_undone",),
+    ),
+    # --- Knowledge bases that are deleted --------------------------------------------------------
+    Mutant(
+        "a deleted knowledge base takes uploads",
+        "documents/migrations/0023_removal.py",
+        "AND deleted_at IS NULL FOR KEY SHARE;",
+        "FOR KEY SHARE;",
+        (OF_REMOVAL + "test_an_upload_at_the_moment_of_the_deletion_finds_it_gone",),
+    ),
+    Mutant(
+        "a deleted knowledge base does not wait for uploads, nor they for it",
+        "documents/migrations/0023_removal.py",
+        "AND deleted_at IS NULL FOR KEY SHARE;",
+        "AND deleted_at IS NULL;",
+        (OF_REMOVAL + "test_an_upload_at_the_moment_of_the_deletion_finds_it_gone",),
+    ),
+    Mutant(
+        "a deleted knowledge base is deleted by who is no owner any more",
+        REMOVAL,
+        " or knowledge_base.role_of(by) != Membership.Role.OWNER:",
+        ":",
+        (OF_REMOVAL + "test_who_has_just_been_demoted_does_not_delete_it",),
+    ),
+    Mutant(
+        "a deleted knowledge base is deleted by two at once",
+        REMOVAL,
+        "KnowledgeBase.objects.select_for_update().filter(",
+        "KnowledgeBase.objects.filter(",
+        (OF_REMOVAL + "test_of_two_clicks_one_deletes_it",),
+    ),
+    Mutant(
+        "a deleted knowledge base is seen",
+        ACCESS,
+        "super().get_queryset().filter(deleted_at=None)",
+        "super().get_queryset()",
+        (OF_REMOVAL + "test_from_then_on_it_is_there_for_nobody",),
+    ),
+    Mutant(
+        "a deleted knowledge base's documents are seen by a superuser",
+        DOCUMENT,
+        "return self.filter(knowledge_base__deleted_at=None)",
+        "return self",
+        (OF_REMOVAL + "test_from_then_on_it_is_there_for_nobody",),
+    ),
+    Mutant(
+        "a deleted knowledge base is brought back by who renames it",
+        ACCESS,
+        'kept = {"id", "deleted_at", "deleted_by"}',
+        'kept = {"id"}',
+        (OF_REMOVAL + "test_who_renames_it_at_that_moment_does_not_bring_it_back",),
+    ),
+    Mutant(
+        "a deleted knowledge base keeps its members",
+        REMOVAL,
+        "        if relation.on_delete is models.CASCADE:",
+        "        if False:",
+        (OF_REMOVAL + "test_from_then_on_it_is_there_for_nobody",),
+    ),
+    Mutant(
+        "a deleted knowledge base loses rows before their points and objects are gone",
+        REMOVAL,
+        "base.document_set.exclude(purged_at=None).order_by()",
+        "base.document_set.order_by()",
+        (OF_REMOVAL + "test_while_the_index_is_away_the_rows_stay",),
+    ),
+    Mutant(
+        "a deleted knowledge base is removed by relays that wait for each other",
+        REMOVAL,
+        "going.select_for_update(skip_locked=True, no_key=True, of=",
+        "going.select_for_update(no_key=True, of=",
+        (OF_REMOVAL + "test_of_two_relays_one_takes_a_slice",),
+    ),
+    Mutant(
+        "a deleted knowledge base leaves numbers that are wrong",
+        REMOVAL,
+        "if base.document_set.exists() or of_base.filter(is_sum=False).exists():",
+        "if base.document_set.exists():",
+        (OF_REMOVAL + "test_what_is_counted_adds_up_before_its_numbers_go",),
+    ),
+    Mutant(
+        "a deleted knowledge base's documents can be restored",
+        LIFECYCLE,
+        'deleted_at=Coalesce("deleted_at", Now()), purging_at=Now(), **_NO_LEASE',
+        'deleted_at=Coalesce("deleted_at", Now()), **_NO_LEASE',
+        (OF_REMOVAL + "test_nobody_brings_a_document_back",),
+    ),
+    Mutant(
+        "a deleted knowledge base's documents are purged under their workers",
+        LIFECYCLE,
+        "_post(in_work, Action.PURGE, priority=Priority.BULK, delay=2 * settings.LEASE)",
+        "_post(in_work, Action.PURGE, priority=Priority.BULK)",
+        (OF_REMOVAL + "test_what_a_worker_has_is_purged_when_he_must_have_noticed",),
+    ),
+    Mutant(
+        "a deleted knowledge base leaves points in a retired index",
+        PIPELINE,
+        "    collections = generations.known()\n    release()\n    for name",
+        "    collections = {each.collection for each in generations.written()}\n"
+        "    release()\n    for name",
+        (OF_REMOVAL + "test_points_in_a_retired_index_go_too",),
+    ),
+    # --- What is forgotten -----------------------------------------------------------------------
+    Mutant(
+        "how a document came is forgotten",
+        "documents/history.py",
+        'DocumentEvent.objects.exclude(kind="registered")',
+        "DocumentEvent.objects.all()",
+        (OF_HISTORY + "test_events_go_but_how_a_document_came",),
+    ),
+    Mutant(
+        "tombstones are forgotten at once",
+        "documents/history.py",
+        "Document.objects.filter(purged_at__lt=_long_ago())",
+        "Document.objects.exclude(purged_at=None)",
+        (OF_HISTORY + "test_tombstones_go_with_their_events_and_what_is_deleted_only_stays",),
+    ),
+    Mutant(
+        "sets under way are forgotten",
+        "documents/history.py",
+        "BulkAction.objects.filter(finished_at__lt=_long_ago())",
+        "BulkAction.objects.filter(created_at__lt=_long_ago())",
+        (OF_HISTORY + "test_finished_sets_go_and_those_under_way_stay",),
+    ),
+    # --- Limits ----------------------------------------------------------------------------------
+    Mutant(
+        "a limit is not exact when two come at once",
+        LIMITS,
+        """        _lock(bounds)
+        were = [_numbers""",
+        """        were = [_numbers""",
+        (OF_LIMITS + "test_of_two_at_the_last_free_place_one_gets_in",),
+    ),
+    Mutant(
+        "a limit is looked at before only",
+        LIMITS,
+        "            _refuse_beyond(bound, before, _numbers(bound))",
+        "            pass",
+        (OF_LIMITS + "test_of_two_at_the_last_free_place_one_gets_in",),
+    ),
+    Mutant(
+        "a limit refuses what does not make it more",
+        LIMITS,
+        "number > most and number > before[kind]:",
+        "number > most:",
+        (OF_LIMITS + "test_who_has_too_much_already_may_replace_with_less",),
+    ),
+    Mutant(
+        "a limit is not asked by who restores",
+        LIMITS,
+        """    with kept(_of_documents([document_id])):
+        return""",
+        """    if True:
+        return""",
+        (OF_LIMITS + "test_what_is_restored_needs_a_place",),
+    ),
+    Mutant(
+        "a limit of the admin is not looked at",
+        LIMITS,
+        "return Bound(whose, pk, usual | said)",
+        "return Bound(whose, pk, usual)",
+        (OF_LIMITS + "test_the_admin_says_otherwise_of_one",),
+    ),
+    Mutant(
+        "a limit of uploads is kept by a dead process",
+        LIMITS,
+        "            rows.filter(owner=bound.owner, until__lt=Now()).delete()\n",
+        "",
+        (OF_LIMITS + "test_an_upload_that_fails_or_whose_process_died_keeps_no_place",),
+    ),
+    Mutant(
+        "a limit of uploads lets two in at the last place",
+        LIMITS,
+        """    with transaction.atomic():
+        _lock(bounds)
+        for bound""",
+        """    with transaction.atomic():
+        for bound""",
+        (OF_LIMITS + "test_two_uploads_do_not_both_take_the_one_turn",),
+    ),
+    # --- Documents that are moved ----------------------------------------------------------------
+    Mutant(
+        "what is moved forgets where its objects are",
+        LIFECYCLE,
+        '        stored_in=Coalesce("stored_in", "knowledge_base_id"),\n',
+        "",
+        (OF_MOVING + "test_its_objects_stay_and_go_with_it",),
+    ),
+    Mutant(
+        "what is moved on forgets where its objects are",
+        LIFECYCLE,
+        'stored_in=Coalesce("stored_in", "knowledge_base_id")',
+        'stored_in=F("knowledge_base_id")',
+        (OF_MOVING + "test_its_objects_stay_and_go_with_it",),
+    ),
+    Mutant(
+        "what is moved may be a worker's",
+        LIFECYCLE,
+        ".exclude(status=Status.PROCESSING).filter(pk__in=document_ids)\n",
+        ".filter(pk__in=document_ids)\n",
+        (OF_MOVING + "test_not_while_a_worker_has_it",),
+    ),
+    Mutant(
+        "what is moved keeps the points of a turn",
+        LIFECYCLE,
+        """        fingerprint="",  # what a turn has kept has points of the knowledge base before
+        kept_epoch=None,
+""",
+        "",
+        (OF_MOVING + "test_what_a_turn_has_kept_is_done_again",),
+    ),
+    Mutant(
+        "what is moved leaves its points behind",
+        LIFECYCLE,
+        "        _post(indexed, Action.MOVE)",
+        "        pass",
+        (OF_MOVING + "test_the_relay_and_a_worker_do_it",),
+    ),
+    Mutant(
+        "what is moved is moved by a set of those it has left",
+        "documents/bulk.py",
+        "        pk__in=part.documents, knowledge_base=part.bulk.knowledge_base_id",
+        "        pk__in=part.documents",
+        (OF_MOVING + "test_a_set_that_was_frozen_before_is_no_business_of_its_people_any_more",),
+    ),
+    Mutant(
+        "what is moved goes with what it has left",
+        LIFECYCLE,
+        "Document.objects.filter(pk__in=document_ids, knowledge_base=knowledge_base_id)",
+        "Document.objects.filter(pk__in=document_ids)",
+        (OF_MOVING + "test_what_moves_out_of_one_that_is_being_deleted_is_not_taken_along",),
+    ),
+    Mutant(
+        "what is moved on has points where it was between",
+        PIPELINE,
+        "not in (None, said):",
+        "is not None and said is None:",
+        (OF_MOVING + "test_moved_on_while_its_points_follow_it_ends_where_it_is",),
+    ),
+    Mutant(
+        "what is moved and astray is not noticed",
+        "processing/reconcile/index.py",
+        "if bases.get(document_id) == base or document_id in seen:",
+        "if document_id in bases or document_id in seen:",
+        (OF_MOVING + "test_a_lost_message_is_found_by_the_points",),
+    ),
+    Mutant(
+        "what is moved needs no right there",
+        "documents/api.py",
+        "target = None if to is None else editable_knowledge_base(request.user, to)",
+        "target = None if to is None else KnowledgeBase.objects.get(slug=to)",
+        (OF_MOVING + "test_who_may_not_change_both_moves_nothing",),
     ),
     # --- Search ----------------------------------------------------------------------------------
     Mutant(

@@ -15,8 +15,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
 
-from documents import lifecycle, texts
-from documents.models import Chunk, Document
+from documents import counts, lifecycle, removal, texts
+from documents.models import Chunk, Document, KnowledgeBase
 from lumikb.storage import FileStorage
 from processing import inventory
 from processing.index import vectors
@@ -262,3 +262,35 @@ def test_no_connection_is_held_while_the_stores_are_asked(
     monkeypatch.setattr(FileStorage, "scan", watched_scan)
     said("--checksums")
     assert held == dict.fromkeys(["index", "scan", "file"], False)
+
+
+def test_a_knowledge_base_that_was_deleted_since_is_no_loss(
+    make_ready: MakeDocument, editor: User, manifest: Callable[[], Path]
+) -> None:
+    make_ready()
+    other = KnowledgeBase.objects.create(name="Other")
+    gone = make_ready("other.md", knowledge_base=other)
+    tombstone = make_ready("purged.md")
+    lifecycle.soft_delete(tombstone.pk, editor)
+    purge(tombstone)
+    before = manifest()
+    removal.begin(other, editor)
+    removal.carry_out_slice()
+    assert "All is there." in said("--compare", str(before))
+    purge(gone)
+    counts.add_up()
+    while removal.carry_out_slice():
+        counts.add_up()
+    assert not KnowledgeBase.with_deleted.filter(pk=other.pk).exists()
+    Document.objects.filter(pk=tombstone.pk).delete()  # after HISTORY_DAYS
+    assert "All is there." in said("--compare", str(before))
+
+
+def test_a_knowledge_base_that_nobody_has_deleted_is_missed(
+    make_ready: MakeDocument, manifest: Callable[[], Path]
+) -> None:
+    make_ready()
+    other = KnowledgeBase.objects.create(name="Other")
+    before = manifest()
+    other.delete()
+    assert "knowledge bases: 1 of 2" in complaint(before)

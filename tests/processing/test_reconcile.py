@@ -118,7 +118,7 @@ def everything() -> tuple[Any, ...]:
     """All that a run could change."""
     rows = list(Document.objects.order_by("pk").values())
     outbox = list(OutboxMessage.objects.order_by("pk").values())
-    listed = {document for page in vectors.documents() for document in page}
+    listed = {point for page in vectors.documents() for point in page}
     root = Path(default_storage.location)  # type: ignore[attr-defined]
     return rows, outbox, listed, sorted(path for path in root.rglob("*") if path.is_file())
 

@@ -1,9 +1,8 @@
-"""Runs that an operator asks for in the admin, and what the reconciler sweeps beside."""
+"""Runs that an operator asks for in the admin."""
 
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 from django.test import Client
 
-from documents import audit, lifecycle
-from documents.models import AuditEntry, Document, DocumentError, ReconcileRun
+from documents import lifecycle
+from documents.models import AuditEntry, Document, ReconcileRun
 from documents.roles import make_groups
 from processing import reconcile
 from processing.management.commands import reconcile as command
@@ -117,26 +116,3 @@ def test_a_single_run_makes_those_that_were_asked_for_first(operator: Client) ->
     call_command("reconcile")
     runs = ReconcileRun.objects.order_by("finished_at")
     assert list(runs.values_list("dry_run", flat=True)) == [True, False]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_what_is_too_old_is_swept_in_slices(
-    make_document: Callable[..., Document], owner: Any, settings: Any, monkeypatch: Any
-) -> None:
-    """By a role that may: the tests have the web's, which may not delete a line."""
-    settings.AUDIT_DAYS = 10
-    document = make_document()
-    for what, days in (("old", 11), ("older", 12), ("new", 9)):
-        AuditEntry.objects.create(action="read", what=what, at=Now() - timedelta(days=days))
-        DocumentError.objects.create(
-            document=document, text=what, at=Now() - timedelta(days=3 * days)
-        )
-    owner.execute("GRANT DELETE ON documents_auditentry TO lumikb_web")
-    try:
-        assert audit.sweep(slice_size=1) == 1
-        assert reconcile.run()
-    finally:
-        owner.execute("REVOKE DELETE ON documents_auditentry FROM lumikb_web")
-    assert set(AuditEntry.objects.values_list("what", flat=True)) >= {"new"}
-    assert not AuditEntry.objects.filter(what__startswith="old").exists()
-    assert list(DocumentError.objects.values_list("text", flat=True)) == ["new"]

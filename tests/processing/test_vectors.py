@@ -136,7 +136,7 @@ def test_every_document_with_points_is_listed_over_several_pages() -> None:
     vectors.upsert(ONE, many, [Point(uuid4(), n, weight, {1: 1.0}) for n in range(1100)])
     pages = list(vectors.documents())
     assert len(pages) == 2
-    assert set().union(*pages) == {many, few}
+    assert {document for document, _ in set().union(*pages)} == {many, few}
 
 
 def test_the_points_of_many_documents_are_counted_in_few_calls(settings: Any) -> None:
@@ -206,7 +206,7 @@ def test_points_that_are_not_ours_are_no_documents() -> None:
         vectors.collection(),
         [{"id": 1, "vector": {"dense": unit(0)}, "payload": {"other": 1}}],  # type: ignore[list-item]
     )
-    assert list(vectors.documents()) == [{document}]
+    assert list(vectors.documents()) == [{(document, str(ONE))}]
 
 
 # --- Qdrant misbehaves ---------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def test_a_listing_that_breaks_off_is_never_taken_for_a_complete_one(settings: A
     pages = iter([Reply({"result": first}), Reply({}, 500)])
     with qdrant_stub(settings, lambda call: next(pages)):
         listing = vectors.documents()
-        assert next(listing) == {document}
+        assert next(listing) == {(document, "")}
         with pytest.raises(ServiceUnavailable):
             next(listing)
 

@@ -85,6 +85,8 @@ class Api:
                 return self._updated(name, points)
             case "POST points/delete":
                 return self._updated(name, _understood(requests.delete_operation, body))
+            case "POST points/payload":
+                return self._updated(name, _understood(requests.payload_operation, body))
             case "POST points":
                 ids, options = _understood(requests.retrieval, body)
                 found = store.read(name, lambda shard: shard.retrieve(ids, *options))

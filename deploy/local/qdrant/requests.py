@@ -92,6 +92,17 @@ def delete_operation(body: dict[str, Any]) -> edge.UpdateOperation:
     raise ValueError("expected either points or filter")
 
 
+def payload_operation(body: dict[str, Any]) -> edge.UpdateOperation:
+    """`POST /collections/{c}/points/payload`: keys that are set, by ids or by a filter."""
+    match present(body):
+        case {"payload": dict(payload), "points": list(ids), **rest} if not rest:
+            return edge.UpdateOperation.set_payload([point_id(value) for value in ids], payload)
+        case {"payload": dict(payload), "filter": dict(conditions), **rest} if not rest:
+            selected = condition_filter(conditions)
+            return edge.UpdateOperation.set_payload_by_filter(selected, payload)
+    raise ValueError("expected payload and either points or filter")
+
+
 def retrieval(body: dict[str, Any]) -> tuple[list[edge.PointId], tuple[Any, Any]]:
     """`POST /collections/{c}/points`: the ids, and whether with payload and with vectors."""
     only(body, "ids", "with_payload", "with_vector")
