@@ -68,14 +68,14 @@ class FileStorage(FileSystemStorage):
         with TemporaryFile(dir=self.location, buffering=0) as file:  # it has no name
             file.write(b"is there room?")
 
-    def scan(self) -> Iterator[Stored]:
-        """All objects in the order of their keys' bytes.
+    def scan(self, after: str = "") -> Iterator[Stored]:
+        """All objects in the order of their keys' bytes, or those after a key.
 
         Holds the names of one folder in memory: 0.1 KB for each document of a knowledge base.
         """
-        return self._scan("")
+        return self._scan("", after)
 
-    def _scan(self, folder: str) -> Iterator[Stored]:
+    def _scan(self, folder: str, after: str) -> Iterator[Stored]:
         try:
             with os.scandir(os.path.join(self.location, folder)) as entries:
                 # With its slash, a folder sorts as the keys in it do.
@@ -84,9 +84,11 @@ class FileStorage(FileSystemStorage):
             return
         for name in names:
             key = folder + name
+            if key <= after and not after.startswith(key):
+                continue  # with all that is in it
             if name.endswith("/"):
-                yield from self._scan(key)
-            else:
+                yield from self._scan(key, after)
+            elif key > after:
                 with suppress(FileNotFoundError):
                     stat = os.stat(os.path.join(self.location, key))
                     yield Stored(key, datetime.fromtimestamp(stat.st_mtime, UTC), stat.st_size)
@@ -178,10 +180,11 @@ class S3Storage(StockS3Storage):
         with self._call(self.bucket_name):
             self._client.head_bucket(Bucket=self.bucket_name)
 
-    def scan(self) -> Iterator[Stored]:
-        """All objects in the order of their keys' bytes; 1,000 a call."""
+    def scan(self, after: str = "") -> Iterator[Stored]:
+        """All objects in the order of their keys' bytes, or those after a key; 1,000 a call."""
         prefix = self._folder("")
-        for page in self._pages("scan", Prefix=prefix):
+        begin = {"StartAfter": prefix + after} if after else {}
+        for page in self._pages("scan", Prefix=prefix, **begin):
             for each in page.get("Contents", ()):
                 yield Stored(each["Key"][len(prefix) :], each["LastModified"], each["Size"])
             # The paginator takes the lack of a token for the end, whatever the page says.

@@ -173,7 +173,7 @@ def _count_index(inventory: Inventory) -> None:
 
 
 def _count_objects(inventory: Inventory, checksums: bool) -> None:
-    for document, stored in objects.beside(_counted(inventory), objects.owners()):
+    for _, document, stored in objects.beside(_counted(inventory), objects.owners()):
         sizes = {each.name: each.size for each in stored}
         if document is None or document.deleted_at:
             continue

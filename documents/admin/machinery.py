@@ -168,5 +168,9 @@ class ReconcileRunAdmin(Requests, ReadOnly, admin.ModelAdmin):
         if row["skipped"]:
             return row["skipped"]
         more = ["and more, which the next run looks at"] if row.get("more") else []
+        if row.get("place"):
+            more.append(f"looked at as far as {row['place']}, since {row['since']}")
+        elif row.get("since"):
+            more.append(f"looked at everything, since {row['since']}")
         found = f"found {row['found']}, mended {row['mended']}"
         return "; ".join([found, *row.get("examples", []), *more])

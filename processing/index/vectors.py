@@ -241,25 +241,32 @@ def nearest(
 
 
 def documents(name: str | None = None) -> Iterator[set[tuple[UUID, str]]]:
+    """The pages of `scroll`, all of them."""
+    return (page for page, _ in scroll(name))
+
+
+def scroll(
+    name: str | None = None, offset: str | None = None
+) -> Iterator[tuple[set[tuple[UUID, str]], str | None]]:
     """The documents that have points, each with the knowledge base that its points say, a page of
-    points at a time; one may come again.
+    points at a time; one may come again. With each page the offset of the next one, None at the
+    last; from there it can be gone on with.
 
     Of the collection `name`, by default the one in use. Points whose payload names no document are
     not ours. Raises ServiceUnavailable: an incomplete listing is never taken for a complete one.
     """
     name = name or collection()
-    scroll = partial(
-        _client().scroll, name, limit=SCROLL, with_payload=["document", "knowledge_base"]
-    )
-    offset = None
-    while answer := _ask(partial(scroll, offset=offset), name):
-        points, offset = answer
+    ask = partial(_client().scroll, name, limit=SCROLL, with_payload=["document", "knowledge_base"])
+    while answer := _ask(partial(ask, offset=offset), name):
+        points, following = answer
+        offset = None if following is None else str(following)
         payloads = [point.payload or {} for point in points]
-        yield {
+        page = {
             (UUID(payload["document"]), str(payload.get("knowledge_base", "")))
             for payload in payloads
             if "document" in payload
         }
+        yield page, offset
         if offset is None:
             return
 

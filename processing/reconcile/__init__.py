@@ -7,8 +7,10 @@ not answer, or a listing that breaks off, ends the scan before it has changed an
 """
 
 import logging
+import math
 import time
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db.models.functions import Now
@@ -21,7 +23,7 @@ from processing.errors import ProcessingError
 from processing.flight import Flight, FlightLost, only_flight
 
 from . import index, objects, rows
-from .finding import Finding, Scan
+from .finding import Finding, Mark, Scan
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ LIMIT = 1000  # findings of a check in one run: a mistake must not go far before
 REQUEUE_LIMIT = 10_000  # of what costs time only; 200 a minute would never rebuild a lost index
 EXAMPLES = 3
 FORGET_SECONDS = 60.0  # in one run
+SCAN_SECONDS = 600.0  # of a scan in slices, in one run: a million documents take as long
 
 SCANS = [
     Scan(rows.abandoned, [rows.LEASE_EXPIRED]),
@@ -36,10 +39,10 @@ SCANS = [
     Scan(rows.unpurged, [rows.PURGE_OVERDUE]),
     Scan(rows.earlier_passages, [rows.EARLIER_PASSAGES]),
     Scan(index.not_set_up, [index.NOT_SET_UP]),
-    Scan(index.incomplete, [index.INCOMPLETE]),
-    Scan(index.strays, [index.ORPHANS, index.ASTRAY]),
+    Scan(index.incomplete, [index.INCOMPLETE], in_slices=True),
+    Scan(index.strays, [index.ORPHANS, index.ASTRAY], in_slices=True),
     Scan(index.earlier, [index.EARLIER, index.EARLIER_POINTS]),
-    Scan(objects.compared, [objects.MISSING, objects.ORPHANS, objects.UNREAD]),
+    Scan(objects.compared, [objects.MISSING, objects.ORPHANS, objects.UNREAD], in_slices=True),
 ]
 LIMITS = {index.INCOMPLETE: REQUEUE_LIMIT}  # the others': LIMIT
 
@@ -49,7 +52,8 @@ class Result:
     """What one check found and did, a row of the report.
 
     `skipped` says why it could not tell, `more` that there is more than one run may mend;
-    `seconds` are None for a check that shares its scan with the one before.
+    `seconds` are None for a check that shares its scan with the one before. `place`: behind it the
+    next run goes on; empty when all was looked at, in a pass that began with the run of `since`.
     """
 
     check: str
@@ -59,6 +63,8 @@ class Result:
     more: bool = False
     seconds: float | None = None
     examples: list[str] = field(default_factory=list)
+    place: str = ""
+    since: str = ""  # ISO 8601
 
 
 def is_requested() -> bool:
@@ -79,6 +85,9 @@ def run_requested() -> ReconcileRun | None:
 def run(dry_run: bool = False, requested: bool = False) -> ReconcileRun | None:
     """Make all the checks once; None when another run is under way.
 
+    Where there is very much to be looked at, this run goes on where the one before ended, and ends
+    in its time; but one that was asked for, and a dry one, looks at everything.
+
     Raises FlightLost when this is no longer the only run, and what the database raises when not
     even a report can be written.
     """
@@ -90,8 +99,16 @@ def run(dry_run: bool = False, requested: bool = False) -> ReconcileRun | None:
         if report is None:
             return None
         dry_run = report.dry_run
+        report.refresh_from_db(fields=["started_at"])
+        last, seconds = ({}, math.inf) if dry_run or requested else (_last(report), SCAN_SECONDS)
         for scan in SCANS:
-            report.findings += [asdict(result) for result in _run(scan, flight, dry_run)]
+            before = last.get(scan.checks[0], {})
+            mark = Mark(before.get("place", ""), time.monotonic() + seconds)
+            goes_on = bool(mark.place)
+            results = _run(scan, mark, flight, dry_run)
+            if scan.in_slices:
+                results[0].since = before["since"] if goes_on else f"{report.started_at:%FT%T%z}"
+            report.findings += [asdict(result) for result in results]
             report.save(update_fields=["findings"])  # so far, should this run end here
             release()
             failpoint("reconcile.checked")
@@ -123,11 +140,19 @@ def _take_request() -> ReconcileRun | None:
     return waiting
 
 
-def _run(scan: Scan, flight: Flight, dry_run: bool) -> list[Result]:
+def _last(report: ReconcileRun) -> dict[str, dict[str, Any]]:
+    """What the last run that came to its end says, by check."""
+    runs = ReconcileRun.objects.filter(dry_run=False, requested_at=None).exclude(pk=report.pk)
+    last = runs.exclude(finished_at=None).order_by("-started_at").first()
+    release()
+    return {row["check"]: row for row in last.findings} if last else {}
+
+
+def _run(scan: Scan, mark: Mark, flight: Flight, dry_run: bool) -> list[Result]:
     results = {check: Result(check) for check in scan.checks}
-    began = time.monotonic()
+    began, begin = time.monotonic(), mark.place
     try:
-        for finding in _look_over(scan, results):
+        for finding in _look_over(scan, results, mark):
             release()
             if finding.persists():
                 release()
@@ -139,16 +164,21 @@ def _run(scan: Scan, flight: Flight, dry_run: bool) -> list[Result]:
             result.skipped = f"cannot tell: {error}"
         expected = isinstance(error, ProcessingError | OSError | DatabaseError)
         log.warning("%s: %s", ", ".join(results), error, exc_info=not expected)
+    if any(result.skipped or result.more for result in results.values()):
+        mark.place = begin  # not all that was looked at is mended: the next run looks again
+    results[scan.checks[0]].place = mark.place
     results[scan.checks[0]].seconds = round(time.monotonic() - began, 1)
     release()
     return list(results.values())
 
 
-def _look_over(scan: Scan, results: dict[str, Result]) -> list[Finding]:
-    """All that the scan finds, up to the limits; nothing unless it comes to its end."""
+def _look_over(scan: Scan, results: dict[str, Result], mark: Mark) -> list[Finding]:
+    """All that the scan finds, up to the limits; nothing unless it comes to its end, or to that of
+    its slice.
+    """
     room = {check: LIMITS.get(check, LIMIT) for check in scan.checks}
     findings = []
-    for finding in scan.find():
+    for finding in scan.find(mark) if scan.in_slices else scan.find():
         if not room[finding.check]:
             results[finding.check].more = True
             if all(result.more for result in results.values()):

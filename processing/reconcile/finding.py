@@ -1,8 +1,9 @@
-"""What a scan yields, and how it reads documents."""
+"""What a scan yields, how far it has come, and how it reads documents."""
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -11,6 +12,7 @@ from documents.connections import release
 from documents.models import Document, Status
 
 PAGE = 500  # documents in one query
+FIRST = UUID(int=0)  # before all documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +26,40 @@ class Finding:
     persists: Callable[[], bool] = lambda: True
 
 
+@dataclass(slots=True)
+class Mark:
+    """How far a scan has come: it begins behind `place`, and ends there when its time is over.
+
+    Empty: at the beginning; and when it has come to the end.
+    """
+
+    place: str = ""
+    until: float = math.inf  # by time.monotonic()
+
+    def is_over(self, place: str) -> bool:
+        """All up to this place was looked at; whether the scan is to end there."""
+        self.place = place
+        return time.monotonic() > self.until
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One way through everything, and the checks whose findings it yields."""
+    """One way through everything, and the checks whose findings it yields. One that takes long over
+    many documents is done in slices: it is given a mark.
+    """
 
-    find: Callable[[], Iterator[Finding]]
+    find: Callable[..., Iterator[Finding]]
     checks: list[str]
+    in_slices: bool = False
 
 
-def pages(documents: QuerySet[Document]) -> Iterator[list[Document]]:
+def pages(documents: QuerySet[Document], after: UUID = FIRST) -> Iterator[list[Document]]:
     """By primary key, each page a query of its own: no connection is held between two of them."""
-    page: list[Any] = []
-    while True:
-        after = page[-1].pk if page else UUID(int=0)
-        page = list(documents.filter(pk__gt=after).order_by("pk")[:PAGE])
+    while page := list(documents.filter(pk__gt=after).order_by("pk")[:PAGE]):
         release()
-        if not page:
-            return
         yield page
+        after = page[-1].pk
+    release()
 
 
 def ready() -> QuerySet[Document]:

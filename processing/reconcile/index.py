@@ -12,7 +12,7 @@ from documents.models import Chunk, Document, Status
 from processing import pipeline
 from processing.index import vectors
 
-from .finding import Finding, owned, pages, ready
+from .finding import FIRST, Finding, Mark, owned, pages, ready
 
 NOT_SET_UP = "index not set up"
 INCOMPLETE = "index incomplete"
@@ -31,12 +31,14 @@ def not_set_up() -> Iterator[Finding]:
         yield Finding(NOT_SET_UP, ", ".join(missing), partial(vectors.create_indexes, missing))
 
 
-def incomplete() -> Iterator[Finding]:
+def incomplete(mark: Mark | None = None) -> Iterator[Finding]:
     """READY documents whose points or passages are not as many as they should be.
 
     They are processed anew and stay searchable by what there is.
     """
-    for page in pages(ready().only("chunk_count", "indexed_epoch")):
+    mark = mark or Mark()
+    behind = UUID(mark.place) if mark.place else FIRST
+    for page in pages(ready().only("chunk_count", "indexed_epoch"), behind):
         ids = [document.pk for document in page]
         passages = passage_counts(ids)
         points = vectors.counts(ids)
@@ -49,15 +51,19 @@ def incomplete() -> Iterator[Finding]:
                     partial(lifecycle.requeue, document.pk, reason="its index was not complete"),
                     persists=partial(_is_incomplete, document),
                 )
+        if mark.is_over(str(page[-1].pk)):
+            return
+    mark.place = ""
 
 
-def strays() -> Iterator[Finding]:
+def strays(mark: Mark | None = None) -> Iterator[Finding]:
     """Points whose document has no row or was purged: a row is there before its first point. And
     those that say another knowledge base than their document's, which was moved: who sees the one
     is not shown them, and who sees the other does not find them.
     """
+    mark = mark or Mark()
     seen: set[UUID] = set()
-    for page in vectors.documents():
+    for page, following in vectors.scroll(offset=mark.place or None):
         bases = _bases_of({document_id for document_id, _ in page})
         for document_id, base in page:
             if bases.get(document_id) == base or document_id in seen:
@@ -77,6 +83,9 @@ def strays() -> Iterator[Finding]:
                     partial(vectors.delete, document_id),
                     persists=partial(_is_unowned, document_id),
                 )
+        if following and mark.is_over(following):
+            return
+    mark.place = ""
 
 
 def earlier() -> Iterator[Finding]:

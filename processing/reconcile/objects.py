@@ -21,7 +21,7 @@ from documents import lifecycle, texts
 from documents.connections import release
 from documents.models import Document, KnowledgeBase, Status, TextPart
 
-from .finding import Finding, owned, pages, ready
+from .finding import FIRST, PAGE, Finding, Mark, owned, pages, ready
 
 MISSING = "stored file missing"
 ORPHANS = "objects without a document"
@@ -47,52 +47,58 @@ class Object(NamedTuple):
         return timezone.now() - self.modified_at > ORPHAN_AGE
 
 
-def compared() -> Iterator[Finding]:
+def compared(mark: Mark | None = None) -> Iterator[Finding]:
     """Documents without their file, objects without their document, and texts of earlier tries.
 
     Raises OSError when the storage cannot be listed whole. An empty one is not believed when there
     are documents: it is the wrong one, or not mounted. Nor is a database without any document, new
     or not restored yet, when there are objects: they would be the only copies.
     """
-    stored = listed()
-    first = next(stored, None)
-    if first is None:
+    mark = mark or Mark()
+    if next(listed(), None) is None:  # also in the midst of it: it may have gone meanwhile
         if ready().exists():
             raise OSError("the storage is empty, but there are documents: is it the right one?")
+        mark.place = ""
         return
     if not Document.objects.exists():
         raise OSError("the database has no documents, but there are files: is it the right one?")
     release()
-    for document, objects in beside(chain([first], stored), owners()):
+    folders = beside(listed(mark.place), owners(mark.place))
+    for number, (folder, document, objects) in enumerate(folders, 1):
         yield from _of_document(document, objects) if document else _of_nobody(objects)
+        if number % PAGE == 0 and mark.is_over(folder):
+            return
+    mark.place = ""
 
 
 def beside(
     stored: Iterable[Object], documents: Iterator[Document]
-) -> Iterator[tuple[Document | None, Iterable[Object]]]:
-    """Each document with the objects in its folder, and None with those in each other folder."""
+) -> Iterator[tuple[str, Document | None, Iterable[Object]]]:
+    """Each folder, with its document and its objects; None for one that is no document's."""
     document = next(documents, None)
     for folder, objects in groupby(stored, key=attrgetter("folder")):
         while document and _folder(document) < folder:
-            yield document, ()
+            yield _folder(document), document, ()
             document = next(documents, None)
         if document and _folder(document) == folder:
-            yield document, objects
+            yield folder, document, objects
             document = next(documents, None)
         else:
-            yield None, objects
+            yield folder, None, objects
     while document:
-        yield document, ()
+        yield _folder(document), document, ()
         document = next(documents, None)
 
 
-def listed() -> Iterator[Object]:
-    """The objects that are stored as a document's; whatever else is there is not ours.
+def listed(behind: str = "") -> Iterator[Object]:
+    """The objects that are stored as a document's, those behind a folder; whatever else is there is
+    not ours.
 
     Raises OSError when the storage cannot be listed whole.
     """
-    before = ""
-    for key, modified_at, size in default_storage.scan():  # type: ignore[attr-defined] # lumikb/storage.py
+    # "0" is the sign behind "/": all keys in that folder come before.
+    before = f"{behind[:-1]}0" if behind else ""
+    for key, modified_at, size in default_storage.scan(before):  # type: ignore[attr-defined] # lumikb/storage.py
         if key <= before:
             raise OSError(f"the list of objects is not in order at {key}")
         before = key
@@ -102,8 +108,12 @@ def listed() -> Iterator[Object]:
             yield Object(folder, UUID(document_id), name, modified_at, size)
 
 
-def owners() -> Iterator[Document]:
-    """All that own objects, in the order of their folders: "10/" comes before "9/"."""
+def owners(behind: str = "") -> Iterator[Document]:
+    """All that own objects, in the order of their folders: "10/" comes before "9/"; those behind
+    a folder.
+    """
+    first, _, rest = behind.partition("/")
+    last = UUID(rest.strip("/")) if rest else FIRST
     fields = (
         *("knowledge_base", "stored_in", "size", "sha256", "status"),
         *("deleted_at", "lease_epoch", "indexed_epoch"),
@@ -114,12 +124,15 @@ def owners() -> Iterator[Document]:
     there = set(KnowledgeBase.with_deleted.values_list("pk", flat=True))
     release()
     for folder in sorted(there | left, key=str):
+        if str(folder) < first:
+            continue
+        after = last if str(folder) == first else FIRST
         streams = (
             [unpurged.filter(knowledge_base=folder, stored_in=None)] if folder in there else []
         )
         if folder in left:
             streams.append(moved.filter(stored_in=folder))
-        documents = (chain.from_iterable(pages(stream)) for stream in streams)
+        documents = (chain.from_iterable(pages(stream, after)) for stream in streams)
         yield from heapq.merge(*documents, key=attrgetter("pk"))
 
 

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 OF_QDRANT = {
     "index not set up", "index incomplete", "points without a document",
     "index of another model", "purged points of another model",
+    "points in another knowledge base",
 }  # fmt: skip
 
 

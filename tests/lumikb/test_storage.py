@@ -370,6 +370,16 @@ def test_a_scan_lists_all_keys_in_the_order_of_their_bytes(either):
     assert all(before < each.modified_at < timezone.now() + timedelta(seconds=2) for each in found)
 
 
+def test_a_scan_goes_on_behind_any_key(either):
+    for key in KEYS_IN_ORDER:
+        either.save(key, ContentFile(b"x"))
+    places = [*KEYS_IN_ORDER, *(f"{key[:-1]}0" for key in KEYS_IN_ORDER), "0", "zzz"]
+    places += [f"{key.rpartition('/')[0]}0" for key in KEYS_IN_ORDER]  # behind its folder
+    for place in places:
+        behind = [key for key in KEYS_IN_ORDER if key.encode() > place.encode()]
+        assert [each.key for each in either.scan(place)] == behind, place
+
+
 def test_a_scan_knows_where_its_storage_begins_in_the_bucket(options, storage):
     storage.save("other/1/a/original", ContentFile(b"x"))
     within = S3Storage(**options, location="mine")

@@ -1047,8 +1047,8 @@ MUTANTS = [
     Mutant(
         "mended before the listing is whole",
         "processing/reconcile/__init__.py",
-        "for finding in _look_over(scan, results):",
-        "for finding in scan.find():",
+        "for finding in _look_over(scan, results, mark):",
+        "for finding in scan.find(mark) if scan.in_slices else scan.find():",
         (
             OF_RECONCILE
             + "test_a_listing_that_is_not_whole_makes_nobody_requeued_and_nothing_deleted",

@@ -220,8 +220,8 @@ class WatchedStorage(FileStorage):
         self.watch("listdir")
         return super().listdir(*args, **kwargs)
 
-    def scan(self) -> Any:
-        for each in super().scan():
+    def scan(self, after: str = "") -> Any:
+        for each in super().scan(after):
             self.watch("scan")
             yield each
 

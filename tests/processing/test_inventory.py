@@ -219,7 +219,7 @@ def test_without_an_answer_there_is_no_inventory(
     settings.QDRANT_URL = url
     vectors._client.cache_clear()
 
-    def breaks_off(storage: FileStorage) -> Any:
+    def breaks_off(storage: FileStorage, after: str = "") -> Any:
         yield from ()
         raise PermissionError("Permission denied")
 
@@ -255,8 +255,8 @@ def test_no_connection_is_held_while_the_stores_are_asked(
         lambda storage, name: watch("file", lambda: read(storage, name)),
     )
 
-    def watched_scan(storage: FileStorage) -> Any:
-        for each in scan(storage):
+    def watched_scan(storage: FileStorage, after: str = "") -> Any:
+        for each in scan(storage, after):
             yield watch("scan", lambda: each)  # noqa: B023 (called here)
 
     monkeypatch.setattr(FileStorage, "scan", watched_scan)

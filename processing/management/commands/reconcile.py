@@ -112,6 +112,8 @@ def _note(row: dict[str, Any]) -> str:
     if row["skipped"]:
         return row["skipped"]
     more = ["and more, which the next run looks at"] if row["more"] else []
+    if row["place"]:
+        more.append(f"so far since {row['since']}; the next run goes on")
     return ", ".join([*row["examples"], *more])
 
 
