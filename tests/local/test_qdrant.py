@@ -4,15 +4,18 @@ import http.client
 import json
 import math
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qdrant_client import QdrantClient
@@ -20,7 +23,8 @@ from qdrant_client import models as m
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from deploy.local.qdrant import requests
-from deploy.local.qdrant.store import Store
+from deploy.local.qdrant.store import Store, _load
+from tests.local.conftest import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 
@@ -501,23 +505,144 @@ def test_sigterm_ends_it_at_once_and_the_data_is_there_again(own_server):
     assert client.get_collections().collections == []
 
 
-def test_sweeping_out_deleted_points_leaves_the_others_searchable(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("deploy.local.qdrant.store.FLUSH_SECONDS", 0)
-    caplog.set_level("INFO", "deploy.local")
-    body = {"vectors": {"v": {"size": 2, "distance": "Cosine"}}}
-    swept = Store(tmp_path)
-    swept.create("c", requests.shard_config(body))
-    points = [{"id": id, "vector": {"v": [1, id]}, "payload": {}} for id in range(3000)]
-    swept.update("c", requests.upsert_operation({"points": points}, swept.config("c")))
-    swept.update("c", requests.delete_operation({"points": list(range(2000))}))
+SOON = 60.0  # seconds, on a busy machine: it is done in two on another
+SMALL = {"vectors": {"v": {"size": 2, "distance": "Cosine"}}}
+
+
+def put(store: Store, ids: range) -> None:
+    points = [{"id": id, "vector": {"v": [1, id]}, "payload": {}} for id in ids]
+    operation = requests.upsert_operation({"points": points}, store.config("c"))
+    store.update("c", operation, len(points))
+
+
+def remove(store: Store, ids: range) -> None:
+    store.update("c", requests.delete_operation({"points": list(ids)}))
+
+
+def ids_in(store: Store) -> set[int]:
+    query = requests.query_request({"query": [1, 2500], "using": "v", "limit": 5000})
+    return {hit.id for hit in store.read("c", lambda shard: shard.query(query))}
+
+
+def segments(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "c" / "segments").iterdir()}
+
+
+@pytest.fixture
+def swept(tmp_path) -> Iterator[Store]:
+    """Of whose 3,000 points 2,000 are deleted."""
+    store = Store(tmp_path)
+    store.create("c", requests.shard_config(SMALL))
+    put(store, range(3000))
+    remove(store, range(2000))
+    yield store
+    store.close()
+
+
+def test_sweeping_out_deleted_points_leaves_the_others_searchable(swept, tmp_path):
+    before = segments(tmp_path)
     swept.tick()
-    assert "swept" in caplog.text
+    assert swept.is_rebuilding("c")
+    assert ids_in(swept) == set(range(2000, 3000))
+    eventually(lambda: swept.tick() or not swept.is_rebuilding("c"), SOON)
+    assert not before & segments(tmp_path)
+    assert ids_in(swept) == set(range(2000, 3000))
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["c"]
     swept.close()
     again = Store(tmp_path)
-    query = requests.query_request({"query": [1, 2500], "using": "v", "limit": 5000})
-    hits = again.read("c", lambda shard: shard.query(query))
-    assert {hit.id for hit in hits} == set(range(2000, 3000))
+    assert ids_in(again) == set(range(2000, 3000))
+    assert not again.is_rebuilding("c")  # it is remembered
     again.close()
+
+
+def test_what_is_written_while_a_shard_is_made_anew_is_in_both(swept, tmp_path):
+    swept.tick()
+    put(swept, range(3000, 3100))
+    remove(swept, range(2000, 2010))
+    put(swept, range(2005, 2010))
+    expected = set(range(2005, 3100))
+    assert ids_in(swept) == expected
+    eventually(lambda: swept.tick() or not swept.is_rebuilding("c"), SOON)
+    assert ids_in(swept) == expected
+    swept.close()
+    again = Store(tmp_path)
+    assert ids_in(again) == expected
+    again.close()
+
+
+@pytest.mark.parametrize("step", ["copied", "made anew", "moving", "moved away", "moved in"])
+def test_a_crash_while_a_shard_is_made_anew_loses_nothing(swept, tmp_path, monkeypatch, step):
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    swept.tick()
+    put(swept, range(3000, 3100))
+    if step != "copied":
+        eventually(lambda: swept._rebuild.status() is not None, SOON)
+        if step == "made anew":
+            monkeypatch.setattr(Store, "_put_in_place", crash)
+        elif step == "moved in":
+            monkeypatch.setattr("deploy.local.qdrant.store._load", once(_load, crash))
+        else:
+            first = crash if step == "moving" else Path.rename
+            monkeypatch.setattr(Path, "rename", once(first, crash))
+        with pytest.raises(KeyboardInterrupt):
+            swept.tick()
+        assert step == "made anew" or swept._closed
+        monkeypatch.undo()
+    if swept._rebuild:
+        swept._rebuild._child.kill()
+        swept._rebuild._child.wait()
+    shutil.copytree(tmp_path, copied := tmp_path.with_name(f"{tmp_path.name}-copied"))
+    again = Store(copied)
+    assert ids_in(again) == set(range(2000, 3100))
+    assert not [path for path in copied.glob(".*") if path.is_dir()]
+    again.close()
+
+
+def once(first: Callable[..., Any], then: Callable[..., Any]) -> Callable[..., Any]:
+    """The one the first time, the other from then on."""
+    calls = iter([first])
+    return lambda *arguments: next(calls, then)(*arguments)
+
+
+def test_a_collection_can_be_deleted_while_it_is_made_anew(swept, tmp_path):
+    swept.tick()
+    assert swept.delete("c")
+    swept.tick()
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_a_large_collection_has_a_graph_and_finds_what_exact_search_finds(tmp_path):
+    dice = random.Random(14)
+    body = {"vectors": {"v": {"size": 128, "distance": "Cosine"}}}
+    body["optimizers_config"] = {"indexing_threshold": 500}  # KB
+    store = Store(tmp_path)
+    store.create("c", requests.shard_config(body))
+    for start in range(0, 3000, 500):
+        points = [
+            {"id": id, "vector": [dice.gauss() for _ in range(128)], "payload": {"n": id % 7}}
+            for id in range(start, start + 500)
+        ]
+        points = [point | {"vector": {"v": point["vector"]}} for point in points]
+        store.update("c", requests.upsert_operation({"points": points}, store.config("c")), 500)
+    eventually(lambda: store.tick() or not store.is_rebuilding("c"), SOON)
+    indexes = [
+        json.loads(file.read_text())["config"]["vector_data"]["v"]["index"]["type"]
+        for file in (tmp_path / "c" / "segments").glob("*/segment.json")
+    ]
+    assert "hnsw" in indexes
+    common = 0
+    for _ in range(20):
+        query = {"query": [dice.gauss() for _ in range(128)], "using": "v"}
+        found = [
+            {hit.id for hit in store.read("c", lambda shard: shard.query(asked))}  # noqa: B023 (called at once)
+            for params in ({}, {"exact": True})
+            for asked in [requests.query_request(query | {"params": params})]
+        ]
+        common += len(found[0] & found[1])
+    assert common >= 0.97 * 200
+    store.close()
 
 
 def test_who_is_at_work_is_held_up_by_a_flush_only_now_and_then(tmp_path, monkeypatch):

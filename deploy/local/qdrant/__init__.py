@@ -9,10 +9,10 @@ server. A second process on the same directory is refused.
 What differs from a Qdrant server:
 - an update is always applied before the answer (`wait=false` waits too) and is in the write-ahead
   log, which outlives a SIGKILL; only a power cut may cost what the kernel had not yet written;
-- search is exact, there is no HNSW (why: requests.shard_config): 1.4 ms for 20,000 vectors of 384
-  numbers, 5 ms for 60,000. Beyond some 300,000 chunks run a real server;
 - the engine holds Python's interpreter lock, so requests run one after another;
-- deleted points are swept out once they are a fifth of a collection and nobody has asked for
-  anything for 5 s. That freezes the process for 0.7 s per 20,000 points;
+- a shard is made anew once a fifth of its points has changed: swept of the deleted ones, and from
+  GRAPH_FROM (requests.py) on with a graph (HNSW) over its vectors; by a process of its own, on a
+  copy that takes the shard's place (rebuild.py). For so long the disk holds it three times. Below
+  that size, and for what was written since, search is exact;
 - what api.Api and requests do not list is answered with 404 or 400, never with a guess.
 """

@@ -8,11 +8,11 @@ from uuid import UUID
 import qdrant_edge as edge
 
 
-def collection_json(info: edge.ShardInfo, config: dict[str, Any]) -> dict[str, Any]:
+def collection_json(info: edge.ShardInfo, config: dict[str, Any], is_green: bool) -> dict[str, Any]:
     """`GET /collections/{c}`. `config`: the engine's own edge_config.json, almost REST's."""
     vectors = config.get("vectors") or {}
     return {
-        "status": "green",
+        "status": "green" if is_green else "yellow",
         "optimizer_status": "ok",
         "points_count": info.points_count,
         "indexed_vectors_count": info.indexed_vectors_count,
@@ -26,11 +26,12 @@ def collection_json(info: edge.ShardInfo, config: dict[str, Any]) -> dict[str, A
                 },
             },
             "quantization_config": config.get("quantization_config"),
-            # No HNSW: m = 0 is how Qdrant says it.
-            "hnsw_config": {"m": 0, "ef_construct": 100, "full_scan_threshold": 10_000},
+            # Of a collection of an earlier version, until it is made anew: m = 0 says "no graph".
+            "hnsw_config": config.get("hnsw_config")
+            or {"m": 0, "ef_construct": 100, "full_scan_threshold": 10_000},
             "optimizer_config": {
-                "default_segment_number": 1,
-                "indexing_threshold": 0,
+                "default_segment_number": 0,
+                "indexing_threshold": config["optimizers"]["indexing_threshold"],
                 "flush_interval_sec": 5,
             },
         },

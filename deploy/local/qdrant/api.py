@@ -82,7 +82,7 @@ class Api:
                 return self._updated(name, _understood(requests.index_operation, body))
             case "PUT points":
                 points = _understood(requests.upsert_operation, body, store.config(name))
-                return self._updated(name, points)
+                return self._updated(name, points, len(body["points"]))
             case "POST points/delete":
                 return self._updated(name, _understood(requests.delete_operation, body))
             case "POST points/payload":
@@ -114,13 +114,16 @@ class Api:
                 ]
         raise _no_route(request)
 
-    def _updated(self, name: str, operation: edge.UpdateOperation) -> dict[str, Any]:
-        self._store.update(name, operation)
+    def _updated(
+        self, name: str, operation: edge.UpdateOperation, points: int = 0
+    ) -> dict[str, Any]:
+        self._store.update(name, operation, points)
         return {"operation_id": next(self._operation_ids), "status": "completed"}
 
     def _info(self, name: str) -> dict[str, Any]:
         info = self._store.read(name, lambda shard: shard.info())
-        return answers.collection_json(info, self._store.config(name))
+        is_green = not self._store.is_rebuilding(name)
+        return answers.collection_json(info, self._store.config(name), is_green)
 
 
 def _understood(translate: Callable[..., Result], *arguments: Any) -> Result:

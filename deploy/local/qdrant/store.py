@@ -16,26 +16,36 @@ from typing import Any, TypeVar
 import qdrant_edge as edge
 
 from deploy.local.jsonserver import HttpError, log
+from deploy.local.qdrant.rebuild import NOTHING_TO_DO, Rebuild, points_then
 
 FLUSH_SECONDS = 5.0
-"""Qdrant's default `flush_interval_sec`: when it was quiet for so long, it flushes and sweeps."""
+"""Qdrant's default `flush_interval_sec`: when it was quiet for so long, it flushes."""
 
 BUSY_FLUSH_SECONDS = 60.0
 """When it is never quiet, it flushes so often: that holds all requests up for 0.1 to 0.4 s, beside
 a slow disk for longer. What was not flushed is in the log, and read from there at the next start.
 """
 
+CHANGED, CHANGED_POINTS = 0.2, 1000
+"""A shard is made anew (rebuild.py) when so great a share of its points, and so many at least, were
+written or deleted: Qdrant's defaults of `deleted_threshold` and `vacuum_min_vector_number`."""
+
+MOST_MISSED = 50_000
+"""Points that are kept in memory (150 MB) while a shard is made anew; then it is tried later."""
+
 Result = TypeVar("Result")
 
 
 class Store:
     """The shards of one directory. Thread-safe by one lock: the engine holds the interpreter lock
-    during a call, so that a finer one would gain nothing."""
+    during a call, so that a finer one would gain nothing. Who writes holds another one before it,
+    so that searches go on while a shard is copied."""
 
     def __init__(self, folder: Path) -> None:
         """`OSError` when the directory cannot be used, is in use, or holds a damaged collection."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._writing = RLock()
         self._lock = RLock()
         self._last_call = 0.0
         self._last_flush = time.monotonic()
@@ -46,10 +56,18 @@ class Store:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OSError("another process is using it") from error
+        for replaced in folder.glob(f"{_REPLACED}*"):  # by something that has not come
+            if not (whole := folder / replaced.name.removeprefix(_REPLACED)).exists():
+                replaced.rename(whole)
         for leftover in folder.glob(".*-*"):  # half created or half deleted
             shutil.rmtree(leftover, ignore_errors=True)
         self._shards = {
             path.name: _load(path) for path in sorted(folder.glob("[!.]*")) if path.is_dir()
+        }
+        self._rebuild: Rebuild | None = None
+        self._changed = {  # points, since the shard was made anew
+            name: abs(shard.info().points_count - points_then(folder / name))
+            for name, shard in self._shards.items()
         }
 
     def names(self) -> list[str]:
@@ -59,20 +77,23 @@ class Store:
 
     def create(self, name: str, config: edge.EdgeConfig) -> None:
         """A new, empty collection. `HttpError` 409 when it exists."""
-        with self._lock, _engine_errors():
+        with self._writing, self._lock, _engine_errors():
             if name in self._shards:
                 raise HttpError(409, f"Wrong input: Collection `{name}` already exists!")
             # Made beside its place and moved: a crash leaves no half collection.
             draft = self._folder / f".new-{name}"
             edge.EdgeShard.create(str(draft), config).close()
             self._shards[name] = edge.EdgeShard.load(str(draft.rename(self._folder / name)))
+            self._changed[name] = 0
 
     def delete(self, name: str) -> bool:
         """Whether there was such a collection."""
-        with self._lock, _engine_errors():
+        with self._writing, self._lock, _engine_errors():
             shard = self._shards.pop(name, None)
             if shard is None:
                 return False
+            if self._rebuild and self._rebuild.name == name:
+                self._give_up()
             shard.close()
             self._unflushed.discard(name)
             shutil.rmtree((self._folder / name).rename(self._folder / f".old-{name}"))
@@ -94,14 +115,24 @@ class Store:
                 raise HttpError(404, f"Not found: Collection `{name}` doesn't exist!")
             return call(self._shards[name])
 
-    def update(self, name: str, operation: edge.UpdateOperation) -> None:
-        """Applies one operation, entirely or not at all. Errors as for `read`."""
-        with self._lock:
-            self.read(name, lambda shard: shard.update(operation))
+    def update(self, name: str, operation: edge.UpdateOperation, points: int = 0) -> None:
+        """Applies one operation, which writes so many points, entirely or not at all. Errors as for
+        `read`."""
+        with self._writing, self._lock:
+            changed = max(points, self.read(name, lambda shard: _deleted(shard, operation)))
+            self._changed[name] += changed
             self._unflushed.add(name)
+            if self._rebuild and self._rebuild.name == name:
+                self._rebuild.miss(operation, changed)
+
+    def is_rebuilding(self, name: str) -> bool:
+        """Whether it is being made anew, or will be in a moment."""
+        with self._lock:
+            under_way = self._rebuild is not None and self._rebuild.name == name
+            return under_way or name in self._due()
 
     def tick(self) -> None:
-        """Flushes what was written, which shortens the log, and sweeps when nobody is waiting."""
+        """Flushes what was written, which shortens the log, and makes shards anew where it pays."""
         with self._lock:
             now = time.monotonic()
             is_quiet = now - self._last_call >= FLUSH_SECONDS
@@ -110,21 +141,95 @@ class Store:
                     self._shards[name].flush()
                 self._unflushed.clear()
                 self._last_flush = now
-            if is_quiet:
-                for name, shard in self._shards.items():
-                    if shard.optimize():
-                        log.info("swept the deleted points out of %s", name)
-                        self._unflushed.add(name)
+        if self._rebuild:
+            self._go_on(self._rebuild)
+        else:
+            self._begin_rebuild()
 
     def close(self) -> None:
         """Flushes and releases all shards."""
-        with self._lock:
+        with self._writing, self._lock:
             self._closed = True
+            if self._rebuild:
+                self._give_up()
             for shard in self._shards.values():
                 shard.flush()
                 shard.close()
             self._shards.clear()
             self._lock_file.close()
+
+    def _due(self) -> list[str]:
+        return [
+            name
+            for name, shard in self._shards.items()
+            if self._changed[name] >= max(CHANGED_POINTS, CHANGED * shard.info().points_count)
+        ]
+
+    def _begin_rebuild(self) -> None:
+        with self._writing:
+            with self._lock:
+                if not (due := self._due()):
+                    return
+                [name, *_] = due
+                self._shards[name].flush()
+                self._unflushed.discard(name)
+                self._changed[name] = 0
+            try:
+                draft = self._folder / f".next-{name}"
+                self._rebuild = Rebuild(name, self._folder / name, draft)
+            except OSError as error:
+                log.warning("%s is not made anew: %s", name, error)
+
+    def _go_on(self, rebuild: Rebuild) -> None:
+        status = rebuild.status()
+        if status is None and rebuild.points_missed <= MOST_MISSED:
+            return
+        with self._writing:
+            if self._rebuild is not rebuild:
+                return  # the collection was deleted just now
+            try:
+                if status != 0:
+                    raise OSError(_UNDONE.get(status, f"exit status {status}"))
+                self._put_in_place(rebuild, _load(rebuild.draft))
+            except OSError as error:
+                log.info("%s is not made anew: %s", rebuild.name, error)
+                self._changed[rebuild.name] = 0  # tried again when so much is written once more
+                self._give_up()
+
+    def _put_in_place(self, rebuild: Rebuild, shard: edge.EdgeShard) -> None:
+        name, folder = rebuild.name, self._folder / rebuild.name
+        replaced = self._folder / f"{_REPLACED}{name}"
+        rebuild.catch_up(shard)
+        shard.flush()
+        shard.close()
+        with self._lock:
+            try:
+                self._shards.pop(name).close()
+                # A crash here leaves the one or the other, and both are whole: see `__init__`.
+                folder.rename(replaced)
+                self._shards[name] = _load(rebuild.draft.rename(folder))
+            except BaseException:
+                self._closed = True  # nobody may think that the collection is not there
+                raise
+            self._rebuild = None
+        shutil.rmtree(replaced, ignore_errors=True)
+        log.info("%s is made anew", name)
+
+    def _give_up(self) -> None:
+        if self._rebuild:
+            self._rebuild.give_up()
+            self._rebuild = None
+
+
+_REPLACED = ".was-"
+_UNDONE = {None: "too much is written meanwhile", NOTHING_TO_DO: "it is as it should be"}
+
+
+def _deleted(shard: edge.EdgeShard, operation: edge.UpdateOperation) -> int:
+    """How many points fewer there are after it."""
+    before = shard.info().points_count
+    shard.update(operation)
+    return before - shard.info().points_count
 
 
 def _load(path: Path) -> edge.EdgeShard:
