@@ -66,6 +66,7 @@ OF_REQUESTS = "tests/processing/test_reconcile_requests.py::"
 OF_RELAY = "tests/processing/test_relay.py::"
 OF_SANDBOX = "tests/processing/test_parsing_sandbox.py::"
 OF_SEARCH = "tests/search/test_search.py::"
+OF_QDRANT = "tests/local/test_qdrant.py::"
 OF_IDEMPOTENCY = "tests/documents/test_idempotency.py::"
 OF_SECURITY = "tests/lumikb/test_security.py::"
 OF_STRICTNESS = "tests/lumikb/test_strictness.py::"
@@ -1167,6 +1168,20 @@ MUTANTS = [
         "def fits(passages",
         "def ask(url: str) -> None:\n    import httpx\n\n    httpx.get(url)\n\n\ndef fits(passages",
         (OF_DEADLINES + "test_clients_are_built_where_their_deadlines_are_and_nowhere_else",),
+    ),
+    Mutant(
+        "what is written while a shard is made anew is lost with it",
+        "deploy/local/qdrant/store.py",
+        "        rebuild.catch_up(shard)\n",
+        "",
+        (OF_QDRANT + "test_what_is_written_while_a_shard_is_made_anew_is_in_both",),
+    ),
+    Mutant(
+        "a crash between two moves of a shard loses it",
+        "deploy/local/qdrant/store.py",
+        "                replaced.rename(whole)",
+        "                pass",
+        (OF_QDRANT + "test_a_crash_while_a_shard_is_made_anew_loses_nothing",),
     ),
     Mutant(
         "the reconciler's session has the time of all the others",
