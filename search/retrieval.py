@@ -6,6 +6,7 @@ there, whatever the index says.
 """
 
 import logging
+import math
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -48,8 +49,13 @@ MOST_RESULTS = 200  # of a query: who wants to see more asks another one
 DEPTH = 200  # candidates of each half
 DEEPER = 8  # and so many times as many when PostgreSQL refused most of them
 DEEPEST = 12_800
-SPARE = 2  # fetches this many times as many as are wanted: what is refused leaves no gap
+SPARE = 1.2  # fetches this many times as many as are wanted: what is refused leaves no gap
 MOST_CHOSEN = 5000  # documents or passages that the index is told by their ids; more are sifted
+SHOWN = (  # what pages, API and `Passage` need of a hit: half of a document's columns are moments
+    *("page", "heading", "context", "start", "end", "text", "language", "recognised"),
+    *("document__filename", "document__content_type"),
+    *("document__knowledge_base__name", "document__knowledge_base__slug"),
+)
 REST = 10.0  # seconds for which an embedding service that did not answer is not asked again
 
 
@@ -149,7 +155,7 @@ class _Question:
         ranked, is_more = first
         while True:
             fresh = (each for each in ranked if each.chunk_id not in given)
-            size = max(wanted * SPARE, 20)
+            size = math.ceil(wanted * SPARE)
             while batch := list(islice(fresh, size)):
                 for passage in self._known(batch):
                     given.add(passage.chunk.pk)
@@ -169,7 +175,7 @@ class _Question:
         chunks = self.allowed.in_bulk([each.chunk_id for each in batch])
         weights = terms.weighted(self.query.text)
         return [
-            Passage(chunks[each.chunk_id], each.score, each.cosine, self.query.text, weights)
+            Passage(chunks[each.chunk_id], each.score, each.cosine, weights)
             for each in batch
             if each.chunk_id in chunks
         ]
@@ -185,7 +191,7 @@ def _allowed(query: Query, knowledge_base_ids: Collection[int]) -> QuerySet[Chun
         chunks = chunks.filter(_stands_in_it(phrase))
     for phrase in query.excluded:
         chunks = chunks.exclude(_stands_in_it(phrase))
-    return chunks.select_related("document__knowledge_base").defer("words")
+    return chunks.select_related("document__knowledge_base").only(*SHOWN)
 
 
 def _document_filter(query: Query) -> Q:
