@@ -2,9 +2,10 @@
 
     .venv/bin/python -m benchmarks.scale [--passages 100000] [--queries 200]
 
-On servers of its own: documents of ten passages of real words (of benchmarks/retrieval), whose
-vectors are made, in clusters; all in one knowledge base but one in a thousand, which have their
-own. The vector of a query is made, too, so no model is asked: what is compared is everything else.
+On servers of its own: documents of ten passages of real words (of benchmarks/retrieval; one of
+5,000 texts each), whose vectors are made, in clusters; all in one knowledge base but one in a
+thousand, which have their own. The vector of a query is made, too, so no model is asked: what is
+compared is everything else.
 `raw` is the same question to the engine (both halves and the filter) as a prepared HTTP request
 whose answer is not looked at. While the queries are timed a worker adds passages, ten a second, as
 fast as one embeds them on two cores. The recall is that of the 10 nearest vectors.
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -41,6 +43,7 @@ SPREAD = 1.0  # of a passage around its cluster, in each dimension; the clusters
 CLUSTERS = 300
 PASSAGES = 10  # of a document
 WORDS = 40  # of a passage
+TEXTS = 5000  # different ones
 BATCH = 1000  # passages
 LARGE, SMALL = 1, 2  # knowledge bases
 FEW = 1000  # one passage of so many is in the small one
@@ -78,6 +81,21 @@ def _measure(passages: int, queries: int) -> None:
             report(made, knowledge_base, queries)
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A passage as both places want it."""
+
+    text: str
+    words: str
+    weights: dict[int, float]
+
+    @classmethod
+    def of(cls, text: str) -> "Text":
+        from processing.index import terms
+
+        return cls(text, terms.tsvector(text), terms.passage_weights(text, language="en"))
+
+
 class Collection:
     """Passages and their vectors; of a place, always the same."""
 
@@ -88,6 +106,7 @@ class Collection:
         self._chances /= self._chances.sum()
         self.vectors = np.empty((size, DIMENSIONS), "f4")
         self.ids: list[UUID] = []
+        self.texts: list[Text] = []
         self.size = size
 
     def fill(self) -> None:
@@ -96,6 +115,8 @@ class Collection:
         from documents.models import KnowledgeBase
         from processing.index import vectors
 
+        dice = np.random.default_rng(15)
+        self.texts = [Text.of(self.some_words(dice, WORDS)) for _ in range(TEXTS)]
         User.objects.create_superuser("reader")
         for pk in (LARGE, SMALL):
             KnowledgeBase.objects.create(pk=pk, name=str(pk), slug=str(pk))
@@ -106,7 +127,7 @@ class Collection:
     def add(self, start: int, count: int) -> None:
         """Documents and their points, in both places."""
         from documents.models import Chunk, Document
-        from processing.index import terms, vectors
+        from processing.index import vectors
 
         dice = np.random.default_rng(start)
         dense = self.dense(start, count)
@@ -117,22 +138,22 @@ class Collection:
             if n % PASSAGES == 0:
                 document = document_of((start + n) // PASSAGES, min(PASSAGES, count - n))
                 documents.append(document)
-            text = self.text(dice)
+            text = self.texts[dice.integers(TEXTS)]
             pk = Chunk.id_for(document.pk, n % PASSAGES)
             chunks.append(
                 Chunk(
                     id=pk,
                     document=document,
                     position=n % PASSAGES,
-                    text=text,
+                    text=text.text,
                     start=0,
-                    end=len(text),
+                    end=len(text.text),
                     language="en",
-                    words=terms.tsvector(text),
+                    words=text.words,
                 )
             )
-            words = terms.passage_weights(text, document.filename, "en")
-            points.append((document, vectors.Point(pk, n % PASSAGES, dense[n].tolist(), words)))
+            point = vectors.Point(pk, n % PASSAGES, dense[n].tolist(), text.weights)
+            points.append((document, point))
         Document.objects.bulk_create(documents)
         Chunk.objects.bulk_create(chunks)
         for each in range(0, count, 200):
@@ -145,10 +166,9 @@ class Collection:
         of = self._clusters[dice.integers(CLUSTERS, size=count)]
         return (of + dice.normal(size=(count, DIMENSIONS)) * SPREAD).astype("f4")
 
-    def text(self, dice: np.random.Generator) -> str:
-        return " ".join(
-            vocabulary()[n] for n in dice.choice(len(self._chances), WORDS, p=self._chances)
-        )
+    def some_words(self, dice: np.random.Generator, count: int) -> str:
+        places = dice.choice(len(self._chances), count, p=self._chances)
+        return " ".join(vocabulary()[n] for n in places)
 
     def questions(self, count: int, knowledge_base: int) -> Iterator[tuple[str, np.ndarray]]:
         """Three words, and a vector beside that of a passage."""
@@ -156,9 +176,7 @@ class Collection:
         for place in self.of(knowledge_base)[
             dice.integers(self.size, size=count) % len(self.of(knowledge_base))
         ]:
-            words = " ".join(
-                vocabulary()[n] for n in dice.choice(len(self._chances), 3, p=self._chances)
-            )
+            words = self.some_words(dice, 3)
             vector = self.vectors[place] + dice.normal(size=DIMENSIONS) * 0.03
             yield words, (vector / np.linalg.norm(vector)).astype("f4")
 
