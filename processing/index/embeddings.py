@@ -13,6 +13,7 @@ from django.core.cache import caches
 from processing.errors import Misconfigured, PermanentError, RetryableError, ServiceUnavailable
 
 from . import gateway
+from .centres import centred
 from .generations import serving
 from .model import Model, configured
 
@@ -36,6 +37,7 @@ def embed(passages: Sequence[str], model: Model | None = None) -> list[list[floa
 
 def embed_query(text: str, model: Model | None = None) -> list[float]:
     """The vector of a query, by default for the index that is read; remembered for ten minutes.
+    It is to be compared with those of passages only (centres.py).
 
     Raises as `embed` does.
     """
@@ -46,6 +48,7 @@ def embed_query(text: str, model: Model | None = None) -> list[float]:
     if (known := cache.get(key)) is not None:
         return list(known)
     [vector] = _vectors([model.query_prefix + text], model)
+    vector = centred(vector, text, model)
     cache.set(key, array("d", vector))
     return vector
 

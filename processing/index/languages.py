@@ -38,6 +38,11 @@ _DEFAULTS = [
         ("Armenian", "hy"), ("Tamil", "ta"), ("Latin", "en"),
     )
 ]  # fmt: skip
+_SCRIPTS = [
+    (regex.compile(r"[\p{Hiragana}\p{Katakana}]"), "ja"),
+    (regex.compile(r"\p{Hangul}"), "ko"),
+    (regex.compile(r"\p{Han}"), "zh"),
+]
 _LETTERS = regex.compile(r"\p{L}")
 _NO_WORDS = regex.compile(r"[^\p{L}\p{M}'’\-]+")
 
@@ -64,6 +69,15 @@ def languages_of_query(text: str) -> tuple[str, ...]:
     codes = [code for code in ranked if code in STEMMERS][:MOST]
     default = _default(text)
     return tuple(dict.fromkeys([*codes, default])) if default else tuple(codes)
+
+
+def spoken(text: str) -> str:
+    """The code of the language of a question, with a stemmer or without; `NONE` when unsure."""
+    for script, code in _SCRIPTS:  # of a few signs the detector mistakes Chinese for Japanese
+        if script.search(text):
+            return code
+    ranked = _ranked(text)
+    return ranked[0][0] if ranked and ranked[0][1] >= SURE else NONE
 
 
 @lru_cache(maxsize=200_000)
