@@ -7,11 +7,13 @@ printed is of the odd ones.
 """
 
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.local.application import acting_as
 from deploy.local.servers import embedded_servers
 
 if TYPE_CHECKING:  # it needs Django, which needs the servers
@@ -23,8 +25,10 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="lumikb-retrieval-") as home,
         embedded_servers(Path(home)) as environment,
     ):
-        os.environ.update(environment)
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lumikb.settings")
+        os.environ |= acting_as("OWNER", environment) | {
+            "DJANGO_SETTINGS_MODULE": "lumikb.settings"
+        }
+        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], check=True)
         import django
 
         django.setup()
