@@ -16,6 +16,7 @@ class Passage:
     chunk: Chunk
     score: float
     cosine: float | None = None  # None: it was not among the nearest, or nobody could tell
+    query: str = ""
     asked: Mapping[str, float] = field(default_factory=dict, repr=False)  # terms of the query
 
     @property
@@ -32,7 +33,9 @@ class Passage:
         """From 0 to 1, on one scale for all queries."""
         if not self.asked:
             return 1.0  # the document itself was asked for
-        return relevance(self.cosine, share_of(self.asked, self.said, self.chunk.language))
+        return relevance(
+            self.query, self.cosine, share_of(self.asked, self.said, self.chunk.language)
+        )
 
 
 def fits(passages: Sequence[Passage]) -> bool:

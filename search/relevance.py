@@ -20,33 +20,32 @@ WORDS = 4.0  # what all the words of a query count for, and their square again
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Of a model: the cosine of a query and a passage that just fits without having a word of it,
-    and how soon that changes; the cosine of two passages that are of one subject, at least, and
-    what is to be added for languages without spaces.
+    """Of a model: the cosine of a passage that just fits without having a word of the query, how
+    soon that changes, and what is to be added for languages without spaces.
     """
 
     middle: float
     step: float
-    alike: float = 0.0
-    alike_unspaced: float = 0.0
+    unspaced: float = 0.0
+    alike: float = 0.0  # the cosine of two passages that are of one subject, at least
 
 
 # Measured with `python -m benchmarks.retrieval`: fitted to half of its questions, asked of the
-# passages that answer them and of those that do not. With e5 the floor marks 9 of 10 questions that
-# nothing answers, and 1 of 12 of those that are answered in other words. MiniLM's is for English:
-# of other languages it cannot tell.
+# passages that answer them and of those that do not. At the floor one answerable question of ten is
+# marked, of those that are asked in other words. MiniLM's is for English: of other languages it
+# cannot tell.
 # `alike`: e5's cosine of a passage of the handbook and one of the declaration is at most 0.84 in
 # English, above 0.87 for one pair of twenty in German, French and Arabic; of a passage in English
 # and the same in German it is 0.90 in the middle.
 SCALES = {
-    "e5-small": Scale(0.321, 0.03, alike=0.87, alike_unspaced=0.045),
+    "e5-small": Scale(0.712, 0.015, 0.045, alike=0.87),
     "minilm": Scale(0.401, 0.04, alike=0.4),
 }
 
 _UNSPACED = regex.compile(rf"[{UNSPACED}]")
 
 
-def relevance(cosine: float | None, share: float) -> float:
+def relevance(query: str, cosine: float | None, share: float) -> float:
     """From 0 to 1; `share` of what was asked for stands in the passage.
 
     Without a cosine, or a scale for it, the words alone say it.
@@ -54,17 +53,14 @@ def relevance(cosine: float | None, share: float) -> float:
     scale = _scale()
     if cosine is None or scale is None:
         return share
-    away = (cosine - scale.middle) / scale.step
-    return 1 / (1 + math.exp(-(away + WORDS * (share + share**2))))
+    middle = scale.middle + _more(query, scale)
+    return 1 / (1 + math.exp(-((cosine - middle) / scale.step + WORDS * (share + share**2))))
 
 
 def alike(text: str, cosine: float) -> bool:
     """Whether a passage is of the text's subject, as far as can be told of the model in use."""
     scale = _scale()
-    if scale is None:
-        return True
-    more = scale.alike_unspaced if _UNSPACED.search(text) else 0.0
-    return cosine >= scale.alike + more
+    return scale is None or cosine >= scale.alike + _more(text, scale)
 
 
 def can_tell() -> bool:
@@ -77,6 +73,10 @@ def share_of(query: Mapping[str, float], text: str, language: str) -> float:
     there = {term for term, _, _ in terms.terms(text, language)}
     total = sum(query.values())
     return sum(weight for term, weight in query.items() if term in there) / total if total else 0.0
+
+
+def _more(text: str, scale: Scale) -> float:
+    return scale.unspaced if _UNSPACED.search(text) else 0.0
 
 
 def _scale() -> Scale | None:

@@ -175,7 +175,7 @@ class _Question:
         chunks = self.allowed.in_bulk([each.chunk_id for each in batch])
         weights = terms.weighted(self.query.text)
         return [
-            Passage(chunks[each.chunk_id], each.score, each.cosine, weights)
+            Passage(chunks[each.chunk_id], each.score, each.cosine, self.query.text, weights)
             for each in batch
             if each.chunk_id in chunks
         ]

@@ -72,7 +72,7 @@ def fits(collection: Collection, question: Question, each: Candidates, among: ra
     weights = terms.weighted(question.text)
     cosines = {hit.chunk_id: hit.score for hit in each.by_meaning}
     return any(
-        relevance(cosines.get(_id(collection, n)), share) >= FLOOR
+        relevance(question.text, cosines.get(_id(collection, n)), share) >= FLOOR
         for n in among
         for passage in [collection.passages[n]]
         for share in [share_of(weights, passage, language_of(passage))]

@@ -6,9 +6,11 @@ questions in general came before those that answer the one that is asked. What t
 is the mean of a few of them (benchmarks/retrieval/usual.tsv, which `python -m
 benchmarks.retrieval.centres` makes into this module's file); the passages stay as they are.
 
-Measured by benchmarks/retrieval on the questions that nothing was chosen by: the meaning alone has
-0.81 of those in other words first instead of 0.76; and the cosine of a passage that answers is the
-same in all languages, which it was not (relevance.py).
+Half of it is taken out: of the questions that nothing was chosen by, asked in other words than the
+passage's, the meaning alone then has 0.80 first instead of 0.76, and in another language than the
+passage's (French to English, Arabic to English) 0.1 more. With more of it the language itself goes:
+where the same is said in six languages, the one that was asked in comes first for 0.99 of the
+questions with none of it taken out, for 0.96 with half and for 0.86 with nine tenths.
 """
 
 import base64
@@ -23,7 +25,7 @@ from .languages import spoken
 from .model import Model
 
 FILE = Path(__file__).with_name("centres.json")
-SHARE = 0.9  # of what they have in common
+SHARE = 0.5  # of what they have in common
 OTHERS = "others"  # languages: the mean of those that are known
 
 
