@@ -64,7 +64,7 @@ def test_a_note_is_ready_soon_although_another_users_giants_have_all_the_slots(
     slots = THREADS * len(ward.workers())
     idle = [until_ready(ward, neighbour) for _ in range(count)]
     giants = [ward.upload(giant) for _ in range(slots)]
-    wait_for(lambda: at_work(ward, giants) == slots, PATIENCE, "all to be at work")
+    wait_for(lambda: at_work(ward, giants) == slots, 5 * PATIENCE, "all to be at work")
     behind = [until_ready(ward, neighbour) for _ in range(count)]
 
     print(f"\n{figures('idle', idle)}\n{figures('behind giants', behind)}")
