@@ -18,12 +18,13 @@ from processing.errors import RetryableError, ServiceUnavailable, http_reason
 ENDS = 3  # what a model adds before and after a text, and may add before its first word
 CONTEXT_SHARE = 0.25  # of what the model reads, at most, is for a passage's heading and context
 
-# No vowel among the first 5, or a digit beside it: a code.
-_NATURAL = r"(?<!\d)(?=[a-z]{0,4}[aeiouy])[a-z]{1,24}(?![a-z\d])"
+# No vowel among the first 5, a digit beside it, or capitals within it: a code.
+_NATURAL = r"(?<![A-Za-z\d])(?=[A-Za-z]{0,4}[AEIOUYaeiouy])[A-Za-z][a-z]{0,23}(?![A-Za-z\d])"
 _PARTS = re.compile(
-    rf"(?P<word>{_NATURAL})|(?P<space>\s+(?=[a-z]))|\s+|(?P<hangul>[\uac00-\ud7a3])|.",
-    re.IGNORECASE | re.ASCII | re.DOTALL,
+    rf"(?P<word>{_NATURAL})|(?P<space>\s+(?=[A-Za-z]))|\s+|(?P<hangul>[\uac00-\ud7a3])|.",
+    re.ASCII | re.DOTALL,
 )
+SHORT = 1.25  # times as many as estimated may there be, of codes and signs
 LETTERS = 2.5  # of a word for one token, at least, in 47 languages and both models of deploy/local
 
 
@@ -33,10 +34,8 @@ def passage_fits(around: str, text: str) -> bool:
     Raises ServiceUnavailable, RetryableError.
     """
     whole = settings.EMBEDDING_PASSAGE_PREFIX + in_context(around, text)
-    # No model has more tokens than bytes: most texts need no question.
-    size = len(unicodedata.normalize("NFKC", whole).encode(errors="replace")) + ENDS
-    if size <= settings.EMBEDDING_MAX_TOKENS:
-        return True
+    if _at_most(whole) <= settings.EMBEDDING_MAX_TOKENS:
+        return True  # most texts of European languages need no question
     url = settings.EMBEDDING_TOKENIZE_URL
     count = _ask(url, whole) if url else estimate(whole)
     return count <= settings.EMBEDDING_MAX_TOKENS
@@ -63,6 +62,13 @@ def estimate(text: str) -> int:
         elif part.lastgroup != "space":
             count += 3 if part.lastgroup == "hangul" else 1
     return count
+
+
+def _at_most(text: str) -> float:
+    """Tokens of any model: not more than bytes, nor, where the words are ASCII, than estimated."""
+    normal = unicodedata.normalize("NFKC", text)
+    size = len(normal.encode(errors="replace"))
+    return min(size + ENDS, SHORT * (estimate(normal) + size - len(normal)))
 
 
 def _ask(url: str, text: str) -> int:
