@@ -43,16 +43,19 @@ def add_table(
     heading: str = "",
     apart: bool = False,
     recognised: bool = False,
-) -> None:
-    """Append a table as sections of its own.
+    names: Sequence[str] = (),
+) -> list[str]:
+    """Append a table as sections of its own; returns the names of its columns.
 
     `rows` are the texts of the cells, one for each column ("" where it is empty, LEFT or ABOVE
     where another cell covers it); they may come one by one. `header` is the number of the first
     rows that name the columns, where the file says so; None lets the values decide. An empty row
-    begins another table, perhaps below a header of its own. The rest is as in `Draft.add`, and so
-    is what it raises.
+    begins another table, perhaps below a header of its own. `names` are those of a table that this
+    one goes on, from the page before: they count unless it has others. The rest is as in
+    `Draft.add`, and so is what it raises.
     """
     writer = _Writer(draft, page, heading, apart, recognised)
+    writer.use_names(list(names))
     ahead = _Ahead([_one_line(cell) for cell in row] for row in rows)
     first = True
     while ahead.fill():
@@ -62,13 +65,19 @@ def add_table(
         elif first and header is None and _is_title(row):
             writer.title(ahead.take(1)[0])
         else:
-            count = header if first and header is not None else _header_rows(ahead.block(), first)
-            if count or first:
+            if first and header is not None:
+                count = header
+            elif first and names and row[: len(names)] == list(names):
+                count = 1  # said again
+            else:
+                count = _header_rows(ahead.block(), first and not names)
+            if count or (first and not names):
                 writer.name_columns(ahead.take(count))
             first = False
             while ahead.fill() and any(ahead.rows[0]):
                 writer.row(ahead.take(1)[0])
     writer.end()
+    return writer.names
 
 
 def names_line(names: Sequence[str]) -> str:
@@ -203,14 +212,17 @@ class _Writer:
     def name_columns(self, header: list[list[str]]) -> None:
         if self._has_rows:
             self.end()
-        self.names = column_names(header)
-        self._is_wide = len(names_line(self.names)) > MAX_CONTEXT_CHARS
-        self._context = "" if self._is_wide else names_line(self.names)
+        self.use_names(column_names(header))
         for row in header:
             if len(header) > 1 and _is_title(row):
                 self.title(row)
             else:
                 self._lines.append(self._as_line(row))
+
+    def use_names(self, names: list[str]) -> None:
+        self.names = names
+        self._is_wide = len(names_line(names)) > MAX_CONTEXT_CHARS
+        self._context = "" if self._is_wide else names_line(names)
 
     def row(self, cells: list[str]) -> None:
         line = self._as_line(cells)

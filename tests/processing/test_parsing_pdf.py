@@ -299,3 +299,24 @@ def test_letters_that_a_font_does_not_map_are_reported_and_never_stored(name):
 )
 def test_text_of_few_words_is_not_taken_for_garbage(text):
     assert text_of(pdfs.said(72, 700, text)) == text
+
+
+def test_a_table_that_goes_on_over_the_page_keeps_the_names_of_its_columns():
+    rows = [["Part", "Price", "Stock"]] + [[f"Screw {n}", f"{n}.50", str(n)] for n in range(20)]
+
+    def contexts(*pages: bytes) -> list[str]:
+        document = pdfs.Pdf()
+        for page in pages:
+            document.page(page)
+        found = read(document.saved(), files.PDF)
+        return [section.context for section in found.sections]
+
+    names = "Part | Price | Stock"
+    foot = pdfs.said(72, 40, "Stock list, page 1")
+    begun = pdfs.table(rows[:9])
+    assert contexts(begun + foot, pdfs.table(rows[9:])) == [names, "", names]
+    assert contexts(begun, pdfs.table(rows[:1] + rows[9:])) == [names, names]
+    # Another width, or what says that it is another table.
+    assert contexts(begun, pdfs.table([row[:2] for row in rows[9:]])) == [names, ""]
+    caption = pdfs.said(72, 780, "Table 2: Nails")
+    assert contexts(begun, caption + pdfs.table(rows[9:])) == [names, "", ""]

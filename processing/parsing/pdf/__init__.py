@@ -43,6 +43,9 @@ SCAN_SHARE = 0.5
 DPI = 250  # at which a page is drawn for text recognition
 MAX_READ_PIXELS = 16_000_000  # a larger page is drawn smaller
 MIN_PAGE_CHARS = 200
+MAX_MARGIN_CHARS = 200  # of the foot of a page and the head of the next
+# What begins another table, in the languages in which it begins alike.
+_CAPTION = re.compile(r"(?:tab(?:le|elle|leau|ela|la|\.)|таблица|表)\s*\d", re.IGNORECASE)
 
 fonts.install()
 logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # of XFA forms it says how to compile it
@@ -71,6 +74,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
     document.init_forms()
     outline = Outline()
     bookmarks = _bookmarks(document)
+    table = _OpenTable()
     for number in range(1, len(document) + 1):
         if not draft.cut(f"page {number}"):
             for level, title in bookmarks[number]:
@@ -78,17 +82,46 @@ def read(file: IO[bytes], draft: Draft) -> None:
             continue
         found, annotations, is_recognised = _read_page(document, number, draft)
         place: dict[str, Any] = {"page": number, "recognised": is_recognised}
+        table.turn_page()
         for heading, part in _divide(found, bookmarks[number], outline):
             if isinstance(part, str):
                 draft.add(part, heading=heading, **place)
+                table.pass_text(part)
             else:
-                add_table(draft, part, heading=heading, **place)
+                names = table.names_for(part)
+                table.names = add_table(draft, part, heading=heading, names=names, **place)
         for note in annotations.notes:
             draft.add(f"Note: {note}", page=number, heading=outline.path)
         for name, content in annotations.files:
             read_embedded(name, content, draft)
     if draft.cut("the files inside of it"):
         _read_attachments(document, data, draft)
+
+
+class _OpenTable:
+    """The names of the columns of the last table, as long as it may go on: between its parts are a
+    foot and a head of a page at most.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._is_next_page = False
+        self._between = 0  # characters since that table
+
+    def turn_page(self) -> None:
+        self._is_next_page = True
+
+    def pass_text(self, text: str) -> None:
+        self._between += len(text)
+        if self._between > MAX_MARGIN_CHARS or _CAPTION.match(text.strip()):
+            self.names = []
+
+    def names_for(self, rows: Rows) -> list[str]:
+        """Those for a table that may be the rest of that one: on the next page, as wide."""
+        goes_on = self._is_next_page and max(map(len, rows)) == len(self.names)
+        names = self.names if goes_on else []
+        self._is_next_page, self._between = False, 0
+        return names
 
 
 def _open(data: bytes) -> tuple[pdfium.PdfDocument, bool]:
