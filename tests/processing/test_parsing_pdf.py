@@ -320,3 +320,23 @@ def test_a_table_that_goes_on_over_the_page_keeps_the_names_of_its_columns():
     assert contexts(begun, pdfs.table([row[:2] for row in rows[9:]])) == [names, ""]
     caption = pdfs.said(72, 780, "Table 2: Nails")
     assert contexts(begun, caption + pdfs.table(rows[9:])) == [names, "", ""]
+
+
+@pytest.mark.parametrize("between", ["", "Table 2: Nails"])
+@pytest.mark.parametrize("width", [120, 170])
+def test_two_tables_below_each_other_are_two(between, width):
+    first = [["Part", "Price", "Stock"]] + [[f"Screw {n}", f"{n}.50", str(n)] for n in range(5)]
+    second = [["Name", "Age"]] + [[f"Ada {n}", str(30 + n)] for n in range(5)]
+    below = pdfs.said(72, 632, between) + b"q 1 0 0 1 0 -126 cm " + pdfs.table(second, width=200)
+    found = read(pdfs.of_page(pdfs.table(first, width=width) + below + b" Q"), files.PDF)
+    contexts = [section.context for section in found.sections if section.context]
+    assert contexts == ["Part | Price | Stock", "Name | Age"]
+
+
+def test_a_table_whose_columns_are_right_aligned_is_one():
+    rows = [["Part", "Price"]] + [[f"Screw {n}", "9" * (1 + n % 6)] for n in range(12)]
+    content = b"".join(
+        pdfs.said(72, 740 - 18 * n, left) + pdfs.said(400 - 6.12 * len(right), 740 - 18 * n, right)
+        for n, (left, right) in enumerate(rows)
+    )
+    assert len(read(pdfs.of_page(content), files.PDF).sections) == 1

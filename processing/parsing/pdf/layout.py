@@ -114,7 +114,52 @@ def _runs(rows: list[Row]) -> list[list[Row]]:
             waiting.append(row)
         else:
             waiting = [] if not near else [*waiting, row]
-    return [run for run in runs if len(run) >= MIN_ROWS]
+    return [part for run in runs for part in _apart(run) if len(part) >= MIN_ROWS]
+
+
+def _apart(run: list[Row]) -> list[list[Row]]:
+    """The tables of which a run is made: where no column of those above goes on below. A line alone
+    between them, the title of the second, is of neither.
+    """
+    tables = [run]
+    at = MIN_ROWS
+    while at <= len(tables[-1]) - MIN_ROWS:
+        rows = tables[-1]
+        above = [row for row in rows[at - MIN_ROWS : at] if row.parts > 1]
+        below = [row for row in rows[at : at + MIN_ROWS + 1] if row.parts > 1]
+        if min(len(above), len(below)) >= MIN_ROWS and not _share_columns(above, below):
+            title = 1 if rows[at].parts == 1 else 0
+            tables[-1:] = [rows[:at], rows[at + title :]]
+            at = MIN_ROWS
+        else:
+            at += 1
+    return tables
+
+
+def _share_columns(above: list[Row], below: list[Row]) -> bool:
+    """Whether a column behind the first stands at the same place: by its left or right side, or its
+    middle.
+    """
+    one, other = ([_places(row) for row in rows] for rows in (above, below))
+    return any(
+        abs(here - there) <= ALIGNED
+        for kind in range(3)
+        for here in {place[kind] for row in one for place in row}
+        for there in {place[kind] for row in other for place in row}
+    )
+
+
+def _places(row: Row) -> list[tuple[float, float, float]]:
+    """(left, right, middle) of the parts behind the first one."""
+    height = max(word.height for word in row.words)
+    parts = [[row.words[0]]]
+    for word in row.words[1:]:
+        if word.left - parts[-1][-1].right > CELL_GAP * height:
+            parts.append([])
+        parts[-1].append(word)
+    return [
+        (part[0].left, part[-1].right, (part[0].left + part[-1].right) / 2) for part in parts[1:]
+    ]
 
 
 def _table(run: list[Row], line_of: dict[int, int]) -> tuple[list[Word], Block] | None:
