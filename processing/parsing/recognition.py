@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ PAGE_SECONDS = 20
 MIN_SKEW, MAX_SKEW, SKEW_STEP = 0.75, 4.0, 0.25
 MIN_SIDE = 12  # pixels; a smaller picture holds no word
 MIN_ORIENTATION = 2.0  # Tesseract's confidence, as its own programs take it
+# Pixels from the top of a line to its foot. (14 points of Chinese: 7.5 % wrong at 55, none at 36.)
+GOOD_LINE, LARGE_LINE, MAX_LINE = 36, 44, 200
+INK_SHARE = 0.15  # of the darkest row: what has less is paper
 _SCRIPTS = {"Latin": "latin", "Fraktur": "latin", "Cyrillic": "cyrillic"}
 _WORD = tesserocr.RIL.WORD
 
@@ -91,15 +95,16 @@ def recognise(picture: Picture, languages: str = "") -> Reading:
     groups = tessdata.groups(languages)
     if min(picture.width, picture.height) < MIN_SIDE or not groups:
         return Reading(picture.width, picture.height)
-    picture = _level(picture)
+    whole = picture
+    picture = _sized(_level(picture))
     best = _recognised(picture, _engine(groups[0]))
     if best.confidence < DOUBTFUL:
         for reading in _otherwise(picture, groups):
             if _worth(reading) > _worth(best):
                 best = reading
     if best.confidence < MIN_CONFIDENCE:
-        return Reading(picture.width, picture.height)
-    return best
+        return Reading(whole.width, whole.height)
+    return _enlarged(best, whole.width / picture.width)
 
 
 def _otherwise(picture: Picture, groups: tuple[str, ...]) -> Iterator[Reading]:
@@ -166,6 +171,49 @@ def _level(picture: Picture) -> Picture:
         return picture
     image = image.rotate(best, Image.Resampling.BICUBIC, fillcolor=255)
     return Picture(image.tobytes(), *size, size[0], picture.dpi)
+
+
+def _sized(picture: Picture) -> Picture:
+    """Smaller where its letters are larger than those that Tesseract knows: strokes of large ones
+    are taken for letters of their own, of Chinese above all.
+    """
+    size = (picture.width, picture.height)
+    image = Image.frombuffer("L", size, picture.pixels, "raw", "L", picture.stride, 1)
+    height = _line_height(image)
+    if not LARGE_LINE < height < MAX_LINE:
+        return picture
+    factor = GOOD_LINE / height
+    smaller = (round(size[0] * factor), round(size[1] * factor))
+    pixels = image.resize(smaller, Image.Resampling.LANCZOS).tobytes()
+    return Picture(pixels, *smaller, smaller[0], max(round(picture.dpi * factor), 70))
+
+
+def _line_height(image: Any) -> float:
+    """Of most lines, in pixels, by the rows that have ink; 0 where no lines can be told."""
+    rows = image.resize((1, image.height), Image.Resampling.BOX).tobytes()
+    paper, ink = statistics.median(sorted(rows)[-len(rows) // 4 :]), min(rows)
+    limit = paper - INK_SHARE * (paper - ink)
+    runs = (sum(1 for _ in run) for has_ink, run in groupby(rows, limit.__gt__) if has_ink)
+    heights = [height for height in runs if height >= MIN_SIDE]
+    return statistics.median(heights) if len(heights) > 1 else 0.0
+
+
+def _enlarged(reading: Reading, factor: float) -> Reading:
+    """With the places that its words have in the picture `factor` times as large."""
+    if factor == 1.0:
+        return reading
+    lines = [
+        [
+            Found(
+                word.text,
+                *(round(side * factor) for side in (word.left, word.top, word.right, word.bottom)),
+            )
+            for word in line
+        ]
+        for line in reading.lines
+    ]
+    size = (round(reading.width * factor), round(reading.height * factor))
+    return Reading(*size, lines, reading.confidence, reading.turn)
 
 
 def _contrast(image: Any, degrees: float) -> float:

@@ -7,11 +7,11 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from formats import tessdata
 from processing.errors import PermanentError
-from processing.parsing import Limits, ParsedDocument, Unread, parse
+from processing.parsing import Limits, ParsedDocument, Unread, parse, recognition
 from processing.parsing.child import answer, reader
 from processing.parsing.draft import Draft
 from tests.processing import files, pdfs, scans
@@ -266,3 +266,27 @@ def test_no_picture_raises_what_is_not_a_sentence(kind):
             draft.finish(no_text)
         except PermanentError:
             continue
+
+
+def test_large_letters_are_made_smaller_and_keep_their_places():
+    page = scans.page("The boiler room key\nhangs behind the door", dpi=300, points=26)
+    picture = recognition.Picture(page.tobytes(), page.width, page.height, page.width, 300)
+    smaller = recognition._sized(picture)
+    assert 0.4 < smaller.width / picture.width < 0.8
+    found = recognition.recognise(picture, "eng")
+    assert (found.width, found.height) == page.size
+    first = found.lines[0][0]
+    assert first.text == "The"
+    ink = page.crop((first.left, first.top, first.right, first.bottom))
+    assert ink.getextrema()[0] < 80
+    edge = ImageOps.invert(page).getbbox()
+    assert edge is not None
+    assert abs(first.left - edge[0]) <= 4
+    assert abs(first.top - edge[1]) <= 4
+
+
+@pytest.mark.parametrize("points", [8, 11])
+def test_letters_of_the_usual_size_stay_as_they_are(points):
+    page = scans.page(scans.ENGLISH, dpi=250, points=points)
+    picture = recognition.Picture(page.tobytes(), page.width, page.height, page.width, 250)
+    assert recognition._sized(picture) is picture
