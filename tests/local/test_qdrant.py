@@ -606,6 +606,20 @@ def once(first: Callable[..., Any], then: Callable[..., Any]) -> Callable[..., A
     return lambda *arguments: next(calls, then)(*arguments)
 
 
+def test_a_collection_that_is_as_it_should_be_is_not_looked_at_again(tmp_path):
+    store = Store(tmp_path)
+    store.create("c", requests.shard_config(SMALL))
+    put(store, range(1500))
+    assert store.is_rebuilding("c")
+    before = segments(tmp_path)
+    eventually(lambda: store.tick() or not store.is_rebuilding("c"), SOON)
+    assert segments(tmp_path) == before
+    store.close()
+    again = Store(tmp_path)
+    assert not again.is_rebuilding("c")
+    again.close()
+
+
 def test_a_collection_can_be_deleted_while_it_is_made_anew(swept, tmp_path):
     swept.tick()
     assert swept.delete("c")

@@ -55,10 +55,11 @@ class Rebuild:
 
     def status(self) -> int | None:
         """The exit status of its process: 0, NOTHING_TO_DO or a failure; None while it works."""
-        status = self._child.poll()
-        if status == NOTHING_TO_DO:
-            shutil.copy(self.draft / MARK, self._folder / MARK)
-        return status
+        return self._child.poll()
+
+    def remember(self) -> None:
+        """Nothing was to be done: the shard need not be looked at again at the next start."""
+        shutil.copy(self.draft / MARK, self._folder / MARK)
 
     def miss(self, operation: edge.UpdateOperation, points: int) -> None:
         """The shard got what its copy did not."""

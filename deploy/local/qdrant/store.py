@@ -188,6 +188,8 @@ class Store:
             if self._rebuild is not rebuild:
                 return  # the collection was deleted just now
             try:
+                if status == NOTHING_TO_DO:
+                    rebuild.remember()
                 if status != 0:
                     raise OSError(_UNDONE.get(status, f"exit status {status}"))
                 self._put_in_place(rebuild, _load(rebuild.draft))
