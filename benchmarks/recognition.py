@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from formats import tessdata
-from processing.parsing.pdf.recognised import Picture, recognise
+from processing.parsing.recognition import Picture, recognise
 from tests.processing import scans
 
 FONT = Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc")

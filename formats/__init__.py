@@ -51,6 +51,11 @@ class Format:
     part: str = ""
 
     @property
+    def has_pictures(self) -> bool:
+        """Its reader can say how a page looks."""
+        return self.reader in ("pdf", "picture")
+
+    @property
     def label(self) -> str:
         """Its usual extension, "PDF"; its name where there are too many of them."""
         if len(self.extensions) > MOST_EXTENSIONS:

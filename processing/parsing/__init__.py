@@ -9,10 +9,11 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from processing.parsing.model import Limits, ParsedDocument, Section, Unread
+from processing.parsing.model import Drawn, Limits, ParsedDocument, Section, Unread
 from processing.parsing.unread import Passed, Piece, compact, merged
 
 __all__ = [
+    "Drawn",
     "Limits",
     "ParsedDocument",
     "Passed",
@@ -20,10 +21,18 @@ __all__ = [
     "Section",
     "Unread",
     "compact",
+    "draw",
     "merged",
     "parse",
     "pieces",
 ]
+
+
+def draw(path: Path, content_type: str, page: int, **options: Any) -> Drawn:
+    """See `processing.parsing.sandbox.draw`."""
+    from processing.parsing import sandbox
+
+    return sandbox.draw(path, content_type, page, **options)
 
 
 def parse(path: Path, content_type: str, **options: Any) -> ParsedDocument:

@@ -3,11 +3,13 @@ it, writes what it reads as it goes on, and ends.
 
 Its files are open when it begins: 0 the document, 1 and 2 for what libraries print, ANSWER for the
 answer, in lines of JSON: `{"at"}`, where it is; `{"text", "sections", "passed", "unit", "place"}`,
-a piece; or `{"error": [code, sentence], "passed"}` for what no other try would change. It ends
-after the last piece, or when it has had enough: then another goes on. Anything else (a signal, exit
-status 1 with a traceback) is not the document's fault.
+a piece; `{"picture", ...}`, a page as it looks, if one was asked for; or `{"error": [code,
+sentence], "passed"}` for what no other try would change. It ends after the last piece, or when it
+has had enough: then another goes on. Anything else (a signal, exit status 1 with a traceback) is
+not the document's fault.
 """
 
+import base64
 import ctypes
 import importlib
 import io
@@ -19,13 +21,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from formats import BY_MEDIA_TYPE
 from processing.errors import PermanentError
-from processing.parsing import seccomp
+from processing.parsing import look, seccomp, sentences
 from processing.parsing.draft import Draft, Paused
 from processing.parsing.model import MAX_ANSWER_BYTES, USUAL, Limits, ParsedDocument
 from processing.parsing.sentences import BROKE_OFF, TOO_MUCH_MEMORY, TOO_MUCH_TEXT, UNREADABLE
@@ -59,9 +61,10 @@ def main(
     limits: dict[str, Any],
     cpu_seconds: int,
     memory_bytes: int,
+    page: int = 0,
 ) -> NoReturn:
-    """Read the document on file descriptor 0, from unit `start` on (see `Draft`); does not
-    return.
+    """Read the document on file descriptor 0, from unit `start` on (see `Draft`); or, of a page,
+    draw that and nothing else. Does not return.
     """
     status = 1
     try:
@@ -72,15 +75,18 @@ def main(
         stream = open(ANSWER, "wb", buffering=0)  # noqa: SIM115 (closed below)
         _limit(cpu_seconds, memory_bytes)
         with stream:
-            hand_over(
-                file,
-                content_type,
-                stream,
-                start=start,
-                chars=chars,
-                limits=Limits(**limits),
-                pause_after=cpu_seconds / 2,
-            )
+            if page:
+                hand_over_page(file, content_type, stream, page, Limits(**limits))
+            else:
+                hand_over(
+                    file,
+                    content_type,
+                    stream,
+                    start=start,
+                    chars=chars,
+                    limits=Limits(**limits),
+                    pause_after=cpu_seconds / 2,
+                )
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -154,6 +160,27 @@ def hand_over(file: IO[bytes], content_type: str, stream: IO[bytes], **options: 
     except MemoryError:
         del draft
         _write(stream, _encoded({"error": ["too_large", TOO_MUCH_MEMORY], "passed": []}))
+
+
+def hand_over_page(
+    file: IO[bytes], content_type: str, stream: IO[bytes], page: int, limits: Limits
+) -> None:
+    """Write a page as it looks, or why not. Raises ImportError."""
+    try:
+        drawn = asdict(look.draw(file, content_type, page, limits))
+        drawn["picture"] = base64.b64encode(drawn["picture"]).decode()
+        drawn["letters"] = [list(letter.values()) for letter in drawn["letters"]]
+        line = _encoded(drawn)
+    except PermanentError as error:
+        line = _encoded({"error": [error.code, error.sentence]})
+    except MemoryError:
+        line = _encoded({"error": ["too_large", sentences.TOO_LARGE_TO_DRAW]})
+    except ImportError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        line = _encoded({"error": ["corrupt", sentences.NOT_DRAWN]})
+    _write(stream, line)
 
 
 def answer(file: IO[bytes], content_type: str, limits: Limits = USUAL) -> dict[str, object]:

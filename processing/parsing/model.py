@@ -1,5 +1,6 @@
 """What parsing hands on: one text, and where in the document each part of it stands."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 # A line of the child's answer: a piece, which is the whole document where it cannot be cut.
@@ -69,3 +70,45 @@ class ParsedDocument:
     text: str
     sections: tuple[Section, ...]
     unread: tuple[Unread, ...] = ()
+
+
+Matrix = tuple[float, float, float, float, float, float]
+
+
+def matrix_of(
+    to: Callable[[float, float], tuple[float, float]], x: float = 0.0, y: float = 0.0, by: float = 1
+) -> Matrix:
+    """An affine map, as SVG writes it, from where it leads (x, y) and what is `by` beside them."""
+    (e, f), (a, b), (c, d) = to(x, y), to(x + by, y), to(x, y + by)
+    a, b, c, d = (a - e) / by, (b - f) / by, (c - e) / by, (d - f) / by
+    return a, b, c, d, e - a * x - c * y, f - b * x - d * y
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """The character of a page's text at this offset, and its box: the left and the lower side, the
+    right and the upper side, wherever a page's matrix begins.
+    """
+
+    at: int
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A page as it looks: a WebP picture of `width` by `height` pixels, one of `pages` in the file.
+
+    `text` is the page's, as it was read; `matrix` leads from its letters to the picture, whose
+    width and height are 1.
+    """
+
+    picture: bytes
+    width: int
+    height: int
+    pages: int
+    text: str
+    letters: tuple[Letter, ...]
+    matrix: Matrix

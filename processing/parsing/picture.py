@@ -9,8 +9,10 @@ from PIL import Image, ImageOps
 
 from processing.errors import PermanentError
 from processing.parsing.draft import Draft
+from processing.parsing.look import Look, size_for
 from processing.parsing.pdf import recognised
-from processing.parsing.sentences import DAMAGED
+from processing.parsing.pdf.layout import blocks
+from processing.parsing.sentences import DAMAGED, NO_SUCH_PAGE
 
 NO_TEXT = (
     "Text recognition (OCR) found no text in this picture; "
@@ -38,7 +40,7 @@ def warm_up() -> None:
 
 def read(file: IO[bytes], draft: Draft) -> None:
     """Raises PermanentError: `corrupt`, `too_large`."""
-    if _has_more_pages(file, MAX_PAGES):
+    if _count_pages(file, MAX_PAGES) > MAX_PAGES:
         raise PermanentError(
             "too_large",
             f"This file has more than {MAX_PAGES:,} pages; split it and upload the parts.",
@@ -59,6 +61,28 @@ def read(file: IO[bytes], draft: Draft) -> None:
                 break
 
 
+def look(file: IO[bytes], number: int, draft: Draft) -> Look:
+    """Page `number` as it looks, its text read into the draft. Raises PermanentError."""
+    count = max(_count_pages(file, MAX_PAGES), 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = _opened(file)
+        if number > 1 and (image.format != "TIFF" or not _turn_page(image, number - 1)):
+            raise PermanentError("no_page", NO_SUCH_PAGE)
+        try:
+            shown = _prepared(image, "RGB")
+        except _BROKEN as error:
+            raise PermanentError("corrupt", DAMAGED) from error
+        scale = min(size_for(shown.width, shown.height, _dpi(image)), 1.0)
+        size = (max(round(shown.width * scale), 1), max(round(shown.height * scale), 1))
+        shown = shown.resize(size, Image.Resampling.BOX)
+        found = None
+        if recognised.may(draft, number):
+            found = _read_page(image, number, draft)
+    letters = recognised.Recognised.letters(blocks(found.lines)) if found else []
+    return Look(shown, count, letters, found.matrix if found else (1, 0, 0, 1, 0, 0))
+
+
 def add_shown(data: bytes, draft: Draft, *, page: int | None = None, heading: str = "") -> str:
     """Append the text of a picture that a document shows. Returns "read"; "wordless" where nothing
     is written in it, or it is too small for that; or "unread".
@@ -77,11 +101,11 @@ def add_shown(data: bytes, draft: Draft, *, page: int | None = None, heading: st
                     return "read"
                 if not recognised.may(draft, number):
                     return "unread"
-                picture = _sized(_prepared(image), _dpi(image))
+                picture = _sized(_prepared(image, "L"), _dpi(image))
                 found = recognised.add_text(picture, draft, page=page, heading=heading)
     except (PermanentError, *_BROKEN):
         return "unread"
-    return "read" if found else "wordless"
+    return "read" if found.lines else "wordless"
 
 
 def _opened(file: IO[bytes]) -> Any:
@@ -91,9 +115,9 @@ def _opened(file: IO[bytes]) -> Any:
         raise PermanentError("corrupt", DAMAGED) from error
 
 
-def _has_more_pages(file: IO[bytes], most: int) -> bool:
-    """Whether a TIFF has more pages; by its chain of directories, which Pillow takes 3 ms each to
-    follow.
+def _count_pages(file: IO[bytes], most: int) -> int:
+    """Of a TIFF, up to `most` and one more; by its chain of directories, which Pillow takes 3 ms
+    each to follow.
     """
     head = file.read(8)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
@@ -109,7 +133,7 @@ def _has_more_pages(file: IO[bytes], most: int) -> bool:
         following = file.read(4)
         place = struct.unpack(f"{order}I", following)[0] if len(following) == 4 else 0
     file.seek(0)
-    return count > most
+    return count
 
 
 def _turn_page(image: Any, number: int) -> bool:
@@ -121,19 +145,22 @@ def _turn_page(image: Any, number: int) -> bool:
     return True
 
 
-def _read_page(image: Any, number: int, draft: Draft) -> None:
+def _read_page(image: Any, number: int, draft: Draft) -> recognised.Recognised | None:
     try:
-        grey = _prepared(image)
+        grey = _prepared(image, "L")
     except _BROKEN as error:
         if number == 1:
             raise PermanentError("corrupt", DAMAGED) from error
         draft.unread("damaged_page", page=number)
-        return
-    recognised.add_page(_sized(grey, _dpi(image)), number, draft)
+        return None
+    return recognised.add_page(_sized(grey, _dpi(image)), number, draft)
 
 
-def _prepared(image: Any) -> Any:
-    """Raises PermanentError("too_large"), and what Pillow raises at damaged pictures."""
+def _prepared(image: Any, mode: str) -> Any:
+    """Upright, on white, in this mode (L or RGB).
+
+    Raises PermanentError("too_large"), and what Pillow raises at damaged pictures.
+    """
     width, height = image.size
     if MAX_PIXELS < width * height < MAX_JPEG_PIXELS and image.format == "JPEG":
         image.draft("L", (width // 4, height // 4))  # decodes only so many
@@ -144,24 +171,24 @@ def _prepared(image: Any) -> Any:
             f"This picture has {width * height:,} pixels, more than the {MAX_PIXELS:,} that we "
             "read; upload a smaller copy of it.",
         )
-    return _grey(image)
-
-
-def _grey(image: Any) -> Any:
-    """Upright, on white."""
     image.load()
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
         extremes: Any = upright.getextrema()
         low, high = extremes
         scale = 255 / (high - low) if high > low else 1.0
-        return upright.convert("F").point(lambda value: (value - low) * scale).convert("L")
+        return (
+            upright.convert("F")
+            .point(lambda value: (value - low) * scale)
+            .convert("L")
+            .convert(mode)
+        )
     if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
         shown = upright.convert("RGBA")
         paper = Image.new("RGBA", shown.size, "white")
         paper.alpha_composite(shown)
-        return paper.convert("L")
-    return upright.convert("L")
+        return paper.convert(mode)
+    return upright.convert(mode)
 
 
 def _sized(grey: Any, dpi: int) -> recognised.Picture:

@@ -64,7 +64,8 @@ class Found:
 @dataclass(slots=True)
 class Reading:
     """What was recognised: lines of words, and how sure Tesseract is of all, 0 to 100; `turn`
-    quarter turns, clockwise, made the picture upright, whose size is then `width` by `height`.
+    quarter turns, clockwise, made the picture upright, whose size is then `width` by `height`,
+    after it was made level by `degrees` to the left about its middle.
     """
 
     width: int
@@ -72,6 +73,7 @@ class Reading:
     lines: list[list[Found]] = field(default_factory=list)
     confidence: float = 0.0
     turn: int = 0
+    degrees: float = 0.0
 
     @property
     def letters(self) -> int:
@@ -96,7 +98,8 @@ def recognise(picture: Picture, languages: str = "") -> Reading:
     if min(picture.width, picture.height) < MIN_SIDE or not groups:
         return Reading(picture.width, picture.height)
     whole = picture
-    picture = _sized(_level(picture))
+    level, degrees = _level(picture)
+    picture = _sized(level)
     best = _recognised(picture, _engine(groups[0]))
     if best.confidence < DOUBTFUL:
         for reading in _otherwise(picture, groups):
@@ -104,7 +107,9 @@ def recognise(picture: Picture, languages: str = "") -> Reading:
                 best = reading
     if best.confidence < MIN_CONFIDENCE:
         return Reading(whole.width, whole.height)
-    return _enlarged(best, whole.width / picture.width)
+    best = _enlarged(best, whole.width / picture.width)
+    best.degrees = degrees
+    return best
 
 
 def _otherwise(picture: Picture, groups: tuple[str, ...]) -> Iterator[Reading]:
@@ -159,8 +164,10 @@ def _show(picture: Picture, engine: Any) -> None:
     engine.SetSourceResolution(picture.dpi)
 
 
-def _level(picture: Picture) -> Picture:
-    """With lines that are level: turned so that rows of pixels differ most from each other."""
+def _level(picture: Picture) -> tuple[Picture, float]:
+    """With lines that are level: turned by so many degrees that rows of pixels differ most from
+    each other.
+    """
     size = (picture.width, picture.height)
     image = Image.frombuffer("L", size, picture.pixels, "raw", "L", picture.stride, 1)
     small = image.reduce(max(1, min(size) // 400))
@@ -168,9 +175,9 @@ def _level(picture: Picture) -> Picture:
     degrees = [step * SKEW_STEP for step in range(-count, count + 1)]
     best = max(degrees, key=lambda angle: (_contrast(small, angle), -abs(angle)))
     if abs(best) < MIN_SKEW:
-        return picture
+        return picture, 0.0
     image = image.rotate(best, Image.Resampling.BICUBIC, fillcolor=255)
-    return Picture(image.tobytes(), *size, size[0], picture.dpi)
+    return Picture(image.tobytes(), *size, size[0], picture.dpi), best
 
 
 def _sized(picture: Picture) -> Picture:

@@ -2,6 +2,7 @@
 other, takes what they have read, and never leaves one behind.
 """
 
+import base64
 import json
 import logging
 import math
@@ -18,8 +19,24 @@ from formats.unread import nothing_read
 from processing.errors import PermanentError, RetryableError
 from processing.parsing import seccomp
 from processing.parsing.client import Ending, ForkServer, OutOfTime, ServerLost
-from processing.parsing.model import MAX_ANSWER_BYTES, USUAL, Limits, ParsedDocument, Section
-from processing.parsing.sentences import BROKE_OFF, TOO_MUCH_MEMORY, TOO_MUCH_TEXT, TOO_SLOW, at
+from processing.parsing.model import (
+    MAX_ANSWER_BYTES,
+    USUAL,
+    Drawn,
+    Letter,
+    Limits,
+    ParsedDocument,
+    Section,
+)
+from processing.parsing.sentences import (
+    BROKE_OFF,
+    NOT_DRAWN,
+    TOO_LARGE_TO_DRAW,
+    TOO_MUCH_MEMORY,
+    TOO_MUCH_TEXT,
+    TOO_SLOW,
+    at,
+)
 from processing.parsing.unread import Passed, Piece, compact, merged
 
 logger = logging.getLogger(__name__)
@@ -28,6 +45,7 @@ logger = logging.getLogger(__name__)
 # of it leaves the rest to another.
 MAX_CPU_SECONDS = 45
 MAX_COMPLAINT_BYTES = 16 * 1024
+MAX_PAGE_BYTES = 32 * 1024**2  # of the answer with a page's picture
 MAX_DEATHS = 3  # at one piece: then the next one would die there, too
 
 # Signals that a process gets for what it did itself. SIGKILL is another's: an operator, or the
@@ -98,6 +116,67 @@ def pieces(
     )
     while reading.unit:
         yield from reading.by_one_child(check, moved)
+
+
+def draw(
+    path: Path,
+    content_type: str,
+    page: int,
+    *,
+    limits: Limits = USUAL,
+    timeout: float = 300.0,
+    memory_bytes: int = 1024**3,
+    check: Callable[[], None] = lambda: None,
+) -> Drawn:
+    """A page of a document as it looks, by a child process with the limits of those of `pieces`.
+
+    Raises PermanentError with a sentence of this page, RetryableError, and what `check` raises.
+    """
+    request = {
+        "content_type": content_type,
+        "page": page,
+        "start": 1,
+        "chars": 0,
+        "limits": asdict(limits),
+        "cpu_seconds": min(math.ceil(timeout), MAX_CPU_SECONDS),
+        "memory_bytes": memory_bytes,
+    }
+    ours, theirs = map(os.fdopen, os.pipe(), ("rb", "wb"))
+    with ours, theirs, _open(path) as document, _memory() as complaints:
+        try:
+            with _fork_server.start(request, (document, theirs, complaints), check) as child:
+                theirs.close()
+                lines = [*map(_line, child.lines(ours.fileno(), timeout, MAX_PAGE_BYTES))]
+                ending = child.wait(timeout)
+        except OutOfTime as slow:
+            raise PermanentError("parser_timeout", TOO_LARGE_TO_DRAW) from slow
+        except (ServerLost, ValueError, TypeError) as lost:
+            raise RetryableError("parser_died", NOT_DRAWN) from lost
+        if said := _tail(complaints):
+            logger.info("Drawing page %d of %s (%s): %s", page, path, content_type, said)
+    if -ending.status in (*_OWN_SIGNALS, signal.SIGXCPU):
+        raise PermanentError("parser_died", TOO_LARGE_TO_DRAW)
+    try:
+        (line,) = lines
+        if "error" in line:
+            code, sentence = map(str, line["error"])
+            raise PermanentError(code, sentence)
+        return _drawn(line)
+    except (ValueError, KeyError, TypeError) as nonsense:
+        raise RetryableError("parser_died", NOT_DRAWN) from nonsense
+
+
+def _drawn(line: dict[str, Any]) -> Drawn:
+    """Raises ValueError, KeyError and TypeError for what no child of ours says."""
+    picture = base64.b64decode(line["picture"], validate=True)
+    if picture[:4] != b"RIFF" or picture[8:12] != b"WEBP":
+        raise ValueError("no picture")
+    width, height, pages = (int(line[name]) for name in ("width", "height", "pages"))
+    letters = (Letter(int(at), *map(float, box)) for at, *box in line["letters"])
+    a, b, c, d, e, f = map(float, line["matrix"])
+    return Drawn(
+        picture, width, height, pages, str(line["text"]), tuple(letters), (a, b, c, d, e, f)
+    )
 
 
 @dataclass

@@ -2,12 +2,14 @@
 heading on it; its tables are sections of their own.
 """
 
+import ctypes
 import itertools
 import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO, Any
 
 import pypdfium2 as pdfium
@@ -16,13 +18,16 @@ import pypdfium2.raw as raw
 from processing.errors import PermanentError
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.embedded import read_embedded
+from processing.parsing.look import Look, size_for
+from processing.parsing.model import Matrix, matrix_of
 from processing.parsing.pdf import dictionary, fonts, objects, text, xfa
 from processing.parsing.pdf.annotations import Annotations, annotations_of, attachments_of, place
-from processing.parsing.pdf.layout import Rows, blocks
-from processing.parsing.pdf.recognised import POINTS, Picture, lines_of, may, recognise
+from processing.parsing.pdf.layout import Block, Rows, blocks, words_in
+from processing.parsing.pdf.recognised import POINTS, Picture, Recognised, may
+from processing.parsing.pdf.recognised import read as recognise
 from processing.parsing.pdf.repair import salvage
-from processing.parsing.pdf.words import Line, words_of
-from processing.parsing.sentences import DAMAGED, ENCRYPTED
+from processing.parsing.pdf.words import Line, letters_of, unturned, words_of
+from processing.parsing.sentences import DAMAGED, ENCRYPTED, NO_SUCH_PAGE
 from processing.parsing.tables import add_table
 
 NO_TEXT = (
@@ -80,22 +85,53 @@ def read(file: IO[bytes], draft: Draft) -> None:
             for level, title in bookmarks[number]:
                 outline.enter(level, title)
             continue
-        found, annotations, is_recognised = _read_page(document, number, draft)
-        place: dict[str, Any] = {"page": number, "recognised": is_recognised}
-        table.turn_page()
-        for heading, part in _divide(found, bookmarks[number], outline):
-            if isinstance(part, str):
-                draft.add(part, heading=heading, **place)
-                table.pass_text(part)
-            else:
-                names = table.names_for(part)
-                table.names = add_table(draft, part, heading=heading, names=names, **place)
-        for note in annotations.notes:
-            draft.add(f"Note: {note}", page=number, heading=outline.path)
-        for name, content in annotations.files:
+        page = _read_page(document, number, draft)
+        _add_page(page, number, bookmarks[number], outline, table, draft)
+        for name, content in page.annotations.files:
             read_embedded(name, content, draft)
     if draft.cut("the files inside of it"):
         _read_attachments(document, data, draft)
+
+
+def look(file: IO[bytes], number: int, draft: Draft) -> Look:
+    """Page `number` as it looks, its text read into the draft. Raises PermanentError."""
+    document, _ = _open(file.read())
+    if number > len(document):
+        raise PermanentError("no_page", NO_SUCH_PAGE)
+    document.init_forms()
+    found = _Page([], Annotations(), 0)
+    if not xfa.is_dynamic(document):
+        found = _read_page(document, number, draft)
+        bookmarks = _bookmarks(document)[number]
+        _add_page(found, number, bookmarks, Outline(), _OpenTable(), draft)
+    try:
+        page = document[number - 1]
+    except pdfium.PdfiumError as error:
+        raise PermanentError("no_page", NO_SUCH_PAGE) from error
+    width, height = page.get_size()
+    scale = size_for(width, height, POINTS)
+    image = page.render(scale=scale).to_pil()
+    if found.recognised:
+        matrix, letters = found.recognised.matrix, Recognised.letters(found.blocks)
+    else:
+        matrix = _to_picture(page, found.turn)
+        letters = list(letters_of(page, words_in(found.blocks), found.turn))
+    return Look(image, len(document), letters, matrix)
+
+
+def _to_picture(page: pdfium.PdfPage, turn: int) -> Matrix:
+    """From the places of words to the page as it is drawn, whose width and height are 1."""
+    parts = 1_000_000  # PDFium counts in whole pixels
+    x, y = ctypes.c_int(), ctypes.c_int()
+    left, bottom, right, top = page.get_bbox()
+
+    def to(u: float, v: float) -> tuple[float, float]:
+        point = unturned(turn, u, v)
+        raw.FPDF_PageToDevice(page, 0, 0, parts, parts, 0, *point, x, y)
+        return x.value / parts, y.value / parts
+
+    sides = sorted((right - left, top - bottom))
+    return matrix_of(to, *unturned(-turn % 4, left, bottom), min(sides[1], 100 * sides[0]))
 
 
 class _OpenTable:
@@ -148,17 +184,50 @@ def _read_form(document: pdfium.PdfDocument, draft: Draft) -> None:
     draft.add("\n".join(lines))
 
 
-def _read_page(
-    document: pdfium.PdfDocument, number: int, draft: Draft
-) -> tuple[list[str | Rows], Annotations, bool]:
-    """The page's texts and tables in their order, what was put on it, and whether it was read from
-    its picture; reports what of it cannot be read.
+@dataclass(slots=True)
+class _Page:
+    """Its texts and tables in their order, what was put on it, how far its letters are turned; and
+    what it was recognised from, if its picture was read.
     """
+
+    blocks: list[Block]
+    annotations: Annotations
+    turn: int
+    recognised: Recognised | None = None
+
+
+def _add_page(
+    page: _Page,
+    number: int,
+    bookmarks: list[tuple[int, str]],
+    outline: Outline,
+    table: "_OpenTable",
+    draft: Draft,
+) -> None:
+    found: list[str | Rows] = []
+    for block in page.blocks:
+        is_table = isinstance(block[0][0], str)
+        found.append(block if is_table else text.running(block))  # type: ignore[arg-type]
+    place: dict[str, Any] = {"page": number, "recognised": page.recognised is not None}
+    table.turn_page()
+    for heading, part in _divide(found, bookmarks, outline):
+        if isinstance(part, str):
+            draft.add(part, heading=heading, **place)
+            table.pass_text(part)
+        else:
+            names = table.names_for(part)
+            table.names = add_table(draft, part, heading=heading, names=names, **place)
+    for note in page.annotations.notes:
+        draft.add(f"Note: {note}", page=number, heading=outline.path)
+
+
+def _read_page(document: pdfium.PdfDocument, number: int, draft: Draft) -> _Page:
+    """Reports what of it cannot be read."""
     try:
         page = document[number - 1]
     except pdfium.PdfiumError:
         draft.unread("damaged_page", page=number)
-        return [], Annotations(), False  # in a readable document: the others are worth having
+        return _Page([], Annotations(), 0)  # in a readable document: the others are worth having
     annotations = annotations_of(document, page)
     if annotations.is_drawn and raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY) == (
         raw.FLATTEN_SUCCESS
@@ -174,17 +243,14 @@ def _read_page(
             hidden, lines = "unmapped_page", []
         elif len(letters) < MIN_PAGE_CHARS:
             hidden = _hidden(page, letters)
-        recognised = _recognise(page, number, lines, hidden, draft) if hidden else []
+        recognised = _recognise(page, number, lines, hidden, draft) if hidden else None
     finally:
         page.close()
-    found: list[str | Rows] = []
-    for block in blocks(recognised or lines):
-        is_table = isinstance(block[0][0], str)
-        found.append(block if is_table else text.running(block))  # type: ignore[arg-type]
     folded = " ".join(letters.split())
     notes = [note for note in annotations.notes if " ".join(note.split()) not in folded]
     annotations.notes = notes
-    return found, annotations, bool(recognised)
+    found = blocks(recognised.lines if recognised else lines)
+    return _Page(found, annotations, words.turn, recognised)
 
 
 def _hidden(page: pdfium.PdfPage, letters: str) -> str:
@@ -197,21 +263,21 @@ def _hidden(page: pdfium.PdfPage, letters: str) -> str:
 
 def _recognise(
     page: pdfium.PdfPage, number: int, lines: list[Line], hidden: str, draft: Draft
-) -> list[Line]:
-    """The lines of its picture, if they say more than those that it has as text; what is still not
+) -> Recognised | None:
+    """What its picture says, if that is more than the lines that it has as text; what is still not
     read is reported.
     """
     if not may(draft, number) or objects.is_heavy(page):
         draft.unread(hidden, page=number)
-        return []
+        return None
     width, height = page.get_size()
     dpi = min(DPI, int((MAX_READ_PIXELS * POINTS**2 / max(width * height, 1.0)) ** 0.5))
     drawn = page.render(scale=dpi / POINTS, grayscale=True)
     picture = Picture(bytes(drawn.buffer), drawn.width, drawn.height, drawn.stride, dpi)
-    found = lines_of(recognise(picture, draft.limits.languages), dpi)
-    if not found:
+    found = recognise(picture, draft.limits.languages)
+    if not found.lines:
         draft.unread("wordless_page" if hidden == "image_page" else hidden, page=number)
-    return found if _letters(found) > _letters(lines) else []
+    return found if _letters(found.lines) > _letters(lines) else None
 
 
 def _letters(lines: list[Line]) -> int:

@@ -2,10 +2,24 @@
 
 import itertools
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from processing.parsing.pdf.words import Line, Word
 from processing.parsing.tables import LEFT
+
+
+class Cell(str):
+    """The text of a table's cell, which knows the words that it is made of."""
+
+    words: list[Word]
+
+    @classmethod
+    def of(cls, words: list[Word]) -> "Cell":
+        cell = cls(" ".join(word.text for word in words))
+        cell.words = words
+        return cell
+
 
 Rows = list[list[str]]
 Block = list[Line] | Rows
@@ -58,6 +72,14 @@ def blocks(lines: list[Line]) -> list[Block]:
         if rest:
             found[-1].append(rest)  # type: ignore[arg-type]
     return [block for block in found if block]
+
+
+def words_in(blocks: list[Block]) -> Iterator[Word]:
+    """The words of a page, in the order of its text."""
+    for block in blocks:
+        for row in block:
+            for part in row:
+                yield from [part] if isinstance(part, Word) else getattr(part, "words", ())
 
 
 def _tables(lines: list[Line]) -> list[tuple[list[Word], Block]]:
@@ -288,7 +310,7 @@ def _joined(cells: list[list[list[Word]]], run: list[Row]) -> list[list[list[Wor
 
 
 def _texts(row: list[list[Word]]) -> list[str]:
-    texts = [" ".join(word.text for word in cell) for cell in row]
+    texts = [Cell.of(cell) for cell in row]
     return [LEFT if _is_covered(row, column) else text for column, text in enumerate(texts)]
 
 

@@ -2,7 +2,7 @@
 
 import ctypes
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pypdfium2 as pdfium
@@ -18,13 +18,16 @@ AGAIN = 0.25
 
 @dataclass(slots=True)
 class Word:
-    """Some letters on the page, in points from its lower left corner as it is shown upright."""
+    """Some letters on the page, in points from its lower left corner as it is shown upright; `at`
+    is PDFium's number of the first one, where PDFium has found them.
+    """
 
     text: str
     left: float
     bottom: float
     right: float
     top: float
+    at: int | None = None
 
     @property
     def height(self) -> float:
@@ -40,10 +43,13 @@ Line = list[Word]
 
 @dataclass(slots=True)
 class Words:
-    """`lines` in the order of the file, `unmapped` the share of letters without a map."""
+    """`lines` in the order of the file, `unmapped` the share of letters without a map, `turn` the
+    quarter turns, clockwise, that made most of the text upright.
+    """
 
     lines: list[Line]
     unmapped: float
+    turn: int
 
 
 def words_of(page: pdfium.PdfPage) -> Words:
@@ -51,10 +57,47 @@ def words_of(page: pdfium.PdfPage) -> Words:
     textpage = page.get_textpage()
     try:
         text = _text(textpage)
-        lines = _lines(textpage, text, page.get_bbox())
-        return Words(_once(lines), _unmapped(textpage, text))
+        turn = _turn(textpage, text)
+        lines = _lines(textpage, text, turn, page.get_bbox())
+        return Words(_once(lines), _unmapped(textpage, text), turn)
     finally:
         textpage.close()
+
+
+def letters_of(page: pdfium.PdfPage, words: Iterable[Word], turn: int) -> Iterator[Word]:
+    """Each letter of the words of a page with a box of its own; `turn` is the page's."""
+    box = raw.FS_RECTF()
+    place = ctypes.byref(box)
+    textpage = page.get_textpage()
+    try:
+        for word in words:
+            if word.at is None:
+                yield from parts_of(word)
+                continue
+            for at, letter in enumerate(word.text, word.at):
+                raw.FPDFText_GetLooseCharBox(textpage, at, place)
+                sides = _turned(turn, box.left, box.bottom, box.right, box.top)
+                yield Word(letter, *sides, at)
+    finally:
+        textpage.close()
+
+
+def parts_of(word: Word) -> Iterator[Word]:
+    """Its letters, each with its share of the word's box, along the longer side."""
+    wide, high = word.right - word.left, word.height
+    count = len(word.text)
+    for n, letter in enumerate(word.text):
+        left, bottom, right, top = word.left, word.bottom, word.right, word.top
+        if wide >= high:
+            left, right = word.left + wide * n / count, word.left + wide * (n + 1) / count
+        else:
+            bottom, top = word.top - high * (n + 1) / count, word.top - high * n / count
+        yield Word(letter, left, bottom, right, top)
+
+
+def unturned(turn: int, x: float, y: float) -> tuple[float, float]:
+    """The point of the page itself that is here when it is upright."""
+    return ((x, y), (-y, x), (-x, -y), (y, -x))[turn]
 
 
 def _text(textpage: pdfium.PdfTextPage) -> str:
@@ -73,9 +116,8 @@ def _codes(get: object, textpage: pdfium.PdfTextPage) -> Iterator[int]:
 
 
 def _lines(
-    textpage: pdfium.PdfTextPage, text: str, area: tuple[float, float, float, float]
+    textpage: pdfium.PdfTextPage, text: str, turn: int, area: tuple[float, float, float, float]
 ) -> list[Line]:
-    turn = _turn(textpage, text)
     box = raw.FS_RECTF()
     place = ctypes.byref(box)
     lines: list[Line] = [[]]
@@ -94,7 +136,7 @@ def _lines(
             continue  # never seen: some programs label images so
         ends = token[0][-1] in _HYPHENS
         word = token[0][:-1] + HYPHEN if ends else token[0]
-        lines[-1].append(Word(word, *_turned(turn, left, bottom, right, top)))
+        lines[-1].append(Word(word, *_turned(turn, left, bottom, right, top), first))
         if ends:
             lines.append([])
     return [line for line in lines if line]
