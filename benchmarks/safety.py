@@ -167,7 +167,7 @@ def unsafe() -> Iterator[None]:
         for target, name, instead in (
             (parsing, "pieces", read_here),
             (heartbeat, "hold", lambda *claim: nullcontext(lease_for_ever(*claim))),
-            (pipeline, "_fetch", fetch_unchecked),
+            (pipeline, "fetch", fetch_unchecked),
             (vectors, "trim", lambda document_id, keep, name: passages.update({document_id: keep})),
             (vectors, "count", passages.__getitem__),
         ):
