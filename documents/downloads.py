@@ -1,4 +1,4 @@
-"""The stored file on its way back to a person."""
+"""The stored file, and the pictures of its pages, on their way to a person."""
 
 import io
 import shutil
@@ -11,7 +11,7 @@ from django.http import FileResponse, HttpResponseBase
 
 from .connections import release
 from .deadlines import within
-from .models import Document
+from .models import Document, PagePicture
 from .refusals import Refused, content_unavailable, no_room
 from .room import is_full
 
@@ -27,16 +27,10 @@ def original(document: Document) -> HttpResponseBase:
 
     Raises Refused when storage does not have it, or does not answer.
     """
-    release()
     try:
-        with within(settings.REQUEST_TIMEOUT):
-            file = default_storage.open(document.storage_key)
-        with within(COPY_SECONDS):
-            file = _on_disk(file)
+        file = _opened(document.storage_key)
     except FileNotFoundError:
         raise Refused("file_missing", "The stored file is missing.", 410) from None
-    except OSError as error:
-        raise no_room() if is_full(error) else content_unavailable() from error
     inline = document.content_type == "application/pdf"
     return FileResponse(
         file,
@@ -48,6 +42,28 @@ def original(document: Document) -> HttpResponseBase:
             "Content-Security-Policy": PDF_POLICY if inline else FILE_POLICY,
         },
     )
+
+
+def page_picture(picture: PagePicture) -> HttpResponseBase:
+    """Raises FileNotFoundError when it is lost, and Refused when storage does not answer."""
+    return FileResponse(
+        _opened(picture.key),
+        content_type="image/webp",
+        headers={"Content-Security-Policy": FILE_POLICY},
+    )
+
+
+def _opened(key: str) -> File:
+    release()
+    try:
+        with within(settings.REQUEST_TIMEOUT):
+            file = default_storage.open(key)
+        with within(COPY_SECONDS):
+            return _on_disk(file)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise no_room() if is_full(error) else content_unavailable() from error
 
 
 def _on_disk(file: File) -> File:

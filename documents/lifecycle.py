@@ -31,6 +31,7 @@ from .models import (
     DocumentEvent,
     Outage,
     OutboxMessage,
+    PagePicture,
     Stage,
     Status,
     Tally,
@@ -404,6 +405,11 @@ def repost_purge(document: Document) -> bool:
     return True
 
 
+def ask_for_pages(document_id: UUID) -> None:
+    """Somebody waits for pages of a document (documents/pictures.py)."""
+    _post(document_id, Action.DRAW)
+
+
 # --- People --------------------------------------------------------------------------------------
 
 
@@ -709,6 +715,7 @@ def finish_purge(document_id: UUID) -> bool:
             return False
         Chunk.objects.filter(document_id=document_id).delete()
         TextPart.objects.filter(document_id=document_id).delete()
+        PagePicture.objects.filter(document_id=document_id).delete()
         _record(document_id, "purged")
     return True
 

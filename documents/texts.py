@@ -26,7 +26,7 @@ def store(document: Document, reading: int, epoch: int, text: str) -> list[TextP
     """
     if len(text) > PART_CHARS:
         return add(document, reading, epoch, text, behind=0, number=0)
-    put(document.text_key(reading), text)
+    put(document.text_key(reading), text.encode())
     return []
 
 
@@ -42,18 +42,17 @@ def add(
         for n, start in enumerate(range(0, len(text), PART_CHARS))
     ]  # fmt: skip
     for part in stored:
-        put(_key(document, part), text[part.start - behind : part.end - behind])
+        put(_key(document, part), text[part.start - behind : part.end - behind].encode())
     return stored
 
 
-def put(key: str, text: str) -> None:
-    """Store one object of a text. Raises OSError.
+def put(key: str, content: bytes) -> None:
+    """Store one object that was made from a document. Raises OSError.
 
     What has this key already was stored by an earlier request of this call whose reply was lost,
     by a worker of this epoch that was killed while it wrote, or by this epoch of the time before
     the database was restored from a backup.
     """
-    content = text.encode()
     try:
         default_storage.save(key, ContentFile(content))
     except FileExistsError:

@@ -11,6 +11,10 @@ urlpatterns = [
     path("documents/<uuid:document_id>/", views.document, name="document"),
     path("documents/<uuid:document_id>/content", views.content, name="content"),
     path("documents/<uuid:document_id>/text/", reading.text, name="text"),
+    path("documents/<uuid:document_id>/pages/<int:number>/", reading.page, name="page"),
+    path(
+        "documents/<uuid:document_id>/pages/<int:number>/picture", reading.picture, name="picture"
+    ),
     path("documents/<uuid:document_id>/requeue", views.requeue, name="requeue"),
     path("documents/<uuid:document_id>/delete", views.delete, name="delete"),
     path("documents/<uuid:document_id>/restore", views.restore, name="restore"),

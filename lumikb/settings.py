@@ -359,7 +359,8 @@ DRAMATIQ_AUTODISCOVER_MODULES = ("actors",)
 
 # --- Object storage ---------------------------------------------------------------------------
 
-# Keys are `<knowledge base>/<document>/original` and `.../text-<epoch>`, or its parts with `-<n>`.
+# Keys are `<knowledge base>/<document>/original` and `.../text-<epoch>`, or its parts with `-<n>`,
+# and `.../page-<epoch>-<number>`, how a page looks.
 S3_BUCKET = env.str("S3_BUCKET", "")
 S3_TIMEOUT = env.float("S3_TIMEOUT", 180)  # seconds for a call with all its tries
 if S3_BUCKET:

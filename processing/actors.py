@@ -15,7 +15,7 @@ from documents.connections import release
 from documents.failpoints import failpoint
 from documents.models import Document
 
-from . import heartbeat, isolation, middleware, pipeline
+from . import heartbeat, isolation, middleware, pages, pipeline
 from .errors import (
     LeaseLost,
     PermanentError,
@@ -29,6 +29,7 @@ from .errors import (
 log = logging.getLogger(__name__)
 
 QUEUE = "documents"
+PAGES = "pages"  # somebody looks at the screen: these do not stand in line behind documents
 SERVICES = {  # as people know them
     "storage": "the file storage",
     "embedding": "the embedding service",
@@ -140,3 +141,12 @@ def purge(document_id: str) -> None:
     else:
         lifecycle.finish_purge(document.pk)
         failpoint("purge.finished")
+
+
+@dramatiq.actor(queue_name=PAGES, time_limit=settings.TIME_LIMIT.total_seconds() * 1000)
+def draw(document_id: str) -> None:
+    """Draw the pages of a document that people wait for; whoever still waits asks again."""
+    try:
+        pages.draw(UUID(document_id))
+    except ServiceUnavailable as error:
+        log.warning("not drawn yet: %s", error)

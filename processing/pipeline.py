@@ -17,7 +17,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from documents import kept, lifecycle, outages, texts
+from documents import kept, lifecycle, outages, pictures, texts
 from documents.connections import release
 from documents.deadlines import within
 from documents.failpoints import failpoint
@@ -99,7 +99,7 @@ def purge(document: Document) -> None:
     for name in collections:
         vectors.delete(document.pk, name)
     failpoint("purge.vectors_deleted")
-    with _storage():
+    with storage():
         try:
             _, names = default_storage.listdir(document.storage_prefix)
         except FileNotFoundError:
@@ -127,10 +127,13 @@ def move(document_id: UUID) -> None:
     release()
 
 
-def _fetch(document: Document, copy: IO[bytes]) -> None:
-    """Copy the original; what is missing or changed there can never be processed."""
+def fetch(document: Document, copy: IO[bytes]) -> None:
+    """Copy the original; what is missing or changed there can never be processed.
+
+    Raises PermanentError and ServiceUnavailable.
+    """
     digest = hashlib.sha256()
-    with _storage():
+    with storage():
         try:
             with default_storage.open(document.storage_key) as original:
                 for block in original.chunks():
@@ -147,13 +150,36 @@ def _fetch(document: Document, copy: IO[bytes]) -> None:
         )
 
 
+def limits_for(document: Document) -> parsing.Limits:
+    return parsing.Limits(
+        settings.PARSE_MAX_CHARS,
+        settings.PARSE_MAX_PAGES,
+        settings.PARSE_MAX_CELLS,
+        settings.OCR_MAX_PAGES if settings.OCR == "auto" else 0,
+        document.knowledge_base.languages or settings.OCR_LANGUAGES,
+    )
+
+
+@contextmanager
+def storage() -> Iterator[None]:
+    """Says of what the storage raises that a service is away."""
+    try:
+        with within(settings.S3_TIMEOUT):  # with the body, whose blocks have a deadline each
+            yield
+    except OSError as error:  # what Django's file storage and ours for S3 raise
+        log.warning("the storage: %s", error)
+        reasons = (reason for kind, reason in STORAGE_REASONS.items() if isinstance(error, kind))
+        reason = next(reasons, error.strerror or "an error that is logged")
+        raise ServiceUnavailable("storage", reason) from error
+
+
 def _read(lease: Lease, document: Document, work: Kept) -> tuple[Kept, list[Chunk]]:
     """Read the text piece by piece, and keep each with its passages; or return these, when there is
     one piece and they are few.
     """
     chunks: list[Chunk] = []
     with TemporaryFile() as copy:  # it has no name: a killed worker leaves none behind
-        _fetch(document, copy)
+        fetch(document, copy)
         failpoint("worker.fetched")
         lease.progress(Stage.PARSE)
         pieces = parsing.pieces(
@@ -162,13 +188,7 @@ def _read(lease: Lease, document: Document, work: Kept) -> tuple[Kept, list[Chun
             start=work.unit,
             chars=work.chars,
             passed=[parsing.Passed(**entry) for entry in work.unread],
-            limits=parsing.Limits(
-                settings.PARSE_MAX_CHARS,
-                settings.PARSE_MAX_PAGES,
-                settings.PARSE_MAX_CELLS,
-                settings.OCR_MAX_PAGES if settings.OCR == "auto" else 0,
-                document.knowledge_base.languages or settings.OCR_LANGUAGES,
-            ),
+            limits=limits_for(document),
             timeout=settings.PARSE_TIMEOUT,
             memory_bytes=settings.PARSE_MEMORY_BYTES,
             check=lease.check,
@@ -196,7 +216,7 @@ def _take_over(
     failpoint("worker.piece_read")
     lease.check()
     is_whole = work.unit == 1 and not piece.unit
-    with _storage():
+    with storage():
         if is_whole:
             parts = texts.store(document, work.reading, lease.claim.epoch, piece.text)
         else:
@@ -292,28 +312,21 @@ def _write(index: generations.Index, document: Document, chunks: Sequence[Chunk]
 
 
 def _delete_earlier(document: Document, work: Kept, epoch: int) -> None:
-    """Nobody reads the passages and texts before these; what is missed goes with the purge."""
+    """Nobody reads the passages, texts and pictures before these; what is missed goes with the
+    purge.
+    """
     kept.sweep(document, work.reading)
+    pictures.sweep(document, work.reading)
     current = {Path(document.text_key(work.reading)).name}
     current |= {part.name for part in texts.parts(document, work.reading)}
     release()
     try:
         _, names = default_storage.listdir(document.storage_prefix)
         for name in names:
-            match = texts.NAME.fullmatch(name)
-            if match and int(match[1]) <= epoch and name not in current:
+            text, picture = texts.NAME.fullmatch(name), pictures.NAME.fullmatch(name)
+            if (text and int(text[1]) <= epoch and name not in current) or (
+                picture and int(picture[1]) < work.reading
+            ):
                 default_storage.delete(f"{document.storage_prefix}/{name}")
     except OSError as error:
         log.warning("left texts of earlier tries behind: %s", error)
-
-
-@contextmanager
-def _storage() -> Iterator[None]:
-    try:
-        with within(settings.S3_TIMEOUT):  # with the body, whose blocks have a deadline each
-            yield
-    except OSError as error:  # what Django's file storage and ours for S3 raise
-        log.warning("the storage: %s", error)
-        reasons = (reason for kind, reason in STORAGE_REASONS.items() if isinstance(error, kind))
-        reason = next(reasons, error.strerror or "an error that is logged")
-        raise ServiceUnavailable("storage", reason) from error

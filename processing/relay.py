@@ -49,7 +49,9 @@ def post_due(rounds: Rounds | None = None) -> int:
         failpoint("relay.taken")
         posted = _send_in_time(messages)
         if posted:
-            lifecycle.posted([message.document_id for message in posted])
+            lifecycle.posted(
+                [each.document_id for each in posted if each.action != OutboxMessage.Action.DRAW]
+            )
             failpoint("relay.posted")
             OutboxMessage.objects.filter(pk__in=[message.pk for message in posted]).delete()
             failpoint("relay.deleted")
@@ -151,6 +153,8 @@ def _send(message: OutboxMessage) -> None:
         actors.purge.send(document_id)
     elif message.action == OutboxMessage.Action.MOVE:
         actors.move.send(document_id)
+    elif message.action == OutboxMessage.Action.DRAW:
+        actors.draw.send(document_id)
     elif message.document.has_last_chance:  # see processing/isolation.py
         actors.process.send(document_id, alone=True)
     else:

@@ -43,7 +43,7 @@ class Rounds:
             left = room - len(taken)
             is_process = level[0] == Action.PROCESS
             # A purge is quick, and nobody waits for it: many leave most of the room to documents.
-            # So does what moves points.
+            # So does what moves points, and a page's picture, for which somebody waits.
             most = left if is_process or no_process else (left + 3) // 4
             chosen, may_have_more = self._of(level, most)
             taken += chosen
@@ -106,7 +106,7 @@ def _levels() -> tuple[list[Level], bool]:
                 ORDER BY person, base, due_at, id  -- the index's, or a level with none reads all
                 LIMIT 1
             ) AS any_message
-            WHERE action = %(purge)s OR NOT EXISTS (
+            WHERE action = ANY(%(always)s) OR NOT EXISTS (
                 SELECT FROM documents_outage WHERE retry_at > statement_timestamp()
             )
             UNION ALL
@@ -119,16 +119,17 @@ def _levels() -> tuple[list[Level], bool]:
                 ORDER BY due_at
                 LIMIT 1
             ) AS any_message
-            ORDER BY priority, action DESC
+            ORDER BY priority
             """,
             {
                 "actions": Action.values,
                 "priorities": OutboxMessage.Priority.values,
-                "purge": Action.PURGE,
+                "always": [Action.PURGE, Action.DRAW],
             },
         )
         rows = cursor.fetchall()
     levels = [(action, priority) for action, priority in rows if priority is not None]
+    levels.sort(key=lambda level: (level[1], level[0] == Action.PROCESS))
     return levels, len(levels) < len(rows)
 
 

@@ -39,7 +39,7 @@ DROP FUNCTION documents_comes_into();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("documents", "0021_bulk"),
+        ("documents", "0022_pages"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -57,7 +57,12 @@ class Migration(migrations.Migration):
             model_name="outboxmessage",
             name="action",
             field=models.CharField(
-                choices=[("process", "Process"), ("purge", "Purge"), ("move", "Move")],
+                choices=[
+                    ("process", "Process"),
+                    ("purge", "Purge"),
+                    ("move", "Move"),
+                    ("draw", "Draw"),
+                ],
                 max_length=10,
             ),
         ),

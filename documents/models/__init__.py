@@ -11,6 +11,7 @@ from .counts import DocumentCount
 from .document import Chunk, Document, Stage, Status
 from .generation import Generation
 from .limits import Limit, UploadUnderWay
+from .page_picture import PagePicture
 from .records import (
     DocumentError,
     DocumentEvent,
@@ -42,6 +43,7 @@ __all__ = [
     "Membership",
     "Outage",
     "OutboxMessage",
+    "PagePicture",
     "ReconcileRun",
     "Stage",
     "Status",

@@ -513,6 +513,11 @@ class Document(models.Model):
         return f"{self.storage_prefix}/text-{epoch}"
 
     @property
+    def has_pictures(self) -> bool:
+        """Its pages can be shown as they look."""
+        return bool(self.indexed_at and self.format and self.format.has_pictures)
+
+    @property
     def doing(self) -> str:
         """What its worker does, for people."""
         return Stage(self.stage).label.lower() + (f" ({self.place})" if self.place else "")

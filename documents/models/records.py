@@ -25,6 +25,7 @@ class OutboxMessage(models.Model):
         PROCESS = "process"
         PURGE = "purge"
         MOVE = "move"  # its points to the knowledge base in which it is now
+        DRAW = "draw"  # pages of it: documents/pictures.py
 
     class Priority(models.IntegerChoices):
         RESUMED = -5  # its turn had come already

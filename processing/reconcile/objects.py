@@ -17,7 +17,7 @@ from uuid import UUID
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from documents import lifecycle, texts
+from documents import lifecycle, pictures, texts
 from documents.connections import release
 from documents.models import Document, KnowledgeBase, Status, TextPart
 
@@ -25,7 +25,7 @@ from .finding import FIRST, PAGE, Finding, Mark, owned, pages, ready
 
 MISSING = "stored file missing"
 ORPHANS = "objects without a document"
-UNREAD = "texts that nobody reads"
+UNREAD = "texts that nobody reads"  # and pictures of their pages
 
 ORPHAN_AGE = timedelta(days=1)  # an upload may be under way for hours before its row is there
 KEY = re.compile(r"([^/]+)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([^/]+)")
@@ -163,8 +163,10 @@ def _of_nobody(objects: Iterable[Object]) -> Iterator[Finding]:
 
 def _is_unread(stored: Object, document: Document) -> bool:
     """A text that is not the index's, of a try that is over: its epoch can never succeed; or a
-    part of one that no list has.
+    part of one that no list has. Or the picture of a page of such a text.
     """
+    if pictures.NAME.fullmatch(stored.name):
+        return not pictures.is_kept(document, stored.name)
     match = texts.NAME.fullmatch(stored.name)
     if not match or (epoch := int(match[1])) > document.lease_epoch:
         return False

@@ -154,7 +154,7 @@ class Named:
         samples = {
             "slug": quote(self.slug), "document_id": self.document_id, "chunk_id": self.chunk_id,
             "user_id": self.user_id, "group_id": self.group_id, "secret": self.secret,
-            "invitation_id": self.invitation_id, "token_id": self.token_id,
+            "invitation_id": self.invitation_id, "token_id": self.token_id, "number": "1",
         }  # fmt: skip
         if of_admin := re.match(r"admin/(\w+/\w+)/<", address):
             samples = {"object_id": self.rows[of_admin[1]], "id": self.rows[of_admin[1]]}

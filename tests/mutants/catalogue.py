@@ -58,6 +58,8 @@ OF_TURNS = "tests/processing/test_turns.py::"
 OF_UPLOADS = "tests/documents/test_uploads.py::"
 OF_ACTORS = "tests/processing/test_actors.py::"
 OF_HEARTBEAT = "tests/processing/test_heartbeat.py::"
+OF_PAGES = "tests/processing/test_pages.py::"
+OF_PICTURES = "tests/documents/test_pictures.py::"
 OF_PIECES = "tests/processing/test_pieces.py::"
 OF_PIPELINE = "tests/processing/test_pipeline.py::"
 OF_PROCESSING_GUARDS = "tests/processing/test_guards.py::"
@@ -1456,6 +1458,50 @@ MUTANTS = [
         "request=request)\n",
         "",
         (OF_LOGIN + "test_who_guesses_codes_is_locked_out_like_who_guesses_passwords",),
+    ),
+    # --- Pages as they look -----------------------------------------------------------------------
+    Mutant(
+        "a page is drawn twice",
+        "documents/pictures.py",
+        '        if free.filter(pk=picture.pk).update(begun_at=Now(), tries=F("tries") + 1):\n',
+        '        if PagePicture.objects.filter(pk=picture.pk).update(tries=F("tries") + 1):\n',
+        (OF_PICTURES + "test_two_clicks_at_once_are_one_picture",),
+    ),
+    Mutant(
+        "each look at a page posts a message",
+        "documents/pictures.py",
+        "_unfinished(document.pk).filter(_searchable(), long_ago, pk=found.pk)",
+        "_unfinished(document.pk).filter(_searchable(), pk=found.pk)",
+        (OF_PICTURES + "test_two_clicks_at_once_are_one_picture",),
+    ),
+    Mutant(
+        "what is deleted while it is drawn leaves its picture",
+        "documents/pictures.py",
+        "    default_storage.delete(picture.key)\n    return False",
+        "    return False",
+        (OF_PICTURES + "test_what_is_deleted_while_it_is_drawn_leaves_nothing",),
+    ),
+    Mutant(
+        "a text that was read otherwise gets rectangles all the same",
+        "processing/rectangles.py",
+        "            if drawn.text.count(each.text) != 1:\n                continue\n"
+        "            start = drawn.text.index(each.text)\n",
+        "            pass\n",
+        (OF_PICTURES + "test_a_passage_that_was_read_otherwise_is_said_to_have_no_place",),
+    ),
+    Mutant(
+        "a scan that lies askew is marked as if it did not",
+        "processing/parsing/recognition.py",
+        "    best.degrees = degrees\n",
+        "",
+        (OF_PAGES + "test_words_that_were_recognised_are_marked_where_they_stand",),
+    ),
+    Mutant(
+        "text that runs up a page is marked beside it",
+        "processing/parsing/pdf/words.py",
+        "    return ((x, y), (-y, x), (-x, -y), (y, -x))[turn]",
+        "    return x, y",
+        (OF_PAGES + "test_text_that_runs_up_or_down_the_page_is_marked",),
     ),
     # --- The product and its tests ---------------------------------------------------------------
     Mutant(

@@ -365,6 +365,17 @@ def test_the_parts_of_the_text_that_search_reads_are_kept_and_no_others(
     assert texts(document) == {"text-1-0", "text-1-1", "text-2-0"}  # the last: of a time to come
 
 
+def test_the_pictures_of_the_text_that_search_reads_are_kept_and_no_others(
+    ready: Callable[..., Document],
+) -> None:
+    document = ready()
+    for name in ("page-1-1", "page-1-12", "page-0-1"):
+        put_object(f"{document.storage_prefix}/{name}", days_old=2)
+    assert findings() == {"texts that nobody reads": (1, 1)}
+    assert default_storage.exists(f"{document.storage_prefix}/page-1-12")
+    assert not default_storage.exists(f"{document.storage_prefix}/page-0-1")
+
+
 def test_a_young_text_that_nobody_reads_is_left_for_a_day(ready: Callable[..., Document]) -> None:
     document = ready()
     with_an_earlier_text(document)
