@@ -61,7 +61,7 @@ def _joined(boxes: Iterable[Box]) -> Iterator[Box]:
 
 
 def _are_neighbours(one: Box, other: Box) -> bool:
-    lower = min(one[3] - one[1], other[3] - other[1])
+    lower, higher = sorted((one[3] - one[1], other[3] - other[1]))
     shared = min(one[3], other[3]) - max(one[1], other[1])
     apart = max(one[0], other[0]) - min(one[2], other[2])
-    return shared >= 0.5 * lower and apart <= SPACE * lower
+    return shared >= 0.5 * lower and apart <= SPACE * higher
