@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -9,7 +10,9 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PASSWORD, People
 from tests.e2e.product import Product
+from tests.processing import scans
 from tests.processing.files import encrypted_pdf
+from tests.processing.pdfs import Pdf, lines
 
 DROP = """
 async ([target, files]) => {
@@ -65,6 +68,84 @@ def test_three_dropped_files_are_followed_until_they_are_found(
     page.get_by_role("link", name="What was read").click()
     expect(page.locator(".piece").first).to_contain_text("heron")
     olga.check("text", pictures)
+
+
+def birds() -> bytes:
+    """Two pages, each with two passages or so."""
+    document = Pdf()
+    for bird in ("heron", "stork"):
+        rows = [f"Line {n} of what is known of the {bird} and its nests." for n in range(40)]
+        document.page(lines(*rows))
+    return document.saved()
+
+
+def is_marked(page: Page, x: float, y: float) -> bool:
+    """Whether the chosen passage's rectangles are at this share of the page's picture."""
+    return page.evaluate(
+        """([x, y]) => {
+          const place = () => document.querySelector(".sheet img").getBoundingClientRect();
+          const before = place();
+          scrollTo(0, scrollY + before.top + y * before.height - innerHeight / 2);
+          const { left, top, width, height } = place();
+          const there = document.elementFromPoint(left + x * width, top + y * height);
+          return there?.closest("a")?.id === "chosen";
+        }""",
+        [x, y],
+    )
+
+
+def test_a_passage_is_seen_on_the_picture_of_its_page(
+    base: str, people: People, tmp_path: Path, pictures: Path | None
+) -> None:
+    olga = people("olga")
+    page = olga.page
+    pdf, scan = tmp_path / "birds.pdf", tmp_path / "boiler.png"
+    pdf.write_bytes(birds())
+    scan.write_bytes(scans.encoded(scans.page(scans.ENGLISH, turn=1.0)))
+    page.locator("#files").set_input_files([pdf, scan])
+    ready(page, 2)
+    page.goto("/search/?q=%22line+39+of+what+is+known+of+the+stork%22")
+    page.get_by_role("link", name="See it on the page").first.click()
+    expect(page.locator(".sheet img")).to_be_visible()
+    assert page.evaluate("document.querySelector('.sheet img').decode().then(() => true)")
+    expect(page.locator("#chosen")).to_have_count(1)
+    assert is_marked(page, 80 / 595, 1 - (780 - 39 * 14 + 3) / 842)
+    assert not is_marked(page, 80 / 595, 1 - (780 + 3) / 842)
+    olga.check("page", pictures)
+    page.get_by_role("link", name="Previous").click()
+    expect(page.locator(".sheet img")).to_be_visible()
+    page.locator(".sheet a").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#chosen")).to_have_count(1)
+    page.goto("/search/?q=caretaker+boiler+room+key")
+    page.get_by_role("link", name="See it on the page").first.click()
+    expect(page.locator(".sheet img")).to_be_visible()
+    assert is_marked(page, 290 / 595, 1 - (780 + 4) / 842)  # in the middle it does not lie askew
+    olga.check("page-scan", pictures)
+
+
+def test_a_page_is_seen_without_javascript(
+    base: str, people: People, product: Product, tmp_path: Path
+) -> None:
+    olga = people("olga")
+    pdf = tmp_path / "plain.pdf"
+    pdf.write_bytes(birds())
+    olga.page.locator("#files").set_input_files([pdf])
+    ready(olga.page, 1)
+    olga.page.goto(base)
+    olga.page.get_by_role("link", name="plain.pdf", exact=True).first.click()
+    state: Any = olga.context.storage_state()
+    assert olga.context.browser
+    context = olga.context.browser.new_context(
+        base_url=f"http://127.0.0.1:{product.port}", java_script_enabled=False, storage_state=state
+    )
+    page = context.new_page()
+    page.goto(olga.page.url)
+    page.get_by_role("link", name="Its pages").click()
+    expect(page.locator(".sheet img")).to_be_visible(timeout=30_000)  # it asks again by itself
+    page.locator(".sheet a").first.click()
+    expect(page.locator("#chosen")).to_have_count(1)
+    context.close()
 
 
 def test_a_folder_is_sent_with_its_paths_and_duplicates_are_decided_once(
