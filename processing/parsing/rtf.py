@@ -12,6 +12,7 @@ from typing import IO
 
 from processing.errors import PermanentError
 from processing.parsing.draft import Draft, Outline
+from processing.parsing.drawing import is_exponent
 from processing.parsing.flow import Flow
 from processing.parsing.sentences import DAMAGED
 
@@ -93,6 +94,7 @@ class _Group:
     codec: str = "cp1252"
     skip: int = 1  # characters after \u that say the same for old programs
     hidden: bool = False
+    raised: bool = False
     story: bytes = b""  # what it is a part of, beside the body: a table of fonts, a footer
     style: int = -1  # in the table of styles
     font: int = -1
@@ -228,8 +230,12 @@ class _Reader:
                 self._fonts[group.font] = self._default if not value else known
             case b"cpg" if group.story == b"fonttbl" and value:
                 self._fonts[group.font] = _codec(f"cp{value}")
+            case b"super":
+                group.raised = value != 0
+            case b"nosupersub":
+                group.raised = False
             case b"plain":
-                group.hidden = False
+                group.hidden = group.raised = False
                 group.codec = self._default
             case b"v" | b"deleted":
                 group.hidden = value != 0
@@ -312,6 +318,9 @@ class _Reader:
         elif group.story:
             self._stories.setdefault(group.story, []).append(text)
         else:
+            before = self._text[-1] if self._text else ""
+            if group.raised and is_exponent(text) and before[-1:].isdigit():
+                self._text.append("^")  # a power, not more digits
             self._text.append(text)
 
     def _end_style(self) -> None:

@@ -54,6 +54,11 @@ def test_old_word_draws_the_numbers_of_its_lists():
         assert "First\nSecond\nPoint" in read(data, files.DOC).text
 
 
+def test_a_power_in_rtf_is_a_power():
+    data = rb"{\rtf1 10{\super 6} m{\super 2} 5\super 3\nosupersub 1\par}"
+    assert read(data, files.RTF).text == "10^6 m2 5^31"
+
+
 def test_the_text_of_word_95_is_read():
     data = bytearray(512)
     text = b"Gr\xfc\xdfe aus K\xf6ln.\rZweite Zeile\r"

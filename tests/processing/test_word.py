@@ -387,3 +387,19 @@ def test_templates_and_documents_with_macros_are_documents(kind):
 def test_a_member_that_nobody_reads_may_be_as_large_as_it_likes():
     data = files.with_member(word(p("Small.")), "word/media/image1.emf", bytes(40 * 2**20))
     assert text(data) == "Small."
+
+
+def test_powers_drop_caps_fields_in_fields_and_little_tables_are_as_they_are_seen():
+    raised = r("10") + r("6", '<w:vertAlign w:val="superscript"/>')
+    drop = '<w:framePr w:dropCap="drop"/>'
+
+    def mark(kind: str) -> str:
+        return f'<w:r><w:fldChar w:fldCharType="{kind}"/></w:r>'
+
+    code = "<w:r><w:instrText>IF</w:instrText></w:r>"
+    inner = mark("begin") + code + mark("separate") + r("inner") + mark("end")
+    field = mark("begin") + code + inner + mark("separate") + r("shown") + mark("end")
+    cell = f"<w:tc>{tbl(tr('x', 'y'))}{p()}</w:tc>"
+    rows = tbl(tr("Name", "Parts"), tr("Ada", cell), tr("Bob", "none"))
+    body = f"<w:p>{raised}</w:p>{p('O', drop)}{p('nce upon')}<w:p>{field}</w:p>{rows}"
+    assert text(word(body)) == ("10^6\n\nOnce upon\nshown\n\nName | Parts\nAda | x, y;\nBob | none")
