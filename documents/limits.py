@@ -207,12 +207,12 @@ def _refusal(bound: Bound, kind: str, has: int) -> Refused:
     most = filesizeformat(bound.most[kind]) if kind == "bytes" else intcomma(bound.most[kind])
     is_now = filesizeformat(has) if kind == "bytes" else intcomma(has)
     passing = kind in AGAIN
+    s = "" if has == 1 else "s"
     says = {
-        "documents": f"{who} {have} {is_now} documents, and may have {most}.",
+        "documents": f"{who} {have} {is_now} document{s}, and may have {most}.",
         "bytes": f"{who} {have} {is_now} of files, and may have {most}: this is too much.",
-        "waiting": f"{who} {have} {is_now} documents that are not ready yet; at most {most} "
-        "may wait.",
-        "uploads": f"{who} {have} {is_now} uploads under way; {most} at a time are the limit.",
+        "waiting": f"{who} {have} {is_now} document{s} not ready yet; at most {most} may wait.",
+        "uploads": f"{who} {have} {is_now} upload{s} under way; {most} at a time are the limit.",
     }[kind]
     how = (
         "Nothing was kept; try again in a moment."

@@ -245,7 +245,7 @@ def test_what_is_restored_needs_a_place(
         "limit_reached",
     )
     said = page.post(f"/documents/{pk}/restore", follow=True).text
-    assert "You have 1 documents, and may have 1." in said
+    assert "You have 1 document, and may have 1." in said
     ticked = {"action": "restore", "id": [pk]}
     assert "may have 1" in page.post("/kb/handbook/selection", ticked, follow=True).text
     deleted = Document.objects.exclude(deleted_at=None)
@@ -283,7 +283,7 @@ def test_on_the_page_too(page: Client, settings: Any) -> None:
     files = {"file": [SimpleUploadedFile(f"{n}.md", NOTES) for n in range(2)]}
     said = page.post("/kb/handbook/upload", files, headers={"HX-Request": "true"})
     assert said.status_code == 409
-    assert "You have 1 documents, and may have 1." in said.text
+    assert "You have 1 document, and may have 1." in said.text
     assert "data-retry" in said.text
 
 

@@ -1,5 +1,7 @@
 """A deleted knowledge base: there for nobody at once, and in the end nothing is left of it."""
 
+import random
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count, repeat
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, User
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db.models.functions import Now
 from django.http import Http404
@@ -35,6 +38,7 @@ from tests import many
 from tests.conftest import process
 from tests.documents.test_races import in_thread, objects, uncommitted, wait_until_blocked
 from tests.failpoints import names
+from tests.processing.stubs import unit
 
 pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
@@ -63,7 +67,7 @@ def neighbour(make_ready: MakeDocument, editor: User) -> Document:
 def carry_on() -> None:
     """What relays and workers do, until nothing is left to be done."""
     idle = 0
-    for _ in range(200):
+    for _ in range(1000):
         done = removal.carry_out_slice()
         counts.add_up()
         purges = list(OutboxMessage.objects.filter(action="purge"))
@@ -322,6 +326,51 @@ def test_a_kill_leaves_nothing(
     assert sum(vectors.count(each.pk) for each in documents) == 0
     deleted = AuditEntry.objects.filter(action="deleted").exclude(document_id=None)
     assert deleted.count() == 3  # each once
+
+
+@pytest.mark.django_db(transaction=True)
+def test_however_many_and_whenever_it_is_killed_nothing_is_left(
+    knowledge_base: KnowledgeBase,
+    owner: User,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """5,000 with --full. Killed a hundred times at whatever comes then; each purge that was killed
+    is found by its row, as the reconciler finds it.
+    """
+    full = bool(request.config.getoption("--full"))
+    many.make_documents("ready", 5000 if full else 50)
+    documents = list(Document.objects.all())
+    for number, document in enumerate(documents):
+        default_storage.save(document.storage_key, ContentFile(b"x"))
+        point = vectors.Point(document.pk, 0, unit(number % 8), {1: 1.0})
+        vectors.upsert(knowledge_base.pk, document.pk, [point])
+    monkeypatch.setattr(removal, "SLICE", 1000 if full else 10)
+    chance = random.Random(7)
+    kills = 0
+
+    def reach(name: str) -> None:
+        nonlocal kills
+        if name.startswith(("removal.", "purge.")) and chance.random() < (0.005 if full else 0.05):
+            kills += 1
+            raise Killed
+
+    began = time.monotonic()
+    removal.delete(knowledge_base, owner)
+    answered = time.monotonic() - began
+    monkeypatch.setattr(failpoints, "reach", reach)
+    while KnowledgeBase.with_deleted.exists():
+        try:
+            carry_on()
+        except Killed:
+            for document in Document.objects.purgeable().filter(outboxmessage=None)[:1]:
+                lifecycle.repost_purge(document)
+    taken = time.monotonic() - began
+    print(f"\n{len(documents)}: answered in {answered:.2f} s, gone in {taken:.1f} s, {kills} kills")
+    assert kills
+    assert rows_of(knowledge_base.pk) == {}
+    assert not objects()
+    assert list(vectors.documents()) in ([], [set()])
 
 
 def test_a_lost_purge_is_found_and_done(

@@ -17,6 +17,8 @@ from processing.index.vectors import Point
 
 from .stubs import Reply, failing, forwarding, hanging, qdrant_at, qdrant_stub, refused_url, unit
 
+pytestmark = pytest.mark.django_db  # which index is in use, PostgreSQL says
+
 ONE, TWO = 1, 2  # knowledge bases
 
 
@@ -56,6 +58,7 @@ def test_the_first_point_makes_the_collection_with_its_tenant_index(settings: An
 def test_a_missing_collection_is_an_empty_one() -> None:
     nobody = uuid4()
     vectors.trim(nobody, keep=0)
+    vectors.move(nobody, ONE)
     vectors.delete(nobody)
     assert vectors.count(nobody) == 0
     assert find(0, ONE, words={1: 1.0}) == []
@@ -199,6 +202,16 @@ def test_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= len(opened) < 5  # an idle one is closed after a while
 
 
+def test_the_points_of_a_document_move_and_no_others() -> None:
+    moved, stays = uuid4(), uuid4()
+    put(moved, 3)
+    put(stays, 2)
+    vectors.move(moved, ONE + 1)
+    assert set().union(*vectors.documents()) == {(moved, str(ONE + 1)), (stays, str(ONE))}
+    assert vectors.counts([moved, stays]) == {moved: 3, stays: 2}
+    assert len(find(0, ONE + 1)) == 3
+
+
 def test_points_that_are_not_ours_are_no_documents() -> None:
     document = uuid4()
     put(document)
@@ -222,6 +235,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "create_indexes": vectors.create_indexes,
     "query": lambda: find(0, ONE),
     "documents": lambda: list(vectors.documents()),
+    "move": lambda: vectors.move(uuid4(), ONE),
 }
 
 
