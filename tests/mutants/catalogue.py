@@ -1381,13 +1381,6 @@ MUTANTS = [
         (OF_BUTTONS + "test_an_auditor_has_no_buttons_and_cannot_press_them",),
     ),
     Mutant(
-        "what failed after the question is requeued, too",
-        "lumikb/operations/pages.py",
-        ".filter(finished_at__lte=until)",
-        "",
-        (OF_OPERATIONS + "test_all_of_one_cause_are_requeued_when_that_is_confirmed",),
-    ),
-    Mutant(
         "a cell is a formula",
         "lumikb/operations/csv.py",
         'return f"\'{value}"',
