@@ -27,20 +27,34 @@ def rectangles(drawn: Drawn, passages: Sequence[Passage]) -> dict[int, list[list
     found = {}
     for each in passages:
         start = each.start - first
-        if drawn.text[start : start + len(each.text)] != each.text:
-            if drawn.text.count(each.text) != 1:
-                continue
-            start = drawn.text.index(each.text)
+        span = range(start, start + len(each.text))
+        if drawn.text[start : span.stop] != each.text:
+            span = _by_letters(drawn.text, each.text)
+        if not span:
+            continue
         letters = (
             (letter.left, letter.bottom, letter.right, letter.top)
             for letter in drawn.letters
-            if start <= letter.at < start + len(each.text)
+            if letter.at in span
         )
         found[each.position] = [
             [round(side, 2) for side in (left, bottom, right - left, top - bottom)]
             for left, bottom, right, top in _joined(letters)
         ]
     return found
+
+
+def _by_letters(page: str, text: str) -> range:
+    """Where a text stands whose white space and signs between cells are others: a table that goes
+    on from the page before has its columns from there. Nowhere, if it may be in two places.
+    """
+    places = [at for at, sign in enumerate(page) if sign.isalnum()]
+    bare = "".join(page[at] for at in places)
+    wanted = "".join(filter(str.isalnum, text))
+    if not wanted or bare.count(wanted) != 1:
+        return range(0)
+    first = bare.index(wanted)
+    return range(places[first], places[first + len(wanted) - 1] + 1)
 
 
 def _joined(boxes: Iterable[Box]) -> Iterator[Box]:

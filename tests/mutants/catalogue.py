@@ -1477,8 +1477,7 @@ MUTANTS = [
     Mutant(
         "a text that was read otherwise gets rectangles all the same",
         "processing/rectangles.py",
-        "            if drawn.text.count(each.text) != 1:\n                continue\n"
-        "            start = drawn.text.index(each.text)\n",
+        "            span = _by_letters(drawn.text, each.text)\n",
         "            pass\n",
         (OF_PICTURES + "test_a_passage_that_was_read_otherwise_is_said_to_have_no_place",),
     ),
