@@ -171,6 +171,18 @@ def test_each_page_has_the_rectangles_of_its_own_passages(path: Path) -> None:
         assert holds(marked(drawn, piece.text), *place(72, y))
 
 
+def test_a_table_that_goes_on_over_the_page_is_marked_there_too(path: Path) -> None:
+    document = Pdf()
+    birds = [(f"Bird {n}", f"Month {n}", f"{n}") for n in range(12)]
+    document.page(pdfs.table([("Bird", "Nests in", "Eggs"), *birds[:6]]))
+    document.page(pdfs.table(birds[6:]))
+    path.write_bytes(document.saved())
+    pieces = [piece for piece in chunking.split(parsing.parse(path, PDF)) if piece.page == 2]
+    drawn = parsing.draw(path, PDF, 2)
+    assert list(rectangles(drawn, pieces)) == [piece.position for piece in pieces] != []
+    assert holds(marked(drawn, "Bird 8 | Month 8"), *place(192, 740 - 36))
+
+
 def test_letters_without_a_font_in_the_file_are_marked_to_the_letter(path: Path) -> None:
     text = "山田太郎は川で鷺を見た"
     font = pdfs.composite("UniJIS-UTF16-H", "Japan1")
