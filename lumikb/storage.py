@@ -1,4 +1,4 @@
-"""Where objects are kept, behind Django's storage API: a directory, or S3 and MinIO.
+"""Where objects are kept, behind Django's storage API: a directory, or S3.
 
 Both write a key once and never overwrite it, and both can list all their objects in one order, that
 of the keys' bytes, a page at a time: `scan` is what the reconciler reads.
@@ -117,6 +117,8 @@ class S3Storage(StockS3Storage):
     already, PermissionError, TimeoutError, ConnectionError, and OSError for all else: a missing
     bucket too. A save that raises may have stored the object all the same: replies get lost.
 
+    A key that ends with a slash is no object of ours: tools and some servers keep empty folders so.
+
     OPTIONS are the stock ones and four more: `connect_timeout` (30 s, also for a block that is
     being sent), `read_timeout` (60 s, also for each block of a body), `tries` (3 in all) and
     `timeout` (180 s for all the tries of a call; a page of a listing is one, and so is a PUT with
@@ -186,7 +188,8 @@ class S3Storage(StockS3Storage):
         begin = {"StartAfter": prefix + after} if after else {}
         for page in self._pages("scan", Prefix=prefix, **begin):
             for each in page.get("Contents", ()):
-                yield Stored(each["Key"][len(prefix) :], each["LastModified"], each["Size"])
+                if not each["Key"].endswith("/"):
+                    yield Stored(each["Key"][len(prefix) :], each["LastModified"], each["Size"])
             # The paginator takes the lack of a token for the end, whatever the page says.
             if page.get("IsTruncated") and not page.get("NextContinuationToken"):
                 raise OSError("the list of objects is cut off")
@@ -198,7 +201,8 @@ class S3Storage(StockS3Storage):
         files: list[str] = []
         for page in self._pages(name, Prefix=prefix, Delimiter="/"):
             folders += [each["Prefix"] for each in page.get("CommonPrefixes", ())]
-            files += [each["Key"] for each in page.get("Contents", ())]
+            keys = (each["Key"] for each in page.get("Contents", ()))
+            files += [key for key in keys if not key.endswith("/")]
         start = len(prefix)
         return [folder[start:-1] for folder in folders], [file[start:] for file in files]
 
