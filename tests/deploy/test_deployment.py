@@ -313,6 +313,16 @@ def test_the_image_has_the_languages_that_compose_asks_for():
     assert re.findall(r"^FROM (\S+)$", DOCKERFILE, re.MULTILINE) == ["python:3.11-slim-bookworm"]
 
 
+def test_the_builder_is_sent_what_the_image_copies():
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE)
+    assert {f"!{path.rstrip('/')}" for path in copied} == {
+        each for each in ignored if each[0] == "!"
+    }
+    packages = {path.parent.name for path in ROOT.glob("*/apps.py")} | {"lumikb", "formats"}
+    assert packages <= set(copied)
+
+
 # --- Numbers ------------------------------------------------------------------------------------
 
 
