@@ -242,6 +242,8 @@ def test_what_was_stored_outlives_a_kill_of_the_server(
     server: Server,
     storage: Any,
 ) -> None:
+    """Not of the machine: that it syncs, start.sh has it do, and its health check asks for it."""
+    assert (server.home / "filer.db").exists()
     contents = {f"1/{n}/original": os.urandom(100_000) for n in range(20)}
     for key, content in contents.items():
         storage.save(key, ContentFile(content))

@@ -28,6 +28,7 @@ VECTORS = "processing/index/vectors.py"
 DRAFT = "processing/parsing/draft.py"
 SANDBOX = "processing/parsing/sandbox.py"
 
+OF_FOLDERS = "test_a_key_that_ends_with_a_slash_is_a_folder_and_no_object"
 OF_DEADLINES = "tests/lumikb/test_deadlines.py::"
 OF_FAIRNESS = "tests/documents/test_fairness.py::"
 OF_GUARDS = "tests/documents/test_guards.py::"
@@ -1128,6 +1129,20 @@ MUTANTS = [
         "with within(self.timeout):",
         "with within(3600):",
         (OF_DEADLINES + "test_redis_has_its_time_in_all",),
+    ),
+    Mutant(
+        "a folder of S3's is an object in a scan",
+        "lumikb/storage.py",
+        'if not each["Key"].endswith("/"):',
+        "if each:",
+        ("tests/lumikb/test_storage.py::" + OF_FOLDERS,),
+    ),
+    Mutant(
+        "a folder of S3's is a file in a list",
+        "lumikb/storage.py",
+        'files += [key for key in keys if not key.endswith("/")]',
+        "files += keys",
+        ("tests/lumikb/test_storage.py::" + OF_FOLDERS,),
     ),
     Mutant(
         "no deadline for a call to S3",
