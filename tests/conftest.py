@@ -25,7 +25,14 @@ from xdist.scheduler import LoadScopeScheduling
 from deploy.local import postgres
 from deploy.local.home import secrets_of
 from documents import lifecycle
-from documents.models import ApiToken, Document, KnowledgeBase, Membership, Outage
+from documents.models import (
+    ApiToken,
+    Document,
+    KnowledgeBase,
+    Membership,
+    Outage,
+    PagePicture,
+)
 from documents.models.document import PostgresStartedAt
 from processing import actors, durations, heartbeat, middleware, pipeline
 from processing.index import embeddings, generations, vectors
@@ -241,6 +248,21 @@ def make_ready(make_document: Callable[..., Document]) -> Callable[..., Document
         return document
 
     return make
+
+
+def with_a_page(document: Document) -> Document:
+    """As if it were a PDF whose first page is drawn."""
+    Document.objects.filter(pk=document.pk).update(content_type="application/pdf")
+    document.refresh_from_db()
+    picture, is_new = PagePicture.objects.get_or_create(
+        document=document,
+        reading=document.indexed_epoch,
+        page=1,
+        defaults={"drawn_at": Now(), "pages": 1, "matrix": [1, 0, 0, 1, 0, 0]},
+    )
+    if is_new:
+        default_storage.save(picture.key, ContentFile(b"RIFF"))
+    return document
 
 
 def process(document: Document) -> Document:

@@ -20,10 +20,10 @@ SUFFIXES = {  # how often
     ".md": 28, ".txt": 28, ".html": 10, ".csv": 8, ".pdf": 12, ".docx": 4, ".xlsx": 4, ".epub": 4,
     ".pptx": 2,
 }  # fmt: skip
-LONG, MIDDLE, UNREADABLE = 0.02, 0.10, 0.015  # shares of all documents
+LONG, MIDDLE, UNREADABLE = 0.01, 0.10, 0.015  # shares of all documents
 LONG_SECTIONS = range(100, 131)  # more than one piece (processing/parsing/draft.py)
 LONG_SUFFIXES = [".md", ".txt", ".pdf"]
-SENTENCES = 16  # of a long document's section, a line each
+SENTENCES = 11  # of a long document's section, a line each
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 

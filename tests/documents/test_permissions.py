@@ -17,6 +17,7 @@ from accounts.models import Invitation
 from documents import lifecycle
 from documents.models import ApiToken, Chunk, Document, KnowledgeBase, Membership
 from lumikb.api import api as ninja
+from tests.conftest import with_a_page
 
 pytestmark = pytest.mark.django_db
 Role = Membership.Role
@@ -247,6 +248,9 @@ def call(route: str, document: Document, user: User | None) -> Any:
         "<document_id>": str(document.pk),
         "<uuid:chunk_id>": str(Chunk.id_for(document.pk, 0)),
     }
+    if "/pages/" in pattern:
+        with_a_page(document)
+        names["<int:number>"] = "1"
     for number in re.findall(r"<(?:int:)?\w+_id>", pattern):
         names.setdefault(number, str(pk_of(number, document.knowledge_base)))
     for parameter, value in names.items():

@@ -3,13 +3,14 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from zlib import crc32
 
 import httpx
 import pytest
 
 from tests.e2e.lab import PATIENCE, Lab, figures, text
 from tests.e2e.product import wait_for
-from tests.processing.stubs import Answer, Call, Reply, good_embeddings
+from tests.processing.stubs import DIMENSIONS, Answer, Call, Reply, embedding_reply, unit
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
 
@@ -28,8 +29,10 @@ def paced(seconds: float) -> Answer:
     """An embedding service that takes so long for each passage of a call."""
 
     def answer(call: Call) -> Reply:
-        time.sleep(seconds * len(call.json["input"]))
-        return good_embeddings(call)
+        texts = call.json["input"]
+        time.sleep(seconds * len(texts))
+        vectors = (unit(crc32(text.encode()) % DIMENSIONS) for text in texts)
+        return embedding_reply(list(enumerate(vectors)))
 
     return answer
 

@@ -11,6 +11,7 @@ from threading import Barrier
 import pytest
 import redis
 
+from tests.e2e.lab import PATIENCE
 from tests.e2e.product import Product, wait_for
 from tests.local.conftest import running
 
@@ -77,7 +78,7 @@ def test_a_document_survives_kill_9_of_its_worker(product: Product) -> None:
     product.signal("worker", signal.SIGKILL)
     seconds = wait_for(
         lambda: product.document(document_id)["status"] == "ready",
-        90,
+        PATIENCE,
         lambda: str(product.document(document_id)),
     )
     document = product.document(document_id)

@@ -37,7 +37,7 @@ from lumikb.api import api as json_api
 from lumikb.postgresql import base
 from processing import actors, parsing, queue, reconcile, relay
 from processing.index import embeddings
-from tests.conftest import LONG_AGO, Role
+from tests.conftest import LONG_AGO, Role, with_a_page
 from tests.processing import stubs
 from tests.processing.stubs import embedding_stub, forwarding, qdrant_stub
 
@@ -276,6 +276,8 @@ PAGES: dict[str, Callable[[Caller, Document], Any]] = {
     "document": lambda ask, d: ask("GET", path("document", d.pk)),
     "content": lambda ask, d: ask("GET", path("content", d.pk)),
     "text": lambda ask, d: ask("GET", path("text", d.pk)),
+    "page": lambda ask, d: ask("GET", path("page", with_a_page(d).pk, 1)),
+    "picture": lambda ask, d: ask("GET", path("picture", with_a_page(d).pk, 1)),
     "similar": lambda ask, d: ask("GET", path("similar", d.pk)),
     "tag": lambda ask, d: ask.form(path("tag", d.pk), tags="birds"),
     "selection": lambda ask, d: ask.form(path("selection", "handbook"), action="zip", id=str(d.pk)),
@@ -287,6 +289,7 @@ PAGES: dict[str, Callable[[Caller, Document], Any]] = {
     "delete": lambda ask, d: ask.form(path("delete", d.pk)),
     "restore": lambda ask, d: ask.form(path("restore", d.pk)),
     "about": lambda ask, d: ask.form(path("about", "handbook"), name="Handbook"),
+    "delete-knowledge-base": lambda ask, d: ask.form(path("delete-knowledge-base", shared()[0])),
     "members": lambda ask, d: ask("GET", path("members", "handbook")),
     "add-member": lambda ask, d: ask.form(
         path("add-member", "handbook"), name=someone(is_member=False).username, role="viewer"
@@ -362,6 +365,9 @@ OPERATIONS: dict[str, Callable[[Caller, Document], Any]] = {
     "GET /knowledge-bases/{slug}": lambda ask, d: ask("GET", f"{API}/knowledge-bases/handbook"),
     "PATCH /knowledge-bases/{slug}": lambda ask, d: ask.json(
         "PATCH", f"{API}/knowledge-bases/handbook", description="New"
+    ),
+    "DELETE /knowledge-bases/{slug}": lambda ask, d: ask(
+        "DELETE", f"{API}/knowledge-bases/{shared()[0]}"
     ),
     "GET /knowledge-bases/{slug}/members": lambda ask, d: ask(
         "GET", f"{API}/knowledge-bases/handbook/members"

@@ -46,7 +46,7 @@ from documents.models import (
 from documents.roles import make_groups
 from lumikb.api import api as ninja
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
 FILE = (
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="new.md"\r\n\r\n'

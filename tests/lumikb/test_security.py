@@ -470,10 +470,14 @@ def test_a_page_that_was_uploaded_is_saved_and_never_shown(
     assert b"".join(response.streaming_content) == page
 
 
-def test_a_drawing_that_could_run_scripts_is_not_taken(
+def test_a_drawing_that_could_run_scripts_is_saved_and_never_shown(
     editor: User, knowledge_base: KnowledgeBase, api: Callable[[User], Client]
 ) -> None:
     drawing = io.BytesIO(b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>')
     drawing.name = "a.svg"
     path = "/api/v1/knowledge-bases/handbook/documents"
-    assert api(editor).post(path, {"file": drawing}).status_code == 415
+    stored = api(editor).post(path, {"file": drawing}).json()
+    response = api(editor).get(f"/api/v1/documents/{stored['id']}/content")
+    assert response.headers["Content-Disposition"] == 'attachment; filename="a.svg"'
+    assert response.headers["Content-Type"] == "application/octet-stream"
+    assert {"sandbox", "default-src 'none'"} <= policy_of(response)
