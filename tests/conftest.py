@@ -25,6 +25,7 @@ from xdist.scheduler import LoadScopeScheduling
 from deploy.local import postgres
 from deploy.local.home import secrets_of
 from documents import lifecycle
+from documents.connections import release
 from documents.models import (
     ApiToken,
     Document,
@@ -260,8 +261,10 @@ def with_a_page(document: Document) -> Document:
         page=1,
         defaults={"drawn_at": Now(), "pages": 1, "matrix": [1, 0, 0, 1, 0, 0]},
     )
+    key = picture.key
+    release()
     if is_new:
-        default_storage.save(picture.key, ContentFile(b"RIFF"))
+        default_storage.save(key, ContentFile(b"RIFF"))
     return document
 
 

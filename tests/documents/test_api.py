@@ -588,6 +588,7 @@ def test_the_documentation_lists_every_route_of_the_issues() -> None:
         "GET knowledge-bases",
         "POST knowledge-bases",
         "GET knowledge-bases/{slug}",
+        "DELETE knowledge-bases/{slug}",
         "GET knowledge-bases/{slug}/documents",
         "POST knowledge-bases/{slug}/documents",
         "GET documents/{document_id}",

@@ -63,6 +63,8 @@ ROUTES = {
     "GET documents/<uuid:document_id>/": READ,
     "GET documents/<uuid:document_id>/content": READ,
     "GET documents/<uuid:document_id>/text/": READ,
+    "GET documents/<uuid:document_id>/pages/<int:number>/": READ,
+    "GET documents/<uuid:document_id>/pages/<int:number>/picture": READ,
     "GET documents/<uuid:document_id>/similar/": READ,
     "POST documents/<uuid:document_id>/requeue": Route(viewer=404, editor=302),
     "POST documents/<uuid:document_id>/delete": Route(viewer=404, editor=302),

@@ -114,6 +114,7 @@ def test_what_people_wait_for_has_the_deadline_of_their_request() -> None:
     # These are called in one.
     assert bare == {
         ("documents/archive.py", "default_storage.open"),
+        ("documents/pictures.py", "default_storage.delete"),
         ("documents/texts.py", "default_storage.open"),
         ("documents/texts.py", "default_storage.save"),
         ("documents/texts.py", "default_storage.delete"),
