@@ -202,7 +202,7 @@ def api_routes() -> set[str]:
 
 
 @pytest.fixture
-def document(knowledge_base: KnowledgeBase) -> Document:
+def document(knowledge_base: KnowledgeBase, request: pytest.FixtureRequest) -> Document:
     """A READY document of the knowledge base, with one passage."""
     document = Document(
         knowledge_base=knowledge_base, filename="plan.md", content_type="text/markdown",
@@ -217,6 +217,9 @@ def document(knowledge_base: KnowledgeBase) -> Document:
     lifecycle.succeed(
         claim, [Chunk(id=chunk_id, document=document, position=0, text="plan", start=0, end=4)]
     )
+    if "/pages/" in request.node.name:
+        document.refresh_from_db()
+        with_a_page(document)
     return document
 
 
@@ -249,10 +252,8 @@ def call(route: str, document: Document, user: User | None) -> Any:
         "<uuid:document_id>": str(document.pk),
         "<document_id>": str(document.pk),
         "<uuid:chunk_id>": str(Chunk.id_for(document.pk, 0)),
+        "<int:number>": "1",
     }
-    if "/pages/" in pattern:
-        with_a_page(document)
-        names["<int:number>"] = "1"
     for number in re.findall(r"<(?:int:)?\w+_id>", pattern):
         names.setdefault(number, str(pk_of(number, document.knowledge_base)))
     for parameter, value in names.items():
