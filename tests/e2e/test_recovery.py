@@ -15,7 +15,7 @@ from tests.e2e.lab import PATIENCE
 from tests.e2e.product import Product, wait_for
 from tests.local.conftest import running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
 
 PARAGRAPH = "The heron number {} nests in April beside the old mill; the ferryman counts it twice. "
 
