@@ -4,6 +4,8 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+
 from . import audit, lifecycle, limits
 from .models import Document, KnowledgeBase
 from .refusals import Refused, duplicate_filename, knowledge_base_gone
@@ -14,7 +16,7 @@ def move(document: Document, to: KnowledgeBase, by: Any) -> None:
     if document.knowledge_base_id == to.pk:
         return
     try:
-        with limits.kept(limits.of(to, None)):
+        with transaction.atomic(), limits.kept(limits.of(to, None)):  # with its audit
             moved = lifecycle.move(document.pk, to.pk, by)
             if moved:
                 _audit([document], to, by)
@@ -31,7 +33,7 @@ def move_all(document_ids: Collection[UUID], to: KnowledgeBase, by: Any) -> list
     """Those that can be moved; none if there is no room for all of them. Raises Refused."""
     documents = list(Document.objects.filter(pk__in=document_ids).select_related("knowledge_base"))
     try:
-        with limits.kept(limits.of(to, None)):
+        with transaction.atomic(), limits.kept(limits.of(to, None)):  # with its audit
             moved = lifecycle.move_all(document_ids, to.pk, by)
             _audit([each for each in documents if each.pk in set(moved)], to, by)
     except lifecycle.KnowledgeBaseGone as error:

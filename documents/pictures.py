@@ -17,6 +17,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from . import lifecycle, texts
+from .connections import release
 from .models import Chunk, Document, PagePicture
 
 NAME = re.compile(r"page-(\d+)-(\d+)")
@@ -92,6 +93,7 @@ def finish(
         rectangles=dict(rectangles),
     ):
         return True
+    release()
     default_storage.delete(picture.key)
     return False
 

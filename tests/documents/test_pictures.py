@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 
@@ -316,3 +317,19 @@ def test_the_name_of_a_file_is_only_text(make_ready: Ready, page: Client) -> Non
     page.get(address(named))
     draw(named)
     assert "<script>x" not in page.get(address(named) + "?passage=0").text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_picture_that_came_too_late_is_deleted_without_a_connection(
+    document: Document, page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.get(address(document))
+    picture = pictures.begin(document.pk)
+    assert picture
+    lifecycle.soft_delete(document.pk, None)
+    held: list[bool] = []
+    monkeypatch.setattr(
+        default_storage, "delete", lambda key: held.append(connection.connection is not None)
+    )
+    assert not pictures.finish(picture, b"RIFF", [1, 0, 0, 1, 0, 0], {})
+    assert held == [False]
