@@ -328,8 +328,7 @@ def test_a_picture_that_came_too_late_is_deleted_without_a_connection(
     assert picture
     lifecycle.soft_delete(document.pk, None)
     held: list[bool] = []
-    monkeypatch.setattr(
-        default_storage, "delete", lambda key: held.append(connection.connection is not None)
-    )
+    storage = Mock(delete=lambda key: held.append(connection.connection is not None))
+    monkeypatch.setattr(pictures, "default_storage", storage)
     assert not pictures.finish(picture, b"RIFF", [1, 0, 0, 1, 0, 0], {})
     assert held == [False]
