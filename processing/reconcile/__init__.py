@@ -107,7 +107,7 @@ def run(dry_run: bool = False, requested: bool = False) -> ReconcileRun | None:
             goes_on = bool(mark.place)
             results = _run(scan, mark, flight, dry_run)
             if scan.in_slices:
-                results[0].since = before["since"] if goes_on else report.started_at.isoformat()
+                results[0].since = before["since"] if goes_on else f"{report.started_at:%FT%T.%f%z}"
             report.findings += [asdict(result) for result in results]
             report.save(update_fields=["findings"])  # so far, should this run end here
             release()
