@@ -23,6 +23,7 @@ from django.db.models import F
 from .models import Document
 
 LOCK = 0x4C554D46  # the class of the advisory locks: any constant, "LUMF"
+ROOM_KEPT = timedelta(seconds=2)  # for others, by a document that ended its turn for them
 AGAIN = timedelta(seconds=1)  # until a refused one asks again, where nobody else could be begun
 
 _WAITING = (

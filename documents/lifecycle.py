@@ -308,19 +308,22 @@ def hand_back(claim: Claim) -> bool:
     )
 
 
-def yield_turn(claim: Claim) -> bool:
+def yield_turn(claim: Claim, makes_room: bool = False) -> bool:
     """Back to PENDING with the try given back, due at once: it goes on when it is its turn again,
     behind those that wait with the same priority. No news for the timeline.
+
+    One that makes room leaves its slot free for a moment longer: who has one note often has more.
     """
+    delay = fairness.ROOM_KEPT if makes_room else IMMEDIATELY
     with transaction.atomic():
         if not _leased(claim).update(
-            **_NO_LEASE | _due(IMMEDIATELY) | _PROGRESS_KEPT | {"turns": F("turns") + 1},
+            **_NO_LEASE | _due(delay) | _PROGRESS_KEPT | {"turns": F("turns") + 1},
             status=Status.PENDING,
             attempts=F("attempts") - 1,
         ):
             return False
         priority = Document.objects.values_list("priority", flat=True).get(pk=claim.document_id)
-        _post(claim.document_id, Action.PROCESS, priority=priority)
+        _post(claim.document_id, Action.PROCESS, priority=priority, delay=delay)
     return True
 
 

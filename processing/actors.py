@@ -77,8 +77,8 @@ def _process(document_id: UUID) -> None:
         except WorkerStopping:
             log.info("handed back: this worker stops")
             lifecycle.hand_back(claim)
-        except TurnOver:
-            lifecycle.yield_turn(claim)
+        except TurnOver as over:
+            lifecycle.yield_turn(claim, makes_room=over.makes_room)
         except TimeLimitExceeded:
             lifecycle.retry_later(claim, "stalled", stalled(lease.place), tries=3)
         except (OperationalError, InterfaceError):

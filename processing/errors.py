@@ -58,7 +58,14 @@ class WorkerStopping(ProcessingError):
 
 
 class TurnOver(ProcessingError):
-    """Others are to have their turn: give the document back, which goes on later."""
+    """Others are to have their turn: give the document back, which goes on later.
+
+    `makes_room`: it was ended early, for those who wait.
+    """
+
+    def __init__(self, makes_room: bool = False) -> None:
+        super().__init__(makes_room)
+        self.makes_room = makes_room
 
 
 class LeaseLost(ProcessingError):

@@ -107,7 +107,7 @@ class Lease:
         must_make_room = fairness.must_make_room(self.claim.document_id)
         release()
         if must_make_room:
-            raise TurnOver
+            raise TurnOver(makes_room=True)
 
     def end_stage(self) -> None:
         """Remember how long the stage took that ends now, in whatever way."""

@@ -213,8 +213,9 @@ def test_a_turn_ends_early_when_its_user_has_too_many_and_another_waits(make: An
     lease.end_turn()
     make("bert")
     heartbeat.Lease(claims[0], now + 60).end_turn()  # it has just begun
-    with pytest.raises(TurnOver):
+    with pytest.raises(TurnOver) as over:
         lease.end_turn()
+    assert over.value.makes_room
 
 
 def test_the_only_one_that_runs_has_its_whole_turn(make: Any) -> None:
@@ -222,6 +223,20 @@ def test_the_only_one_that_runs_has_its_whole_turn(make: Any) -> None:
     claimed = claim(giant)
     make("bert")
     assert not fairness.must_make_room(claimed.document_id)
+
+
+def test_the_room_that_is_made_stays_free_for_the_next_note_too(make: Any) -> None:
+    [giant] = make("anna")
+    claimed = claim(giant)
+    OutboxMessage.objects.all().delete()
+    assert lifecycle.yield_turn(claimed, makes_room=True)
+    assert lifecycle.claim(giant.pk) is None
+    [message] = OutboxMessage.objects.filter(due_at__gt=Now() + fairness.ROOM_KEPT / 2)
+    giant.refresh_from_db()
+    assert message.document_id == giant.pk
+    assert message.due_at >= giant.due_at
+    Document.objects.filter(pk=giant.pk).update(due_at=Now())
+    assert claim(giant).document_id == giant.pk
 
 
 def test_bulk_that_runs_makes_room_for_what_is_interactive(make: Any) -> None:
