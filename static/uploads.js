@@ -24,8 +24,10 @@ function startUploads(form) {
 
   for (const input of inputs) {
     input.addEventListener("change", () => {
-      add([...input.files].map((file) => ({ file, folder: folderOf(file.webkitRelativePath) })));
+      const files = [...input.files];
       input.value = ""; // the same file may be chosen again
+      // A task of its own: that of the browser, which makes the files, is long enough.
+      setTimeout(() => add(files.map((file) => ({ file, folder: folderOf(file.webkitRelativePath) }))));
     });
   }
   form.addEventListener("submit", (event) => event.preventDefault());
