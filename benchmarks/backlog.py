@@ -26,7 +26,7 @@ from deploy.local.application import acting_as
 from deploy.local.servers import embedded_servers
 
 BASES, PEOPLE = 10_000, 1_000
-AT_ONCE = 50_000  # documents made by one statement, which has the web's 30 s
+AT_ONCE = 10_000  # documents made by one statement, which has the web's 30 s
 ROUNDS = 15
 MAX_RATIO = 2.0  # the largest size over the smallest
 P95_BARS = {"web": 150.0, "admin": 300.0}  # milliseconds at the largest size

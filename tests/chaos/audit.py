@@ -21,7 +21,7 @@ CREATE TABLE chaos_audit (
     id bigserial PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     document_id uuid NOT NULL,
-    deleted_row boolean NOT NULL DEFAULT false,
+    deleted_row boolean NOT NULL DEFAULT false,  -- before it was purged
     old_status text, new_status text,
     old_epoch integer, new_epoch integer,
     old_lease timestamptz,
@@ -31,7 +31,7 @@ CREATE TABLE chaos_audit (
 CREATE FUNCTION chaos_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        INSERT INTO chaos_audit (document_id, deleted_row) VALUES (OLD.id, true);
+        INSERT INTO chaos_audit (document_id, deleted_row) VALUES (OLD.id, OLD.purged_at IS NULL);
     ELSE
         INSERT INTO chaos_audit
             (document_id, old_status, new_status, old_epoch, new_epoch, old_lease, indexed_epoch,
@@ -96,7 +96,9 @@ def violations(rows: Iterable[Change]) -> list[Violation]:
 
 def _wrong(row: Change) -> str:
     if row.deleted_row:
-        return "a document's row was deleted"
+        return "a document's row was deleted that was not purged"
+    if row.new_status is None:  # with its knowledge base, after it
+        return ""
     old, new = row.old_epoch or 0, row.new_epoch or 0
     if new < old:
         return "the lease's epoch decreased"

@@ -23,6 +23,10 @@ class Client:
         self.slug, self.model, self.stop = slug, model, stop
         self._http = http
 
+    def of(self, slug: str) -> "Client":
+        """The same client in another knowledge base."""
+        return Client(self._http, slug, self.model, self.stop)
+
     def ask(self, method: str, url: str, **arguments: Any) -> httpx.Response | None:
         """The answer; None for none in time, a broken connection, or 5xx: it may have happened."""
         began = time.monotonic()

@@ -36,6 +36,10 @@ UNFINISHED = """
 SELECT id, status, attempts, lease_epoch, due_at, extract(epoch FROM due_at - now()) AS due_in
 FROM documents_document WHERE deleted_at IS NULL AND status IN ('pending', 'processing')
 """
+WAITING = """
+SELECT (SELECT count(*) FROM documents_outboxmessage)
+    + (SELECT count(*) FROM documents_knowledgebase WHERE deleted_at IS NOT NULL)
+"""
 
 
 def judge(
@@ -61,7 +65,9 @@ def judge(
 
 
 def _rest(url: str) -> float:
-    """Wait until nothing is unfinished and no message waits; returns the seconds it took."""
+    """Wait until nothing is unfinished, no message waits and no knowledge base is on its way out;
+    returns the seconds it took.
+    """
     began = bar = time.monotonic()
     while True:
         unfinished, messages = _unfinished(url)
@@ -77,8 +83,8 @@ def _rest(url: str) -> float:
 
 def _unfinished(url: str) -> tuple[list[Row], int]:
     with connect(url) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        messages = connection.execute("SELECT count(*) FROM documents_outboxmessage").fetchone()
-        return cursor.execute(UNFINISHED).fetchall(), messages[0] if messages else 0
+        waiting = connection.execute(WAITING).fetchone()
+        return cursor.execute(UNFINISHED).fetchall(), waiting[0] if waiting else 0
 
 
 def _requeue_failed(product: Product, model: Model, url: str, report: Report) -> None:
@@ -163,6 +169,8 @@ def _some(choice: random.Random, documents: list[Acknowledged]) -> list[Acknowle
 
 
 def _found(product: Product, document: Acknowledged) -> set[str]:
-    body = {"query": document.content.marker, "knowledge_bases": [document.slug]}
+    body: Row = {"query": document.content.marker}
+    if document.fate is not Fate.REMOVED:  # else there is none of that name
+        body["knowledge_bases"] = [document.slug]
     answer: httpx.Response = product.api.post("search", json=body)
     return {result["document_id"] for result in answer.raise_for_status().json()["results"]}

@@ -27,6 +27,7 @@ class Fate(Enum):
     LIVE = "live"
     DELETED = "deleted"
     EITHER = "either"  # a delete, a replacement or a restoration had no answer
+    REMOVED = "removed"  # with its knowledge base
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class Model:
 
     documents: dict[str, Acknowledged] = field(default_factory=dict)
     attempts: dict[tuple[str, str], dict[str, Attempts]] = field(default_factory=dict)
+    removed: dict[str, bool] = field(default_factory=dict)  # knowledge bases; was it answered?
     figures: Counter[str] = field(default_factory=Counter)
     _lock: Lock = field(default_factory=Lock)
 
@@ -103,6 +105,22 @@ class Model:
     def named(self, slug: str, filename: str) -> list[Acknowledged]:
         with self._lock:
             return list(self._named(slug, filename))
+
+    def removing(self, slug: str) -> None:
+        """A knowledge base is about to be deleted: nobody knows of its documents any more."""
+        with self._lock:
+            self.removed[slug] = False
+            for document in self.documents.values():
+                if document.slug == slug:
+                    document.fate = Fate.REMOVED
+
+    def was_removed(self, slug: str) -> None:
+        """That was answered."""
+        with self._lock:
+            self.removed[slug] = True
+            for document in self.documents.values():
+                if document.slug == slug:
+                    document.gone_at = time.monotonic()
 
     def gone(self) -> set[str]:
         """Documents that no search that begins now may find."""

@@ -18,6 +18,7 @@ def check(model: Model, snapshot: Snapshot) -> list[Violation]:
     return [
         *_acknowledged(model, snapshot),
         *_documents(model, snapshot),
+        *_removed(model, snapshot),
         *_leftovers(snapshot),
     ]
 
@@ -26,6 +27,8 @@ def _acknowledged(model: Model, snapshot: Snapshot) -> Iterator[Violation]:
     """Each acknowledged upload is there, as often and as much alive as the clients were told."""
     for document in model.documents.values():
         row = snapshot.documents.get(UUID(document.id))
+        if document.fate is Fate.REMOVED and document.slug not in snapshot.slugs.values():
+            continue
         if row is None:
             yield Violation("lost", f"{document.id} was acknowledged and has no row")
             continue
@@ -61,6 +64,13 @@ def _documents(model: Model, snapshot: Snapshot) -> Iterator[Violation]:
             yield from _live(row, sent.content, snapshot)
         elif document_id not in _awaiting_replacement(snapshot):
             yield from _deleted(row, snapshot)
+
+
+def _removed(model: Model, snapshot: Snapshot) -> Iterator[Violation]:
+    """A knowledge base that was deleted is gone, and left no row behind."""
+    for slug, was_answered in model.removed.items():
+        if was_answered and slug in snapshot.slugs.values():
+            yield Violation("resurrected", f"the knowledge base {slug} was deleted, and is there")
 
 
 def _live(row: Row, content: Content, snapshot: Snapshot) -> Iterator[Violation]:

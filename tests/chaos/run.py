@@ -136,6 +136,7 @@ class Run:
                 pace,
                 self.seed,
                 lambda: watch.unfinished,
+                product.managing,
             )
             for name in names
         ]

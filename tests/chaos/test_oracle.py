@@ -160,6 +160,20 @@ def test_what_is_wrong_is_named(kind: str, what: str, doctor: Doctor) -> None:
     assert kind in world.wrong(), what
 
 
+def test_what_went_with_its_knowledge_base_is_not_lost_and_leaves_nothing() -> None:
+    world = World()
+    world.model.removing("kb")
+    world.model.was_removed("kb")
+    assert "resurrected" in world.wrong()  # it is there
+    assert str(LIVE) in world.model.gone()
+    world.snapshot.slugs.clear()
+    world.snapshot.documents.clear()
+    assert set(world.wrong()) == {"orphan vectors", "orphan objects"}
+    world.snapshot.points.clear()
+    world.snapshot.objects.clear()
+    assert world.wrong() == []
+
+
 def test_what_a_failed_replacement_was_to_replace_is_kept() -> None:
     world = World()
     world.row(DELETED).update(purged_at=None)
@@ -214,6 +228,24 @@ def test_the_audit_sees_every_change_and_what_no_fence_would_let_through(
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE documents_document SET {assignments}")  # noqa: S608
         assert [v.kind for v in audit.violations(audit.changes(audited, seen))] == ["fence"]
+
+
+def test_a_row_may_go_when_its_document_is_purged_only(
+    audited: psycopg.Connection, make_document: Callable[..., Document]
+) -> None:
+    for purged_at, kinds in ((None, ["fence"]), (NOW, [])):
+        document = make_document()
+        Document.objects.filter(pk=document.pk).update(
+            purged_at=purged_at, purging_at=purged_at, deleted_at=purged_at
+        )
+        seen = max((change.id for change in audit.changes(audited)), default=0)
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM documents_documentevent")
+            cursor.execute("DELETE FROM documents_outboxmessage")
+            cursor.execute("DELETE FROM documents_document")
+        changes = audit.changes(audited, seen)
+        assert len(changes) == 1
+        assert [v.kind for v in audit.violations(changes)] == kinds
 
 
 def change(seconds: float, old: str, new: str, epoch: int, **other: Any) -> Change:

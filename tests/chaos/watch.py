@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 
 from tests.chaos import audit
-from tests.chaos.model import Model, Violation
+from tests.chaos.model import Fate, Model, Violation
 
 POLL_SECONDS = 1.0
 SETTLED_SECONDS = 5.0  # an acknowledged document is in the table long before a look this much later
@@ -53,6 +53,7 @@ class Watch(threading.Thread):
             document
             for document in list(self._model.documents.values())
             if document.known_at < time.monotonic() - SETTLED_SECONDS
+            and document.fate is not Fate.REMOVED
         ]
         for duplicate in connection.execute(DUPLICATES):
             raise Violation("duplicate", f"two live documents: {duplicate}")
@@ -62,7 +63,7 @@ class Watch(threading.Thread):
         self._seen = max((change.id for change in changes), default=self._seen)
         there = {row[0] for row in connection.execute("SELECT id FROM documents_document")}
         for document in known:
-            if UUID(document.id) not in there:
+            if UUID(document.id) not in there and document.fate is not Fate.REMOVED:
                 raise Violation("lost", f"{document.id} was acknowledged and has no row")
         [(self.unfinished,)] = connection.execute(UNFINISHED).fetchall()
         self.looks += 1

@@ -1,26 +1,33 @@
 """What people and scripts do, one operation after the other, chosen by the seed."""
 
+import json
 import random
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 
 from tests.chaos import contents
-from tests.chaos.client import Client, unexpected
+from tests.chaos.client import TRIES, Client, unexpected
 from tests.chaos.contents import Content
 from tests.chaos.model import Acknowledged, Fate, Violation
 
 RACERS = range(3, 9)
 SEVERAL = range(2, 9)
 MOST_UNFINISHED = 150  # documents; then nothing new until some are done
-OPERATIONS = {  # how often each; the first three bring new documents
+OPERATIONS = {  # how often each
     "upload": 52, "race": 3, "replace": 8, "delete": 6, "requeue": 4, "several": 3, "look": 10,
-    "search": 12, "search_as_stranger": 2,
+    "search": 12, "search_as_stranger": 2, "base": 2, "import_folder": 1,
 }  # fmt: skip
-BRING_DOCUMENTS = ("upload", "race", "replace")
+BRING_DOCUMENTS = ("upload", "race", "replace", "base", "import_folder")
+IN_A_BASE = range(1, 6)  # documents, of one that is deleted again
+IN_A_FOLDER = range(2, 12)  # files
+KILLED_AFTER = (0.5, 4.0)  # seconds; an import of a folder takes 2 to 4
 
 
 class User(threading.Thread):
@@ -34,12 +41,15 @@ class User(threading.Thread):
         pace: float,
         seed: str,
         unfinished: Callable[[], int],
+        managing: Callable[..., subprocess.Popen[str]],
     ) -> None:
-        """`stranger` is somebody who may see nothing; `pace` is in seconds per operation."""
+        """`stranger` is somebody who may see nothing; `pace` is in seconds per operation;
+        `managing` starts `manage.py`.
+        """
         super().__init__(name=name, daemon=True)
         self.broken: BaseException | None = None  # a Violation, or an error of the harness
         self._client, self._model, self._stranger = client, client.model, stranger
-        self._pace, self._unfinished = pace, unfinished
+        self._pace, self._unfinished, self._managing = pace, unfinished, managing
         self._choice = random.Random(f"{seed} {name}")
 
     def run(self) -> None:
@@ -165,6 +175,69 @@ class User(threading.Thread):
         if answer is not None and answer.json()["done"] != len(chosen):
             raise Violation("lost", f"of {len(chosen)} live documents {answer.text} were deleted")
         self._model.count("deleted several at once", len(chosen))
+
+    def base(self) -> None:
+        """A knowledge base is made, gets documents, and is deleted while they are worked on."""
+        body = {"name": f"{self.name} {self._choice.random()}"}
+        answer = self._client.ask("POST", "knowledge-bases", json=body)
+        if answer is None:
+            return
+        if answer.status_code != 201:
+            raise unexpected(answer, "to making a knowledge base")
+        client = self._client.of(answer.json()["slug"])
+        for _ in range(self._choice.choice(IN_A_BASE)):
+            content = contents.make(self._choice)
+            client.upload(self._new_name(content), content)
+        client.stop.wait(self._choice.uniform(0, 5))
+        self._model.removing(client.slug)
+        for tried in range(TRIES):
+            answer = client.ask("DELETE", f"knowledge-bases/{client.slug}")
+            if answer is not None:
+                if answer.status_code != 204 and not (tried and answer.status_code == 404):
+                    raise unexpected(answer, f"to deleting the knowledge base {client.slug}")
+                self._model.was_removed(client.slug)
+                self._model.count("knowledge bases deleted")
+                return
+            client.stop.wait(1)
+
+    def import_folder(self) -> None:
+        """By `manage.py import_documents`, which is killed now and then, until it is through."""
+        made = [contents.make(self._choice) for _ in range(self._choice.choice(IN_A_FOLDER))]
+        files = {self._new_name(content): content for content in made}
+        with tempfile.TemporaryDirectory(prefix="chaos-import-") as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content.data)
+            for _ in range(TRIES):
+                if self._import(folder, files):
+                    self._model.count("folders imported")
+                    return
+
+    def _import(self, folder: str, files: dict[str, Content]) -> bool:
+        """Whether it said of each file what became of it."""
+        slug = self._client.slug
+        for name, content in files.items():
+            self._model.sending(slug, name, content)
+            self._model.no_answer(slug, name, content)  # until it says so
+        process = self._managing("import_documents", slug, folder, "--json")
+        limit = self._choice.uniform(*KILLED_AFTER) if self._choice.random() < 0.5 else 120
+        try:
+            output, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            self._model.count("imports killed")
+            return False
+        if process.returncode:  # a server was away
+            return False
+        outcomes = [json.loads(line) for line in output.splitlines()]
+        if {each["filename"] for each in outcomes} != files.keys():
+            raise Violation("lost", f"of {sorted(files)} the import said {outcomes}")
+        for each in outcomes:
+            if each["what"] not in ("imported", "unchanged"):
+                raise Violation("unexplained", f"the import said {each}")
+            name = each["filename"]
+            self._model.accept(Acknowledged(each["document"], slug, name, files[name]))
+        return True
 
     def look(self) -> None:
         """Is an acknowledged document there, with the bytes that were sent?"""

@@ -80,16 +80,21 @@ class Product:
 
     def manage(self, *command: str) -> str:
         """Run `manage.py` beside it; returns what that printed."""
-        done = subprocess.run(
+        process = self.managing(*command)
+        output, errors = process.communicate()
+        assert process.returncode == 0, output + errors
+        return output
+
+    def managing(self, *command: str) -> subprocess.Popen[str]:
+        """`manage.py` at work beside it."""
+        return subprocess.Popen(
             [sys.executable, "manage.py", *command],
             cwd=REPOSITORY,
             env={**_without_settings(), **self.env, "LUMIKB_HOME": str(self.home)},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def pids(self, name: str) -> list[int]:
         """The process of that name and all that it started."""
