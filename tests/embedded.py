@@ -13,6 +13,17 @@ from deploy.local.servers import embedded_servers
 
 _servers = ExitStack()
 
+# Of the process that hands the tests out to others: it reads the settings, and asks no server.
+NOBODY = {
+    "SECRET_KEY": "this-process-runs-no-test-and-nobody-logs-in-to-it-0123456789",
+    "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "QDRANT_URL": "http://127.0.0.1:1",
+    "STORAGE_ROOT": "nowhere",
+    "EMBEDDING_MODEL": "hosted_vllm/none",
+    "EMBEDDING_DIMENSIONS": "1",
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -24,9 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_load_initial_conftests() -> Iterator[None]:
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     """A wrapper, because pytest-django reads the settings in this same hook."""
-    os.environ.update(_servers.enter_context(embedded_servers(home())))
+    hands_out = early_config.known_args_namespace.numprocesses
+    if hands_out and "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ.update(NOBODY)
+    else:
+        os.environ.update(_servers.enter_context(embedded_servers(home())))
     return (yield)
 
 
