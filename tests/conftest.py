@@ -1,5 +1,6 @@
 """What many tests need: people, a knowledge base, documents in a state, and empty services."""
 
+import gc
 import hashlib
 import math
 import os
@@ -44,15 +45,15 @@ LONG_AGO = timedelta(hours=1)
 
 
 class OneProductATime(LoadScopeScheduling):
-    """Of the three processes of `make test`, one has the tests that kill the product, another those
-    that look at it, and the third one all others, which the first two help with when theirs are
-    done. (xdist's own groups do nothing with pytest 9.2.)
+    """Of the three processes of `make test`, one has the tests that share the lab, another those
+    that start products of their own, one after the other, and the third one all others, which the
+    first two help with when theirs are done. (xdist's own groups do nothing with pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/e2e/"):
-            return "kill"
-        return "look" if re.match(r"tests/(browser|chaos)/", nodeid) else nodeid
+        if re.match(r"tests/(browser|chaos)/|tests/e2e/test_(backup|hostile|recon|recov)", nodeid):
+            return "own"
+        return "lab" if nodeid.startswith("tests/e2e/") else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProductATime:
@@ -62,7 +63,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProductAT
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is one process's own for long comes first: else the others wait for it in the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/e2e/", "tests/browser/")))
+    first = ("tests/e2e/", "tests/browser/", "tests/chaos/")
+    items.sort(key=lambda item: not item.nodeid.startswith(first))
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
