@@ -1,7 +1,7 @@
 """/api/v1/: who calls, and one form for every error."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 from csp.decorators import csp_update
@@ -9,6 +9,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.templatetags.static import static
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from ninja.openapi import get_schema
+from ninja.openapi.schema import OpenAPISchema
 from ninja.security import HttpBearer, SessionAuth
 
 from accounts.api import router as accounts_router
@@ -76,7 +78,23 @@ def _docs(view: Callable[..., Any]) -> Any:
     return csp_update({"img-src": ["data:"]})(in_english)
 
 
-api = NinjaAPI(
+class Described(NinjaAPI):
+    """Makes the description of itself once: that takes 0.2 s of a core, and anybody may ask."""
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        if path_prefix is None:
+            path_prefix = self.get_root_path(path_params or {})
+        return _described(self, path_prefix)
+
+
+@lru_cache(maxsize=4)  # prefixes: there is one, but in tests
+def _described(api: NinjaAPI, path_prefix: str) -> OpenAPISchema:
+    return get_schema(api=api, path_prefix=path_prefix)
+
+
+api = Described(
     title="LumiKB",
     version="1",
     description="Upload documents, watch them become ready, search them with citations.",
