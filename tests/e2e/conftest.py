@@ -10,6 +10,7 @@ FULL_MINUTES = 60  # for each test with --full
 
 # A small run has one product for all the tests. What saves time in it: a worker is always left when
 # one is killed, a short lease lets its documents go sooner, and few passages are several batches.
+# What Redis gave to a worker that died goes to another after 10 s, not 60: a purge has no lease.
 # And three workers that wait look for messages every 50 ms: 20 % of a core, with Redis.
 SMALL = {
     "WORKERS": "3",
@@ -18,6 +19,7 @@ SMALL = {
     "EMBEDDING_BATCH_SIZE": "4",
     "PURGE_AFTER_HOURS": "0",
     "RECONCILE_EVERY": "5",
+    "BROKER_HEARTBEAT": "10000",  # milliseconds
     "dramatiq_worker_timeout": "250",  # milliseconds
 }
 
