@@ -619,6 +619,14 @@ def test_the_documentation_lists_every_route_of_the_issues() -> None:
     }
 
 
+def test_the_description_is_made_once_however_often_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = Client().get("/api/v1/openapi.json").json()
+    monkeypatch.setattr("lumikb.api.get_schema", None)  # whoever calls this fails
+    assert Client().get("/api/v1/openapi.json").json() == first
+
+
 def test_the_documentation_can_be_read_without_the_network() -> None:
     response = Client().get("/api/v1/docs")
     assert response.status_code == 200
