@@ -45,13 +45,14 @@ LONG_AGO = timedelta(hours=1)
 
 
 class OneProductATime(LoadScopeScheduling):
-    """Of the three processes of `make test`, one has the tests that share the lab, another those
-    that start products of their own, one after the other, and the third one all others, which the
-    first two help with when theirs are done. (xdist's own groups do nothing with pytest 9.2.)
+    """Of the three processes of `make test`, one restores a backup and has the tests that share the
+    lab, another those that start products of their own, one after the other, and the third one all
+    others, which the first two help with when theirs are done: about as late. (xdist's own groups
+    do nothing with pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if re.match(r"tests/(browser|chaos)/|tests/e2e/test_(backup|hostile|recon|recov)", nodeid):
+        if re.match(r"tests/(browser|chaos)/|tests/e2e/test_(hostile|recon|recov)", nodeid):
             return "own"
         return "lab" if nodeid.startswith("tests/e2e/") else nodeid
 
