@@ -39,6 +39,9 @@ THINGS = {
     "locked_part": ("part is encrypted", "parts are encrypted"),
     "damaged_part": ("part is damaged", "parts are damaged"),
     "hidden_sheet": ("hidden sheet was not read", "hidden sheets were not read"),
+    "hidden_row": ("hidden row was not read", "hidden rows were not read"),
+    "hidden_column": ("hidden column was not read", "hidden columns were not read"),
+    "hidden_part": ("hidden part was not read", "hidden parts were not read"),
     "lost_letter": (
         "letter could not be told and stands as \ufffd",
         "letters could not be told and stand as \ufffd",
@@ -63,6 +66,9 @@ LABELS = {
     "locked_part": "Encrypted parts",
     "damaged_part": "Damaged parts",
     "hidden_sheet": "Hidden sheets",
+    "hidden_row": "Hidden rows",
+    "hidden_column": "Hidden columns",
+    "hidden_part": "Hidden parts",
     "lost_letter": "Letters that could not be told",
     "formula": "Formulas without a value",
 }

@@ -15,6 +15,7 @@ from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.drawing import is_exponent
 from processing.parsing.picture import add_shown
+from processing.parsing.styles import Styles
 from processing.parsing.tables import ABOVE, LEFT, add_table
 from processing.parsing.word_numbers import in_format
 
@@ -41,6 +42,8 @@ _INPUTS = {None, "", "text", "email", "number", "tel", "url", "date", "month", "
 _MARKS = {"checkbox": ("☐", "☑"), "radio": ("○", "◉")}
 _NUMBERS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _SPACE = re.compile(r"[ \t\n\r\f]+")
+_OPENERS = ("aria-controls", "data-target", "data-bs-target", "href")
+_QUOTED = re.compile(r"""["']#?([\w:.-]+)["']""")
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)
 _SHADOW = re.compile(r"\sshadowroot(?:mode)?\s*=", re.IGNORECASE)
 # HTML's rules walk up the open elements at each new one: 100,000 deep takes lexbor 15 s, so deeper
@@ -108,6 +111,8 @@ def read_markup(
         if titled:
             page.enter_title()
         page.read(root)
+    if count := page.hidden:
+        draft.unread("hidden_part", count=count)
     return page.pictures
 
 
@@ -128,13 +133,15 @@ class _Page:
         self._draft = draft
         self._outline = outline
         self._lines = _Lines()
-        # What scripts show: a page's tabs and the answers below its questions.
-        self._opened = {
-            name
-            for node in tree.css("[aria-controls]")
-            for name in (node.attributes.get("aria-controls") or "").split()
-        }
+        self._styles = Styles(node.text() for node in tree.css("style") if _is_for_screens(node))
+        self._opened = set(_opened(tree))
+        self._hidden: dict[int, bool] = {}  # whether there is text in what is not shown
         self._frames = 0
+
+    @property
+    def hidden(self) -> int:
+        """How many of its parts have words and are not shown."""
+        return sum(self._hidden.values())
 
     def has_text(self, root: Any) -> bool:
         return any(
@@ -158,7 +165,8 @@ class _Page:
         for node, entering in _walk(root, self._is_leaf):
             if entering and node.tag == "table" and _is_data(node):
                 self._end()
-                self._read_table(node)
+                if not self._is_dropped(node):
+                    self._read_table(node)
             elif entering and node.tag == "iframe":
                 self._read_frame(node)
             elif entering and node.tag in _PICTURES:
@@ -196,11 +204,25 @@ class _Page:
             return True
         if attributes.get("role") in _DROPPED_ROLES:
             return True
+        if not self._is_hidden(node, attributes):
+            return False
+        if node.mem_id not in self._hidden:
+            self._hidden[node.mem_id] = any(map(str.isalnum, node.text()))
+        return True
+
+    def _is_hidden(self, node: Any, attributes: Any) -> bool:
+        """Not what a click shows: a page's tabs, the answers below its questions."""
+        if "hidden" in attributes:
+            is_hidden = attributes["hidden"] != "until-found"
+        else:
+            is_hidden = self._styles.hides(node.tag, attributes)
+        if is_hidden:
+            return attributes.get("id") not in self._opened and attributes.get("role") != "tabpanel"
+        # Signs of a font, and words that stand there once more; not the page below a dialog.
         return (
-            "hidden" in attributes
-            and attributes["hidden"] != "until-found"
-            and attributes.get("id") not in self._opened
-            and attributes.get("role") != "tabpanel"
+            attributes.get("aria-hidden") == "true"
+            and len(node.text(strip=True)) < MIN_MAIN_CHARS
+            and node.css_first("input, textarea, img") is None
         )
 
     def _read_frame(self, node: Any) -> None:
@@ -220,8 +242,13 @@ class _Page:
         if caption is not None:
             self._draft.add(self._text(caption), heading=self._outline.path)
         rows = [
-            [(node, self._text(node)) for node in _children(row) if node.tag in ("td", "th")]
+            [
+                (node, self._text(node))
+                for node in _children(row)
+                if node.tag in ("td", "th") and not self._is_dropped(node)
+            ]
             for row in _rows(table)
+            if not self._is_dropped(row) and not self._is_dropped(row.parent)
         ]
         grid = _grid(rows)
         add_table(self._draft, grid, header=_header(table, rows), heading=self._outline.path)
@@ -244,6 +271,20 @@ class _Page:
         for node, entering in _walk(root, self._is_dropped):
             lines.feed(node, entering)
         return lines.take()
+
+
+def _is_for_screens(style: Any) -> bool:
+    media = (style.attributes.get("media") or "all").lower()
+    return "all" in media or "screen" in media
+
+
+def _opened(tree: LexborHTMLParser) -> Iterator[str]:
+    """The ids of what a click shows, as far as the page says so."""
+    for node in tree.css("[aria-controls], [data-target], [data-bs-target], [href^='#']"):
+        for name in _OPENERS:
+            yield from (node.attributes.get(name) or "").replace("#", " ").split()
+    for node in tree.css("[onclick]"):
+        yield from _QUOTED.findall(node.attributes.get("onclick") or "")
 
 
 def _flattened(markup: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from processing.errors import PermanentError
-from processing.parsing import Section
+from processing.parsing import Section, Unread
 from tests.processing import files
 from tests.processing.test_parsing import parts_of, read
 
@@ -225,3 +225,42 @@ def test_an_endless_run_of_spaces_is_cleaned_in_linear_time():
 
 def test_a_section_is_a_place_in_the_text():
     assert read(b"  here \n", files.TEXT).sections == (Section(0, 4, None, ""),)
+
+
+RULES = """<style>/* .p{display:none} */ .gone, #away {color: red; display: none} .gone.open
+{display: block} p.pale {visibility: hidden} @media print {.shown {display: none}}</style>"""
+
+
+@pytest.mark.parametrize(
+    ("page", "text", "count"),
+    [
+        ("<p>a<span style='COLOR:red; Display : None !important'>b</span>", "a", 1),
+        (f"{RULES}<p class=gone>b<p class=shown>a", "a", 1),
+        (f"{RULES}<p id=away>b<p class=pale>c<div class=pale>a</div>", "a", 2),
+        (f"{RULES}<p class='gone open'>a<p class=gone style='display:block'>b", "a\n\nb", 0),
+        (f"{RULES}<p>a<div class=gone><p>b</div><table class=gone><tr><td>c<td>d</table>", "a", 2),
+        ("Shop <i aria-hidden=true>expand_more</i>", "Shop", 1),
+        ("<style media=print>p {display: none}</style><p>a", "a", 0),
+        ("a<div style='display:none'> … </div>", "a", 0),  # says nothing
+        # What a click shows.
+        ("""<a onclick="show('q')">Q</a><p id=q style="display:none">A""", "Q\n\nA", 0),
+        ("<a href='#t'>Tab</a><div id=t style='display:none'>a</div>", "Tab\na", 0),
+        # The page below a dialog.
+        (f"<div aria-hidden=true>{'word ' * 60}end</div>", f"{'word ' * 60}end", 0),
+    ],
+)
+def test_what_a_page_hides_by_styles_is_said_and_not_read(page, text, count):
+    document = read(page.encode(), files.HTML)
+    assert document.text == text
+    assert sum(entry.count for entry in document.unread) == count
+    assert {entry.kind for entry in document.unread} <= {"hidden_part"}
+
+
+def test_rows_and_cells_that_a_table_hides_are_none_of_its_places():
+    page = (
+        "<table><tr><th>A<th hidden>B<th>C<tr style='display:none'><td>x<td>y<td>z"
+        "<tr><td>1<td hidden>2<td>3<tbody hidden><tr><td>4<td>5<td>6</table>"
+    )
+    document = read(page.encode(), files.HTML)
+    assert document.text == "A | C\n1 | 3"
+    assert document.unread == (Unread("hidden_part", "", 4),)
