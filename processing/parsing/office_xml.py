@@ -7,6 +7,7 @@ import binascii
 import io
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
@@ -216,8 +217,11 @@ def _read_workbook(root: Any, draft: Draft) -> None:
             continue
         flow = Flow(draft, heading=name, apart=True)
         rows = []
+        passed: Counter[str] = Counter()
         for table in sheet.iterfind(f"{_EXCEL}Table"):
-            rows += _rows(table, codes)
+            rows += _without_hidden(_rows(table, codes, passed), table, passed)
+        for kind, count in (+passed).items():
+            draft.unread(kind, f"sheet {name}", count)
         cells += sum(map(len, rows))
         if cells > draft.limits.cells:
             raise PermanentError(
@@ -239,7 +243,22 @@ def _codes(root: Any) -> Iterator[tuple[str, str]]:
         yield style.get(f"{_EXCEL}ID", ""), _NAMED.get(said, said)
 
 
-def _rows(table: Any, codes: dict[str, str]) -> list[list[str]]:
+def _without_hidden(rows: list[list[str]], table: Any, passed: Counter[str]) -> list[list[str]]:
+    hidden: set[int] = set()
+    at = 0
+    for column in table.iterfind(f"{_EXCEL}Column"):
+        at = _number(column.get(f"{_EXCEL}Index")) or at + 1
+        span = min(_number(column.get(f"{_EXCEL}Span")) or 0, MAX_REPEATED)
+        if column.get(f"{_EXCEL}Hidden") == "1":
+            hidden.update(range(at - 1, at + span))
+        at += span
+    if not hidden:
+        return rows
+    passed["hidden_column"] += len({n for row in rows for n in hidden if n < len(row) and row[n]})
+    return [[text for n, text in enumerate(row) if n not in hidden] for row in rows]
+
+
+def _rows(table: Any, codes: dict[str, str], passed: Counter[str]) -> list[list[str]]:
     rows: list[list[str]] = []
     covered: dict[tuple[int, int], str] = {}
     at = 0
@@ -260,7 +279,10 @@ def _rows(table: Any, codes: dict[str, str]) -> list[list[str]]:
             for below in range(1, high + 1):
                 covered[at + below, len(cells)] = ABOVE
             cells += [_shown(cell, codes), *[LEFT] * wide]
-        rows.append(cells if any(cells) else [])
+        if row.get(f"{_EXCEL}Hidden") == "1":
+            passed["hidden_row"] += any(cells)
+        else:
+            rows.append(cells if any(cells) else [])
     return rows
 
 

@@ -5,7 +5,9 @@ python-calamine is quicker, and gives neither the formats of numbers nor merged 
 
 import io
 import struct
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO, Any
 
 import xlrd
@@ -20,6 +22,7 @@ from processing.parsing.tables import ABOVE, LEFT
 
 NO_TEXT = "This workbook contains no values; fill it in, save it in Excel and upload it again."
 MAX_CELLS = 2_000_000
+_FILTERED = "_FilterDatabase"  # what Excel calls the table below a filter
 _XF_GENERAL = "General"
 _DAMAGES = (xlrd.compdoc.CompDocError, struct.error)
 
@@ -54,25 +57,52 @@ def read(file: IO[bytes], draft: Draft) -> None:
                 f"This workbook has over {MAX_CELLS:,} cells; split it and upload the parts.",
             )
         flow = Flow(draft, heading=name, apart=True)
-        flow.table(_rows(book, sheet))
+        passed: Counter[str] = Counter()
+        flow.table(_rows(book, sheet, passed))
         for (row, column), note in sorted(sheet.cell_note_map.items()):
             place = f"{xlrd.colname(column)}{row + 1}"
             flow.line(f"{place}: {' '.join(note.text.split())}")
         flow.end()
+        for kind, count in (+passed).items():
+            draft.unread(kind, f"sheet {name}", count)
 
 
-def _rows(book: Any, sheet: Any) -> Iterator[list[str]]:
+def _rows(book: Any, sheet: Any, passed: Counter[str]) -> Iterator[list[str]]:
     covered = {}
     for top, bottom, left, right in sheet.merged_cells[:20_000]:
         for row in range(top, min(bottom, top + 1_000)):
             for column in range(left, right):
                 if (row, column) != (top, left):
                     covered[row, column] = ABOVE if row > top and column == left else LEFT
+    hidden = {n for n, column in sheet.colinfo_map.items() if _is_hidden(column)}
+    hidden_values: set[int] = set()  # the hidden columns in which there are some
+    filtered = _filtered(book, sheet)
     for row in range(sheet.nrows):
         cells = [_shown(book, cell) for cell in sheet.row(row)]
+        if row in sheet.rowinfo_map and _is_hidden(sheet.rowinfo_map[row]) and row not in filtered:
+            passed["hidden_row"] += any(cells)
+            continue
         if any(cells):
+            hidden_values |= {n for n, text in enumerate(cells) if text} & hidden
             cells = [text or covered.get((row, n), "") for n, text in enumerate(cells)]
+            cells = [text for n, text in enumerate(cells) if n not in hidden]
         yield cells if any(cells) else []
+    passed["hidden_column"] += len(hidden_values)
+
+
+def _is_hidden(info: Any) -> bool:
+    """Of a row or a column; what is folded up is shown by a click."""
+    return bool(info.hidden) and not info.outline_level
+
+
+def _filtered(book: Any, sheet: Any) -> range:
+    """The rows that a filter may hide, which a click shows."""
+    for name in book.name_obj_list:
+        if name.builtin and name.name.endswith(_FILTERED) and name.scope == sheet.number:
+            with suppress(xlrd.XLRDError, AttributeError, IndexError, TypeError):
+                _, top, bottom, *_ = name.area2d()
+                return range(top + 1, bottom)
+    return range(0)
 
 
 def _shown(book: Any, cell: Any) -> str:

@@ -7,6 +7,7 @@ By the XML itself: odfpy has had no release since 2020, and gives elements, not 
 import base64
 import binascii
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, Any
@@ -157,7 +158,10 @@ class _Reader:
                 self._draft.unread("hidden_sheet", f"sheet {name}")
                 continue
             flow = Flow(self._draft, heading=name, apart=True)
-            flow.table(self._rows(sheet, gaps=True))
+            passed: Counter[str] = Counter()
+            flow.table(_without_hidden(self._rows(sheet, passed), sheet, passed))
+            for kind, count in (+passed).items():
+                self._draft.unread(kind, f"sheet {name}", count)
             self._pictures.show_waiting(flow)
             for shapes in sheet.iterfind(f"{_TABLE}shapes"):
                 self._blocks(shapes, flow)
@@ -391,14 +395,19 @@ class _Reader:
 
     # Tables
 
-    def _rows(self, table: Any, gaps: bool = False) -> Iterator[list[str]]:
-        """With an empty row for those that have no value, if `gaps` count."""
+    def _rows(self, table: Any, hidden: Counter[str] | None = None) -> Iterator[list[str]]:
+        """Of a sheet (which counts what is `hidden`) with an empty row for those without a value.
+        Rows that are folded up, or do not match a filter, are shown by a click.
+        """
         covered: dict[int, int] = {}
         is_gap = False
         for row in _all_rows(table):
             cells = self._row(row, covered)
             if not any(cells):
-                is_gap = gaps
+                is_gap = hidden is not None
+                continue
+            if hidden is not None and _is_hidden(row):
+                hidden["hidden_row"] += _repeats(row, "rows")
                 continue
             if is_gap:
                 yield []
@@ -483,6 +492,34 @@ def _hidden_styles(root: Any) -> set[str]:
         for properties in style.iterfind(f"{_STYLE}table-properties")
         if properties.get(f"{_TABLE}display") == "false"
     }
+
+
+def _without_hidden(
+    rows: Iterator[list[str]], sheet: Any, passed: Counter[str]
+) -> Iterator[list[str]]:
+    """The rows of a sheet without the columns that are hidden."""
+    hidden: set[int] = set()
+    at = 0
+    for column in sheet.iter(f"{_TABLE}table-column"):
+        said = column.get(f"{_TABLE}number-columns-repeated") or "1"
+        end = min(at + (int(said) if said.isdecimal() else 1), MAX_COLUMNS)
+        if _is_hidden(column):
+            hidden.update(range(at, end))
+        at = end
+    found: set[int] = set()  # those in which there are values
+    for row in rows:
+        found |= {n for n, text in enumerate(row) if text} & hidden
+        shown = [text for n, text in enumerate(row) if n not in hidden] if hidden else row
+        if any(shown) or not row:
+            yield shown
+    passed["hidden_column"] += len(found)
+
+
+def _is_hidden(line: Any) -> bool:
+    """A row or a column, unless it is folded up with others."""
+    if line.get(f"{_TABLE}visibility") != "collapse":
+        return False
+    return not local(line.getparent()).endswith("-group")
 
 
 def _all_rows(table: Any) -> Iterator[Any]:

@@ -9,6 +9,7 @@ neither how a value is shown, nor text boxes, nor which formula has no value.
 import itertools
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
@@ -28,6 +29,7 @@ from processing.parsing.package import Package, relation_id, usual_names
 from processing.parsing.tables import ABOVE, LEFT, MAX_HEADER_ROWS
 
 NO_TEXT = "This workbook contains no values; fill it in, save it in Excel and upload it again."
+MAX_COLUMNS = 16_384  # Excel has no more
 MAX_MERGES = 20_000
 MAX_OPEN_MERGES = 250  # in one row, where they cannot overlap
 MAX_MERGED_WIDTH = 500
@@ -43,11 +45,17 @@ _EMPTY_ROW = re.compile(rb"<(?:\w+:)?row\s[^<>]*?>\s*</(?:\w+:)?row>|<(?:\w+:)?r
 _DATA_ENDS = re.compile(rb"</(?:\w+:)?sheetData>|<(?:\w+:)?sheetData\s*/>")
 _MERGED = re.compile(rb"<(?:\w+:)?mergeCell\s[^<>]*?ref=\"([A-Z]+\d+:[A-Z]+\d+)\"")
 _FROZEN = re.compile(rb"<(?:\w+:)?pane\s(?=[^<>]*state=\"frozen)[^<>]*ySplit=\"(\d+)\"")
+_COLUMN = re.compile(rb"<(?:\w+:)?col\s[^<>]*>")
+_VALUE = re.compile(rb"""\s(\w+)=["']([^"']*)["']""")
+_ACTIVE = re.compile(
+    rb"<(?:\w+:)?autoFilter\s[^<>]*?ref=\"[A-Z]+(\d+):[A-Z]+(\d+)\"[^<>]*>\s*<(?:\w+:)?filterColumn"
+)
 _FILTERED = re.compile(rb"<(?:\w+:)?autoFilter\s[^<>]*?ref=\"[A-Z]+(\d+):")
 _PRINTED = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)>([^<]*)<")
 _PRINT_CODE = re.compile(r'&amp;(?:"[^"]*"|&quot;.*?&quot;|K[0-9A-F]{6}|\d+|[A-Z])', re.IGNORECASE)
 _COUNTS = re.compile("&amp;[PNDTFA](?![a-z])")
 _REFERENCE = re.compile(r"\$?([A-Z]{1,3})\$?(\d+)")
+_ROWS = re.compile(r"\A[A-Z]+(\d+):[A-Z]+(\d+)\Z")
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _OLD_NOTE = "[Threaded comment]"
 
@@ -107,8 +115,8 @@ def _read_sheet(workbook: _Workbook, part: str, name: str, draft: Draft) -> None
     sheet = _Sheet(workbook, part)
     for header, rows in sheet.tables():
         flow.table(rows, header)
-    if sheet.formulas:
-        draft.unread("formula", f"sheet {name}", sheet.formulas)
+    for kind, count in (+sheet.passed).items():
+        draft.unread(kind, f"sheet {name}", count)
     for text in sheet.printed:
         flow.line(text)
     for cell, text in _notes(package, part):
@@ -126,8 +134,10 @@ class _Sheet:
     def __init__(self, workbook: _Workbook, part: str) -> None:
         self._workbook = workbook
         self._part = part
-        self.formulas = 0  # those without a value
+        self.passed: Counter[str] = Counter()  # kinds of the report
         head, tail = _edges(workbook.package.open(part))
+        self._hidden = _hidden_columns(head)
+        self._filtered = [(int(first), int(last)) for first, last in _ACTIVE.findall(tail)]
         self._merges = _Merges(_MERGED.findall(tail)[:MAX_MERGES])
         self._names = self._header(head, tail)
         self.printed = list(dict.fromkeys(filter(None, map(_printed, _PRINTED.findall(tail)))))
@@ -141,6 +151,10 @@ class _Sheet:
             first = _REFERENCE.match(root.get("ref", ""))
             if first and root.get("headerRowCount", "1") != "0":
                 found[int(first[2])] = int(first[2])
+            if root.find(f"{S}autoFilter/{S}filterColumn") is not None:
+                self._filtered += [
+                    (int(top), int(bottom)) for top, bottom in _ROWS.findall(root.get("ref", ""))
+                ]
         if not found and (match := _FILTERED.search(tail)):
             found[int(match[1])] = int(match[1])
         if not found and (match := _FROZEN.search(head)) and int(match[1]) <= MAX_HEADER_ROWS:
@@ -168,6 +182,7 @@ class _Sheet:
         """(number, cells) of each row that has a value, with an empty one where some have none."""
         workbook = self._workbook
         done = 0
+        hidden_values: set[int] = set()  # the hidden columns in which there are some
         stream = _WithoutEmpty(workbook.package.open(self._part))
         for row in _elements(stream, "row", workbook.package):
             number = _integer(row.get("r")) or done + 1
@@ -182,10 +197,26 @@ class _Sheet:
                     f"This workbook has over {workbook.limit:,} cells; "
                     "split it and upload the parts.",
                 )
+            if self._is_hidden(row, number):
+                self.passed["hidden_row"] += 1
+                done = number if done else 0
+                continue
+            if self._hidden:
+                hidden_values |= {n for n, text in enumerate(cells, 1) if text} & self._hidden
+                cells = [text for n, text in enumerate(cells, 1) if n not in self._hidden]
+                if not any(cells):
+                    continue
             if number > done + 1 and done:
                 yield number - 1, []
             yield number, cells
             done = number
+        self.passed["hidden_column"] += len(hidden_values)
+
+    def _is_hidden(self, row: Any, number: int) -> bool:
+        """Not what a click shows: rows that are folded up, or do not match a filter."""
+        if row.get("hidden") not in ("1", "true") or _integer(row.get("outlineLevel")):
+            return False
+        return not any(first < number <= last for first, last in self._filtered)
 
     def _cells(self, row: Any) -> list[str]:
         cells: list[str] = []
@@ -208,7 +239,7 @@ class _Sheet:
             formula = cell.find(f"{S}f")
             if formula is None or kind == "str":
                 return ""
-            self.formulas += 1
+            self.passed["formula"] += 1
             return f"={formula.text}" if formula.text else ""
         match kind:
             case "s":
@@ -275,6 +306,17 @@ def _edges(stream: IO[bytes]) -> tuple[bytes, bytes]:
         elif len(tail) > 4 * _EDGE_BYTES:
             break
     return head.partition(b"<row")[0], tail
+
+
+def _hidden_columns(head: bytes) -> set[int]:
+    """Their numbers, without those that are folded up, which a click shows."""
+    hidden: set[int] = set()
+    for column in _COLUMN.findall(head):
+        said = {name: value.decode("ascii", "replace") for name, value in _VALUE.findall(column)}
+        if said.get(b"hidden") in ("1", "true") and not _integer(said.get(b"outlineLevel")):
+            first, last = _integer(said.get(b"min")), _integer(said.get(b"max"))
+            hidden.update(range(first, min(last, MAX_COLUMNS) + 1))
+    return hidden
 
 
 class _WithoutEmpty:
@@ -367,7 +409,7 @@ def _column(reference: str) -> int:
         if not "A" <= letter <= "Z":
             break
         column = column * 26 + ord(letter) - 64
-    return min(column, 16_384) or 1
+    return min(column, MAX_COLUMNS) or 1
 
 
 def _printed(text: bytes) -> str:

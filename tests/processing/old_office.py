@@ -228,8 +228,12 @@ def xls(
     *,
     hidden: Sequence[str] = (),
     encrypted: bool = False,
+    rows_hidden: Mapping[int, int] | None = None,
+    columns_hidden: Mapping[int, int] | None = None,
 ) -> bytes:
-    """BIFF 8; numbers are shown as percents."""
+    """BIFF 8; numbers are shown as percents. Rows and columns (from 0) that are hidden: at which
+    level they are folded up with others, 0 for none.
+    """
     start = _biff(0x809, struct.pack("<HHHHII", 0x600, 5, 0, 0, 0, 0))
     if encrypted:
         start += _biff(0x2F, bytes(54))
@@ -241,6 +245,11 @@ def xls(
     bodies = []
     for rows in sheets.values():
         body = _biff(0x809, struct.pack("<HHHHII", 0x600, 0x10, 0, 0, 0, 0))
+        for column, level in (columns_hidden or {}).items():
+            options = 1 | level << 8
+            body += _biff(0x7D, struct.pack("<6H", column, column, 2048, 0, options, 0))
+        for row, level in (rows_hidden or {}).items():
+            body += _biff(0x208, struct.pack("<6HI", row, 0, 9, 255, 0, 0, 0x120 | level))
         for row, cells in enumerate(rows):
             for column, value in enumerate(cells):
                 if isinstance(value, str):

@@ -139,3 +139,25 @@ def test_pages_drawings_and_open_documents_are_read_as_such_under_the_name_of_xm
     assert parts_of("<svg><g><text>A <tspan>b</tspan></text></g></svg>", files.XML)[0][2] == "A b"
     flat_text = files.open_document("text", "<text:p>Hello</text:p>", flat=True)
     assert parts_of(flat_text, files.XML) == [(None, "", "Hello")]
+
+
+HIDDEN = ' ss:Hidden="1"'
+
+
+def test_sheets_of_2003_say_which_rows_and_columns_are_hidden():
+    def row(number: int, more: str = "") -> str:
+        cells = (f'<Cell><Data ss:Type="String">{name}{number}</Data></Cell>' for name in "NKT")
+        return f"<Row{more}>{''.join(cells)}</Row>"
+
+    data = (
+        f'<?xml version="1.0"?><Workbook xmlns="{EXCEL}" xmlns:ss="{EXCEL}"><Worksheet ss:Name="A">'
+        '<Table><Column ss:Index="2" ss:Hidden="1"/>'
+        '<Column ss:Index="4" ss:Hidden="1" ss:Span="9"/>'
+        f"{row(0)}{row(1, HIDDEN)}{row(2)}</Table></Worksheet></Workbook>"
+    )
+    document = read(data.encode(), files.XML)
+    assert document.text == "N0 | T0\nN2 | T2"
+    assert document.unread == (
+        Unread("hidden_row", "sheet A"),
+        Unread("hidden_column", "sheet A"),
+    )

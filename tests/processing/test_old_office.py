@@ -92,6 +92,20 @@ def test_old_sheets_show_numbers_as_excel_does_and_hidden_sheets_are_said():
     assert document.unread == (Unread("hidden_sheet", "sheet Lists"),)
 
 
+def test_old_sheets_say_which_rows_and_columns_are_hidden_and_read_those_that_are_folded_up():
+    rows = [
+        ["Name", "Key", "Town", "Share"],
+        *([f"N{n}", f"K{n}", f"T{n}", 0.5] for n in (1, 2, 3)),
+    ]
+    data = old.xls({"A": rows}, rows_hidden={1: 0, 2: 1}, columns_hidden={1: 0, 2: 2, 40: 0})
+    document = read(data, files.XLS)
+    assert document.text == "Name | Town | Share\nN2 | T2 | 50%\nN3 | T3 | 50%"
+    assert document.unread == (
+        Unread("hidden_row", "sheet A"),
+        Unread("hidden_column", "sheet A"),
+    )
+
+
 # What is wrong with them
 
 

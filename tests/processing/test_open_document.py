@@ -142,3 +142,28 @@ def test_a_password_and_damage_are_said(name, content, sentence):
     with pytest.raises(PermanentError) as caught:
         read(files.with_member(files.samples()[files.ODT][1], name, content), files.ODT)
     assert caught.value.sentence == sentence
+
+
+def test_hidden_rows_and_columns_are_said_and_those_that_a_click_shows_are_read():
+    def row(number: int, visibility: str = "") -> str:
+        cells = "".join(
+            f"<table:table-cell><text:p>{name}{number}</text:p></table:table-cell>"
+            for name in "NKT"
+        )
+        return f'<table:table-row table:visibility="{visibility}">{cells}</table:table-row>'
+
+    body = (
+        '<table:table table:name="A"><table:table-column/>'
+        '<table:table-column table:visibility="collapse"/>'
+        '<table:table-column-group><table:table-column table:visibility="collapse"/>'
+        "</table:table-column-group>"
+        '<table:table-column table:number-columns-repeated="16381" table:visibility="collapse"/>'
+        f"{row(0)}{row(1, 'collapse')}{row(2, 'filter')}"
+        f"<table:table-row-group>{row(3, 'collapse')}</table:table-row-group></table:table>"
+    )
+    document = read(files.open_document("spreadsheet", body), files.ODS)
+    assert document.text == "N0 | T0\nN2 | T2\nN3 | T3"
+    assert document.unread == (
+        Unread("hidden_row", "sheet A"),
+        Unread("hidden_column", "sheet A"),
+    )

@@ -183,3 +183,33 @@ def test_iso_strict_is_read():
         for name, content in files.members(workbook({"A": rows(["Item", 4])})).items()
     }  # fmt: skip
     assert parts(read(files.zipped(members), files.XLSX)) == [(None, "A", "Item | 4")]
+
+
+FILTERED = '<autoFilter ref="A1:C4"><filterColumn colId="0"/></autoFilter>'
+TABLE = spreadsheet("table", FILTERED).replace("<table ", '<table ref="A1:C4" ')
+
+
+@pytest.mark.parametrize(
+    ("after", "parts_", "is_hidden"),
+    [
+        ("", {}, True),
+        ('<autoFilter ref="A1:C4"/>', {}, True),
+        (FILTERED, {}, False),  # a click shows it
+        ("", {"t.xml": ("table", TABLE)}, False),
+    ],
+)
+def test_hidden_rows_and_columns_are_said_and_those_that_a_click_shows_are_read(
+    after, parts_, is_hidden
+):
+    sheet = rows(["Name", "Key", "Town"], *([f"N{n}", f"K{n}", f"T{n}"] for n in (1, 2, 3)))
+    sheet = sheet.replace('<row r="2"', '<row r="2" hidden="1"')
+    sheet = sheet.replace('<row r="4"', '<row r="4" hidden="1" outlineLevel="1"')
+    columns = (
+        '<cols><col min="2" max="2" hidden="1"/><col min="3" max="3" hidden="1" outlineLevel="1"/>'
+        '<col min="5" max="16384" hidden="true"/></cols>'
+    )
+    document = read(workbook({"A": columns + sheet + after}, parts_), files.XLSX)
+    shown = "N2 | T2\nN3 | T3" if is_hidden else "N1 | T1\nN2 | T2\nN3 | T3"
+    assert document.text == f"Name | Town\n{shown}"
+    said = {entry.kind: entry.count for entry in document.unread}
+    assert said == {"hidden_column": 1} | ({"hidden_row": 1} if is_hidden else {})
