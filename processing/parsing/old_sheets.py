@@ -16,6 +16,7 @@ from processing.errors import PermanentError
 from processing.parsing.draft import Draft, one_line
 from processing.parsing.flow import Flow
 from processing.parsing.numberformat import shown
+from processing.parsing.old_pictures import pictures, show_pictures
 from processing.parsing.ole import Container
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
 from processing.parsing.tables import ABOVE, LEFT
@@ -23,13 +24,14 @@ from processing.parsing.tables import ABOVE, LEFT
 NO_TEXT = "This workbook contains no values; fill it in, save it in Excel and upload it again."
 MAX_CELLS = 2_000_000
 _FILTERED = "_FilterDatabase"  # what Excel calls the table below a filter
+_DRAWINGS, _CONTINUED = 0x00EB, 0x003C
 _XF_GENERAL = "General"
 _DAMAGES = (xlrd.compdoc.CompDocError, struct.error)
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
     """Raises PermanentError: `encrypted`, `corrupt`; `too_large` past MAX_CELLS."""
-    Container(file)  # says of what it is that it is no workbook
+    container = Container(file)  # says of what it is that it is no workbook
     file.seek(0)
     try:
         book = xlrd.open_workbook(
@@ -65,6 +67,23 @@ def read(file: IO[bytes], draft: Draft) -> None:
         flow.end()
         for kind, count in (+passed).items():
             draft.unread(kind, f"sheet {name}", count)
+    shown = [one_line(sheet.name) for sheet in book.sheets() if not sheet.visibility]
+    heading = shown[0] if len(shown) == 1 else ""
+    show_pictures(pictures(_drawings(container.read("Workbook"))), draft, heading)
+
+
+def _drawings(stream: bytes) -> bytes:
+    """What all sheets draw: the records of its kind, and those that go on with one."""
+    parts = []
+    at = 0
+    goes_on = False
+    while at + 4 <= len(stream):
+        kind, size = struct.unpack_from("<HH", stream, at)
+        goes_on = kind == _DRAWINGS or (goes_on and kind == _CONTINUED)
+        if goes_on:
+            parts.append(stream[at + 4 : at + 4 + size])
+        at += 4 + size
+    return b"".join(parts)
 
 
 def _rows(book: Any, sheet: Any, passed: Counter[str]) -> Iterator[list[str]]:

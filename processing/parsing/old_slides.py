@@ -9,7 +9,9 @@ from typing import IO
 
 from processing.errors import PermanentError
 from processing.parsing.draft import Draft, one_line
+from processing.parsing.old_pictures import picture_at
 from processing.parsing.ole import Container
+from processing.parsing.picture import add_shown
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
 
 NO_TEXT = (
@@ -32,6 +34,7 @@ _KIND, _WIDE, _NARROW, _OUTLINE, _SHAPE, _PLACEHOLDER = (
     0x0BC3,
 )
 _PICTURE_SHAPE, _COMMENT, _STRING = 0xF00A, 0x2EE0, 0x0FBA
+_STORED, _PROPERTIES, _PICTURE_NUMBER = 0xF007, 0xF00B, 0x0104
 _TITLES = {0, 6}
 _FOOTERS = {7, 8, 9, 10}  # placeholders: date, slide number, footer, header
 _LOCKED = 0xF3D1C4DF
@@ -57,13 +60,24 @@ def read(file: IO[bytes], draft: Draft) -> None:
         raise PermanentError("corrupt", DAMAGED) from error
     if deck.objects:
         draft.unread("embedded_file", count=deck.objects)
+    store = container.read("Pictures")
+    read_before: set[int] = set()
     for number, slide in enumerate(slides, 1):
         title = one_line(slide.title)
         lines = [slide.title, "", *slide.texts] if title else slide.texts
         text = "\n".join(lines)
-        if slide.pictures and not any(map(str.isalnum, text)):
-            draft.unread("image_page", page=number)
         draft.add("\n\n".join((text, *slide.notes)), page=number, heading=title)
+        said = []
+        for shown in slide.shown:
+            if shown not in read_before:
+                read_before.add(shown)
+                found = picture_at(store, deck.places[shown - 1])
+                said.append(
+                    add_shown(found[1], draft, page=number, heading=title) if found else "unread"
+                )
+        if slide.pictures and not any(map(str.isalnum, text)) and "read" not in said:
+            is_searched = bool(said) and "unread" not in said
+            draft.unread("wordless_page" if is_searched else "image_page", page=number)
 
 
 @dataclass(slots=True)
@@ -72,6 +86,7 @@ class _Slide:
     texts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pictures: int = 0
+    shown: list[int] = field(default_factory=list)  # the numbers of those that are bitmaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,7 @@ class _Deck:
         self._left = MAX_RECORDS
         edit = struct.unpack_from("<I", user, 16)[0] if len(user) >= 20 else 0
         self._read_edits(edit)
+        self.places: list[int] = []  # of the pictures in their own stream, by their number
 
     @property
     def objects(self) -> int:
@@ -103,6 +119,11 @@ class _Deck:
         document = self._record(self._places[self._document])
         found: dict[int, _Slide] = {}
         notes = []
+        self.places = [
+            struct.unpack_from("<I", self._data, record.start + 28)[0]
+            for record in self._deep(document)
+            if record.kind == _STORED and record.end - record.start >= 36
+        ]
         for part in self._inner(document):
             if part.kind != _SLIDE_LIST:
                 continue
@@ -192,6 +213,8 @@ class _Deck:
                     return
             elif record.kind == _PICTURE_SHAPE:
                 slide.pictures += record.instance == _PICTURE_FRAME
+            elif record.kind == _PROPERTIES:
+                slide.shown += self._shown(record)
             elif record.kind == _KIND:
                 kind = self._number(record)
             elif record.kind in (_WIDE, _NARROW):
@@ -201,6 +224,13 @@ class _Deck:
                 if index < len(outline) and index not in said:
                     said.add(index)
                     self._put(slide, *outline[index])
+
+    def _shown(self, record: _Record) -> Iterator[int]:
+        """The numbers of the pictures that a shape shows."""
+        for at in range(record.start, min(record.start + 6 * record.instance, record.end - 5), 6):
+            name, value = struct.unpack_from("<HI", self._data, at)
+            if name & 0x3FFF == _PICTURE_NUMBER and 0 < value <= len(self.places):
+                yield value
 
     def _number(self, record: _Record) -> int:
         number: int = struct.unpack_from("<I", self._data, record.start)[0]

@@ -16,6 +16,7 @@ from processing.errors import PermanentError
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.flow import Flow
+from processing.parsing.old_pictures import pictures, show_pictures
 from processing.parsing.old_word_numbers import numbers_of, styles_of
 from processing.parsing.ole import Container
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
@@ -63,8 +64,8 @@ def read(file: IO[bytes], draft: Draft) -> None:
     except (struct.error, IndexError, ValueError) as error:
         raise PermanentError("corrupt", DAMAGED) from error
     _Writer(document, draft).write()
-    if container.read("Data") and not document.text.strip():
-        draft.unread("picture")
+    for stream in (container.read("Data"), data):
+        show_pictures(pictures(stream), draft)
     if any(name.startswith("ObjectPool/") for name in container.names):
         pools = {name.split("/")[1] for name in container.names if name.startswith("ObjectPool/")}
         draft.unread("embedded_file", count=len(pools))

@@ -95,6 +95,7 @@ def doc(
     notes: str = "",
     encrypted: bool = False,
     lists: tuple[bytes, bytes, bytes] = (b"", b"", b""),
+    pictures: bytes = b"",
 ) -> bytes:
     """[MS-DOC] of (style, text) or (style, text, formatting): style 1 to 9 is a heading, -1 a row
     of cells, between which "|" stands. `lists` are the table of lists, what follows it, and the
@@ -142,7 +143,8 @@ def doc(
     for place, content, behind in ((0x2E2, *lists[:2]), (0x2EA, lists[2], b"")):
         struct.pack_into("<II", data, place, len(table), len(content))
         table += content + behind
-    return container({"WordDocument": bytes(data).ljust(4096, b"\0"), "1Table": table})
+    streams = {"WordDocument": bytes(data).ljust(4096, b"\0"), "1Table": table, "Data": pictures}
+    return container({name: content for name, content in streams.items() if content})
 
 
 def lists_of(*levels: tuple[int, str, int]) -> tuple[bytes, bytes, bytes]:
@@ -174,8 +176,10 @@ def record(kind: int, content: bytes = b"", *, instance: int = 0, holds: bool = 
     return struct.pack("<HHI", head, kind, len(content)) + content
 
 
-def ppt(slides: Sequence[tuple[str, str, str]], *, encrypted: bool = False) -> bytes:
-    """[MS-PPT] of (title, text, notes)."""
+def ppt(
+    slides: Sequence[tuple[str, str, str]], *, encrypted: bool = False, picture: bytes = b""
+) -> bytes:
+    """[MS-PPT] of (title, text, notes). `picture` is on the last slide."""
     stream, places = b"", {}
 
     def put(number: int, content: bytes) -> None:
@@ -188,6 +192,10 @@ def ppt(slides: Sequence[tuple[str, str, str]], *, encrypted: bool = False) -> b
         slide_list += record(0x03F3, struct.pack("<IIIII", 10 + number, 0, 0, 255 + number, 0))
         slide_list += _kind(0) + _said(title)
         shapes = _shape(record(0x0F9E, struct.pack("<I", 0))) + _shape(_kind(4) + _said(text))
+        if picture and number == len(slides):
+            frame = record(0xF00A, bytes(8), instance=75)
+            frame += record(0xF00B, struct.pack("<HI", 0x4104, 1), instance=1)
+            shapes += record(0xF004, frame, holds=True)
         put(10 + number, record(0x03EE, record(0x040C, shapes, holds=True), holds=True))
         if notes:
             notes_list += record(0x03F3, struct.pack("<IIIII", 100 + number, 0, 0, 0, 0))
@@ -197,6 +205,9 @@ def ppt(slides: Sequence[tuple[str, str, str]], *, encrypted: bool = False) -> b
     lists = record(0x0FF0, slide_list, holds=True) + record(
         0x0FF0, notes_list, instance=2, holds=True
     )
+    if picture:
+        stored = record(0xF007, bytes(36), instance=6)  # at the beginning of their stream
+        lists += record(0x040B, record(0xF001, stored, holds=True), holds=True)
     put(1, record(0x03E8, lists, holds=True))
     directory = len(stream)
     entries = (struct.pack("<II", 1 << 20 | number, place) for number, place in places.items())
@@ -205,7 +216,8 @@ def ppt(slides: Sequence[tuple[str, str, str]], *, encrypted: bool = False) -> b
     stream += record(0x0FF5, struct.pack("<IIIIII", 0, 0, 0, directory, 1, 200) + bytes(4))
     token = 0xF3D1C4DF if encrypted else 0xE391C05F
     user = record(0x0FF6, struct.pack("<III", 20, token, edit) + bytes(12))
-    return container({"PowerPoint Document": stream, "Current User": user})
+    streams = {"PowerPoint Document": stream, "Current User": user, "Pictures": picture}
+    return container({name: content for name, content in streams.items() if content})
 
 
 def _kind(number: int) -> bytes:
@@ -230,6 +242,7 @@ def xls(
     encrypted: bool = False,
     rows_hidden: Mapping[int, int] | None = None,
     columns_hidden: Mapping[int, int] | None = None,
+    pictures: bytes = b"",
 ) -> bytes:
     """BIFF 8; numbers are shown as percents. Rows and columns (from 0) that are hidden: at which
     level they are folded up with others, 0 for none.
@@ -258,6 +271,8 @@ def xls(
                 else:
                     body += _biff(0x203, struct.pack("<HHHd", row, column, 1, value))
         bodies.append(body + _biff(0x0A, b""))
+    for n in range(0, len(pictures), 8000):
+        start += _biff(0x3C if n else 0xEB, pictures[n : n + 8000])
     names = [name.encode("utf-16-le") for name in sheets]
     at = len(start) + sum(12 + len(name) for name in names) + 4
     listed = b""
@@ -317,3 +332,12 @@ def message(
         "__substg1.0_10130102": html,
     }
     return {name: content for name, content in streams.items() if content}
+
+
+# Pictures in them
+
+
+def blip(picture: bytes, kind: int = 0xF01E) -> bytes:
+    """A picture, [MS-ODRAW] 2.2.23: a PNG, or of another kind."""
+    content = bytes(16) + (bytes(34) if kind < 0xF01D else b"\xff") + picture
+    return struct.pack("<HHI", 0x6E0 << 4, kind, len(content)) + content

@@ -14,7 +14,7 @@ from processing.errors import PermanentError
 from processing.parsing import Limits, ParsedDocument, Unread, parse, recognition
 from processing.parsing.child import answer, reader
 from processing.parsing.draft import Draft
-from tests.processing import files, pdfs, scans
+from tests.processing import files, old_office, pdfs, scans
 
 ON = Limits(recognised_pages=1_000)
 PNG, JPEG, TIFF = "image/png", "image/jpeg", "image/tiff"
@@ -290,3 +290,36 @@ def test_letters_of_the_usual_size_stay_as_they_are(points):
     page = scans.page(scans.ENGLISH, dpi=250, points=points)
     picture = recognition.Picture(page.tobytes(), page.width, page.height, page.width, 250)
     assert recognition._sized(picture) is picture
+
+
+def old_files(picture: bytes) -> dict[str, bytes]:
+    stored = old_office.blip(picture)
+    return {
+        files.DOC: old_office.doc([(0, "Body")], pictures=bytes(68) + stored),
+        files.XLS: old_office.xls({"Body": [["Body"]]}, pictures=bytes(40) + stored),
+        files.PPT: old_office.ppt([("Body", "", ""), ("", "", "")], picture=stored),
+    }
+
+
+@pytest.mark.parametrize("content_type", [files.DOC, files.XLS, files.PPT])
+def test_pictures_in_files_of_the_old_programs_are_read_or_said(content_type):
+    picture = scans.encoded(scans.page("Walruses in a picture", dpi=100).crop((0, 0, 800, 200)))
+    data = old_files(picture)[content_type]
+    document = read(data, content_type)
+    where = (2 if content_type == files.PPT else None, True)
+    last = document.sections[-1]
+    assert document.text.endswith("\n\nWalruses in a picture")
+    assert (last.page, last.recognised) == where
+    assert document.unread == ()
+    said = read(data, content_type, Limits()).unread
+    assert said == (Unread("image_page", "page 2") if where[0] else Unread("picture"),)
+    for broken in (b"\x89PNG" + bytes(5_000), bytes(5_000)):  # is said too, of a file that goes on
+        document = read(old_files(broken)[content_type], content_type)
+        assert (document.text, len(document.unread)) == ("Body", 1)
+
+
+def test_a_bitmap_in_an_old_file_gets_the_head_that_it_needs():
+    scan = scans.page("Walruses in a picture", dpi=100).crop((0, 0, 800, 200)).convert("L")
+    bitmap = old_office.blip(scans.encoded(scan, "BMP")[14:], 0xF01F)
+    data = old_office.doc([(0, "Body")], pictures=bitmap)
+    assert read(data, files.DOC).text == "Body\n\nWalruses in a picture"
