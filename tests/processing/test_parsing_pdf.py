@@ -340,3 +340,46 @@ def test_a_table_whose_columns_are_right_aligned_is_one():
         for n, (left, right) in enumerate(rows)
     )
     assert len(read(pdfs.of_page(content), files.PDF).sections) == 1
+
+
+TOWNS = [["Town", "People"], ["Bonn", "330"], ["Ulm", "126"], ["Kiel", "247"]]
+PARTS = [
+    ["Part", "Count", "Price"],
+    ["Screw", "4", "1.20"],
+    ["Nut", "9", "2.40"],
+    ["Pin", "7", "3"],
+]
+
+
+def test_two_tables_beside_each_other_are_two():
+    parts = [
+        (60 + 70 * n, 700 - 18 * m, cell)
+        for m, row in enumerate(PARTS)
+        for n, cell in enumerate(row)
+    ]
+    towns = [
+        (340 + 90 * n, 700 - 18 * m, cell)
+        for m, row in enumerate(TOWNS)
+        for n, cell in enumerate(row)
+    ]
+    document = read(pdfs.of_page(b"".join(pdfs.said(*cell) for cell in parts + towns)), files.PDF)
+    assert document.text == (
+        "Part | Count | Price\nScrew | 4 | 1.20\nNut | 9 | 2.40\nPin | 7 | 3\n\n"
+        "Town | People\nBonn | 330\nUlm | 126\nKiel | 247"
+    )
+    assert [s.context for s in document.sections] == ["Part | Count | Price", "Town | People"]
+    # One table of five columns, drawn in rows or in columns.
+    for order in (lambda cell: -cell[1], lambda cell: cell[0]):
+        cells = sorted(parts + towns, key=order)
+        document = read(pdfs.of_page(b"".join(pdfs.said(*cell) for cell in cells)), files.PDF)
+        assert document.text.startswith("Part | Count | Price | Town | People\nScrew | 4 |")
+
+
+@pytest.mark.parametrize("column", ["497", "ABC"])
+def test_a_column_of_single_letters_is_no_word(column):
+    """PDFium takes it for one that is written downwards, when it is drawn by itself."""
+    rows = [["Part", "No", "Price"], *(["Item", letter, "1.20"] for letter in column)]
+    document = read(pdfs.of_page(pdfs.table(rows, by_column=True)), files.PDF)
+    assert document.text.split("\n")[1:] == [f"Item | {letter} | 1.20" for letter in column]
+    sign = b"".join(pdfs.said(200, 700 - 12 * n, letter) for n, letter in enumerate("HOTEL"))
+    assert read(pdfs.of_page(sign), files.PDF).text == "HOTEL"

@@ -91,10 +91,12 @@ def _tables(lines: list[Line]) -> list[tuple[list[Word], Block]]:
     if sum(row.parts > 1 for row in rows) < MIN_ROWS:
         return []
     line_of = {id(word): n for n, line in enumerate(lines) for word in line}
+    drawn = {id(word): n for n, word in enumerate(words)}
     found = []
     for run in _runs(rows):
-        if table := _table(run, line_of):
-            found.append(table)
+        for part in _beside(run, drawn):
+            if table := _table(part, line_of):
+                found.append(table)
     return found
 
 
@@ -108,13 +110,14 @@ def _rows(words: list[Word]) -> list[Row]:
             found[-1].append(word)
         else:
             found.append([word])
-    rows = []
-    for row in found:
-        row.sort(key=lambda word: word.left)
-        height = max(word.height for word in row)
-        gaps = (right.left - left.right for left, right in itertools.pairwise(row))
-        rows.append(Row(row, 1 + sum(gap > CELL_GAP * height for gap in gaps)))
-    return rows
+    return [_row(row) for row in found]
+
+
+def _row(words: list[Word]) -> Row:
+    words.sort(key=lambda word: word.left)
+    height = max(word.height for word in words)
+    gaps = (right.left - left.right for left, right in itertools.pairwise(words))
+    return Row(words, 1 + sum(gap > CELL_GAP * height for gap in gaps))
 
 
 def _runs(rows: list[Row]) -> list[list[Row]]:
@@ -182,6 +185,34 @@ def _places(row: Row) -> list[tuple[float, float, float]]:
     return [
         (part[0].left, part[-1].right, (part[0].left + part[-1].right) / 2) for part in parts[1:]
     ]
+
+
+def _beside(run: list[Row], drawn: dict[int, int]) -> list[list[Row]]:
+    """The tables that stand side by side at the height of a run: the file draws one row by row,
+    and then the other. One table is drawn in rows, or in columns.
+    """
+    for gutter in _gutters(run)[1:-1]:
+        sides: tuple[list[Row], list[Row]] = ([], [])
+        for row in run:
+            for n, side in enumerate(sides):
+                words = [word for word in row.words if (word.left >= gutter[1] - 0.1) == bool(n)]
+                if words:
+                    side.append(_row(words))
+        left, right = sides
+        if min(len(left), len(right)) < MIN_ROWS or not all(_is_in_rows(s, drawn) for s in sides):
+            continue
+        places = [[drawn[id(word)] for row in side for word in row.words] for side in sides]
+        if max(places[0]) < min(places[1]):
+            return [left, *_beside(right, drawn)]
+    return [run]
+
+
+def _is_in_rows(rows: list[Row], drawn: dict[int, int]) -> bool:
+    """Whether several columns were drawn row by row."""
+    places = [[drawn[id(word)] for word in row.words] for row in rows]
+    return sum(row.parts > 1 for row in rows) >= MIN_ROWS and all(
+        max(above) < min(below) for above, below in itertools.pairwise(places)
+    )
 
 
 def _table(run: list[Row], line_of: dict[int, int]) -> tuple[list[Word], Block] | None:

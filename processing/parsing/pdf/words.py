@@ -14,6 +14,7 @@ _HYPHENS = "\x02\ufffe"
 _TOKEN = re.compile(rf"\r\n|[\r\n]|[^\s{_HYPHENS}]+[{_HYPHENS}]?|[{_HYPHENS}]")
 # A word that is drawn again within this share of its height shows as one (bold, or a shadow).
 AGAIN = 0.25
+ROW_STEP = 1.3  # heights of a letter: letters written downwards stand nearer
 
 
 @dataclass(slots=True)
@@ -130,6 +131,9 @@ def _lines(
         left, bottom, right, top = box.left, box.bottom, box.right, box.top
         if last > first:
             raw.FPDFText_GetLooseCharBox(textpage, last, place)
+            if turn == 0 and _are_below(token[0], bottom, top - bottom, box, textpage, first):
+                lines += [*_each(textpage, token[0], first), []]
+                continue
             left, bottom = min(left, box.left), min(bottom, box.bottom)
             right, top = max(right, box.right), max(top, box.top)
         if not (left < area[2] and right > area[0] and bottom < area[3] and top > area[1]):
@@ -140,6 +144,31 @@ def _lines(
         if ends:
             lines.append([])
     return [line for line in lines if line]
+
+
+def _are_below(
+    text: str,
+    bottom: float,
+    height: float,
+    last: raw.FS_RECTF,
+    textpage: pdfium.PdfTextPage,
+    first: int,
+) -> bool:
+    """Whether a column's cells of one letter each were taken for a word that is written downwards:
+    upright digits, and letters at the distance of rows. `bottom` is the first one's.
+    """
+    step = abs(bottom - last.bottom) / (len(text) - 1)
+    if step < 0.8 * height or not (text.isascii() and text.isalnum()):
+        return False
+    is_far = step > ROW_STEP * height
+    return (is_far or text.isdecimal()) and raw.FPDFText_GetCharAngle(textpage, first) == 0
+
+
+def _each(textpage: pdfium.PdfTextPage, text: str, first: int) -> Iterator[Line]:
+    box = raw.FS_RECTF()
+    for at, letter in enumerate(text, first):
+        raw.FPDFText_GetLooseCharBox(textpage, at, ctypes.byref(box))
+        yield [Word(letter, box.left, box.bottom, box.right, box.top, at)]
 
 
 def _turn(textpage: pdfium.PdfTextPage, text: str) -> int:
