@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import People
 
 LONGEST_TASK = 200  # milliseconds; the browser calls it long from 50 on
-# From the choice on: the driver's own message makes 500 files in the page, which is no work of ours.
+# From the choice on: that 500 files are made is the work of the driver and the browser.
 OBSERVE = """
 window.longest = 0;
 const files = document.querySelector("#files");
