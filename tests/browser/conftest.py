@@ -54,21 +54,23 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 class People:
     """`people("olga")` is Olga, logged in, always the same browser; `people("")` is a stranger."""
 
-    def __init__(self, browser: Any, base_url: str):
+    def __init__(self, browser: Any, base_url: str, full: bool):
         self._browser = browser
         self._base_url = base_url
+        self._full = full
         self.known: dict[str, Person] = {}
 
     def __call__(self, name: str, password: str = PASSWORD) -> "Person":
         if not name or name not in self.known:
-            self.known[name] = Person(self._browser, self._base_url, name, password)
+            self.known[name] = Person(self._browser, self._base_url, name, password, self._full)
         return self.known[name]
 
 
 @pytest.fixture(scope="package")
-def _people(product: Product) -> Iterator[People]:
+def _people(product: Product, pytestconfig: pytest.Config) -> Iterator[People]:
     with chromium() as browser:
-        yield People(browser, f"http://127.0.0.1:{product.port}")
+        url = f"http://127.0.0.1:{product.port}"
+        yield People(browser, url, bool(pytestconfig.getoption("--full")))
 
 
 @pytest.fixture

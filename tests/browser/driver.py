@@ -14,7 +14,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
 WIDE = {"width": 1280, "height": 900}
 NARROW = {"width": 390, "height": 844}
-LOOKS = [("wide", WIDE), ("narrow", NARROW)]
+SIGHTS = [
+    (scheme, look, size)
+    for scheme in ("light", "dark")
+    for look, size in (("wide", WIDE), ("narrow", NARROW))
+]
 # A colour on its way from the light look to the dark one is neither.
 AT_ITS_END = """document.body.offsetHeight;
     var moving = document.getAnimations().filter(each => each instanceof CSSTransition);
@@ -37,9 +41,10 @@ def chromium() -> Iterator[Browser]:
 class Person:
     """Somebody with a browser of his own; `page` is his tab."""
 
-    def __init__(self, browser: Browser, base_url: str, name: str, password: str):
-        """Without a name he does not log in."""
+    def __init__(self, browser: Browser, base_url: str, name: str, password: str, full: bool):
+        """Without a name he does not log in; `full`: he looks at every page in every way."""
         self.name = name
+        self.full = full
         self.context: BrowserContext = browser.new_context(
             base_url=base_url, viewport=WIDE, accept_downloads=True
         )
@@ -61,25 +66,25 @@ class Person:
     def check(self, name: str, pictures: Path | None, but: Collection[str] = ()) -> None:
         """The page as it stands: axe finds nothing serious, it is no wider than its screen.
 
-        `but`: rules of axe that the page of a library breaks. With `pictures`, it is photographed:
-        wide and narrow, light and dark.
+        Wide and light, and narrow and dark; with --full wide and dark, and narrow and light, too.
+        `but`: rules of axe that the page of a library breaks. With `pictures`, it is photographed,
+        in all four ways.
         """
         found = []
-        for scheme in ("light", "dark"):
-            for look, size in LOOKS:
-                self.page.set_viewport_size(size)  # type: ignore[arg-type]
-                self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-                self.page.evaluate(AT_ITS_END)
-                if pictures:
-                    pictures.mkdir(parents=True, exist_ok=True)
-                    path = pictures / f"{name}-{look}-{scheme}.png"
-                    self.page.screenshot(path=path, full_page=True)
-                wider = self.page.evaluate(
-                    "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-                )
-                if wider > 0:
-                    found.append(f"{look}: {wider} pixels wider than the screen")
-                found += [f"{look}, {scheme}: {each}" for each in self._axe(but)]
+        for scheme, look, size in SIGHTS if self.full or pictures else SIGHTS[::3]:
+            self.page.set_viewport_size(size)  # type: ignore[arg-type]
+            self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+            self.page.evaluate(AT_ITS_END)
+            if pictures:
+                pictures.mkdir(parents=True, exist_ok=True)
+                path = pictures / f"{name}-{look}-{scheme}.png"
+                self.page.screenshot(path=path, full_page=True)
+            wider = self.page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            if wider > 0:
+                found.append(f"{look}: {wider} pixels wider than the screen")
+            found += [f"{look}, {scheme}: {each}" for each in self._axe(but)]
         self.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
         self.page.emulate_media(color_scheme="light")
         assert not found, f"{name}:\n" + "\n".join(found)
