@@ -52,7 +52,7 @@ class OneProductATime(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if re.match(r"tests/(browser|chaos)/|tests/e2e/test_(hostile|recon|recov)", nodeid):
+        if re.match(r"tests/(browser/|chaos/test_short|e2e/test_(hostile|recon|recov))", nodeid):
             return "own"
         return "lab" if nodeid.startswith("tests/e2e/") else nodeid
 
@@ -64,7 +64,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProductAT
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is one process's own for long comes first: else the others wait for it in the end."""
-    first = ("tests/e2e/", "tests/browser/", "tests/chaos/")
+    first = ("tests/e2e/", "tests/browser/", "tests/chaos/test_short")
     items.sort(key=lambda item: not item.nodeid.startswith(first))
 
 
