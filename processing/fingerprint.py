@@ -32,7 +32,8 @@ def of(document: Document) -> str:
         for name in sorted(dir(settings))
         if name.startswith(MAKE) and name not in ASK
     }
-    parts = (document.sha256, document.content_type, vectors.collection(), made, _version())
+    told = (document.sha256, document.content_type, document.filename)  # its name is in its points
+    parts = (*told, vectors.collection(), made, _version())
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

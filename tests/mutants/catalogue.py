@@ -190,6 +190,13 @@ MUTANTS = [
         (OF_TURNS + "test_what_was_kept_by_another_splitting_is_done_afresh",),
     ),
     Mutant(
+        "what was kept under another name is used",
+        "processing/fingerprint.py",
+        ", document.filename)",
+        ", None)",
+        (OF_TURNS + "test_a_name_that_was_given_between_two_turns_is_that_of_all_passages",),
+    ),
+    Mutant(
         "what nobody finished writing counts",
         KEPT,
         "        chunks.filter(position__gte=document.kept_passages).delete()\n",

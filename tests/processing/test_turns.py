@@ -15,7 +15,7 @@ from documents import kept, lifecycle, texts
 from documents.models import Chunk, Document, OutboxMessage, TextPart
 from processing import actors, fingerprint, parsing, pipeline
 from processing.errors import RetryableError
-from processing.index import embeddings, vectors
+from processing.index import embeddings, terms, vectors
 from search import retrieval
 from search.query import parse
 from tests.conftest import let_lease_expire, let_outages_pass, process
@@ -291,6 +291,25 @@ def test_the_fingerprint_is_another_with_what_makes_the_index(
     assert fingerprint.of(document) == before
     setattr(settings, name, value)
     assert fingerprint.of(document) != before
+
+
+def test_a_name_that_was_given_between_two_turns_is_that_of_all_passages(
+    make_document: MakeDocument, editor: User, embedded: Stub, short_turns: None
+) -> None:
+    document = make_document("weir.md", LONG)
+    for _ in range(3):
+        process(document)
+    assert document.kept_count
+    assert document.status == "pending"
+    assert lifecycle.rename(document.pk, editor, "sluice.md")
+    turns_until_ready(document)
+    assert_exact(document)
+    bases = [document.knowledge_base_id]
+    named = {
+        name: len(vectors.candidates(None, terms.query_weights(name), bases, 100).by_words)
+        for name in ("weir", "sluice")
+    }
+    assert named == {"weir": 0, "sluice": len(texts_of(embedded))}
 
 
 def test_an_index_that_lost_what_was_kept_is_made_afresh_and_not_believed(
