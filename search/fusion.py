@@ -22,6 +22,10 @@ from processing.index.vectors import Candidates, Hit
 # 0.80 and 0.75.
 FEW_WORDS, ALL_WORDS = 0.2, 1.5
 
+# So many passages the words are weighed among, at least: those that have none of them have a sum of
+# 0. Where the one passage that has a rare word was weighed alone it was an average one.
+AMONG = 30
+
 
 @dataclass(frozen=True, slots=True)
 class Fused:
@@ -40,7 +44,7 @@ def fused(found: Candidates, asked: Mapping[int, float]) -> list[Fused]:
     cosines = {hit.chunk_id: hit.score for hit in found.by_meaning}
     sums = {hit.chunk_id: hit.score for hit in found.by_words}
     weight = FEW_WORDS + (ALL_WORDS - FEW_WORDS) * _share(found, asked) ** 3
-    meaning, words = _normalised(found.by_meaning), _normalised(found.by_words)
+    meaning, words = _normalised(found.by_meaning), _normalised(found.by_words, AMONG)
     both = [
         Fused(
             each,
@@ -63,13 +67,14 @@ def _share(found: Candidates, asked: Mapping[int, float]) -> float:
     return max(there, default=0.0) / total if total else 0.0
 
 
-def _normalised(hits: Sequence[Hit]) -> dict[UUID, float]:
+def _normalised(hits: Sequence[Hit], among: int = 0) -> dict[UUID, float]:
     if not hits:
         return {}
-    if hits[0].score == hits[-1].score:
+    scores = [hit.score for hit in hits] + [0.0] * (among - len(hits))
+    if max(scores) == min(scores):
         return {hit.chunk_id: 0.5 for hit in hits}
-    mean = fmean(hit.score for hit in hits)
+    mean = fmean(scores)
     # As `statistics.pstdev`, which reckons with fractions and takes ten times as long.
-    deviation = math.sqrt(fmean((hit.score - mean) ** 2 for hit in hits))
+    deviation = math.sqrt(fmean((score - mean) ** 2 for score in scores))
     low, span = mean - 3 * deviation, 6 * deviation
     return {hit.chunk_id: (hit.score - low) / span for hit in hits}

@@ -4,7 +4,7 @@
     after:2025-01-31  before:2025-02
 
 Quotation marks of any language do; a value in quotation marks may have spaces. What looks like a
-filter and is none (`http://...`, `after:lunch`) is words.
+filter and is none (`http://...`, `after:lunch`, minus 12 °C) is words.
 """
 
 import re
@@ -19,7 +19,7 @@ MAX_LENGTH = 2000  # characters
 _OPEN, _CLOSE = '"“”„‟«»「『＂', '"“”‟«»」』＂'
 _QUOTED = rf"[{_OPEN}]([^{_OPEN}{_CLOSE}]+)[{_CLOSE}]"
 _PART = re.compile(
-    rf"(?:(?<=\s)|^)(?P<not>[-−])(?=[^\s\-])(?:{_QUOTED}|(\S+))"
+    rf"(?:(?<=\s)|^(?!-\d))(?P<not>-|−(?!\d))(?=[^\s\-])(?:{_QUOTED}|(\S+))"
     rf"|(?:(?<=\s)|^)(?P<key>name|type|tag|kb|after|before)[:：](?:{_QUOTED}|(\S+))"
     rf"|{_QUOTED}",
     re.IGNORECASE,

@@ -1,8 +1,9 @@
 """Text cut into words, and each word made the same however it is written.
 
-Case, width, ligatures, decomposed letters (macOS), accents, points and vowel signs that may be left
-out (Arabic, Hebrew), the Arabic tatweel and characters without a width make no difference. Marks
-that a word cannot be read without (Indic vowels, й) stay. Ranges are of the text as it stands.
+Case, width, ligatures, decomposed letters (macOS), the script of digits, accents, points and vowel
+signs that may be left out (Arabic, Hebrew), the Arabic tatweel and characters without a width make
+no difference. Marks that a word cannot be read without (Indic vowels, й) stay. Ranges are of the
+text as it stands.
 """
 
 import unicodedata
@@ -22,18 +23,29 @@ IGNORED = (
 )
 HYPHENS = r"\-\u2010\u2011\u2012\ufe63\uff0d"
 
-_LETTER = rf"[[\p{{L}}\p{{N}}]--[{UNSPACED}\u0640]]"
-_WORD = rf"{_LETTER}[[\p{{L}}\p{{N}}\p{{M}}{IGNORED}]--[{UNSPACED}]]*"
-# What joins words to one thing: INV-2024-00317, v1.2.3, a.b@example.com, 1'234.56, 12:30, report_v2
-_JOINT = rf"(?:[{HYPHENS}_@./\\\uff20\uff0e]|(?<=\p{{Nd}})[,:'’](?=\p{{Nd}}))"
+_SOLID = rf"[[{UNSPACED}]--\p{{Nd}}]"
+_LETTER = rf"[[\p{{L}}\p{{N}}]--[{_SOLID}\u0640]]"
+_WORD = rf"{_LETTER}[[\p{{L}}\p{{N}}\p{{M}}{IGNORED}]--{_SOLID}]*"
+# What joins words to one thing: INV-2024-00317, v1.2.3, a.b@example.com, 1'234.56, 12:30, R&D
+_JOINT = (
+    rf"(?:[{HYPHENS}_@./\\\uff20\uff0e]|(?<=\p{{Nd}})[,:'’](?=\p{{Nd}})|(?<=\p{{L}})&(?=\p{{L}}))"
+)
+# Numbers in groups: DE89 3704 0044 0532 0130 00, 0800 555 0199, 1 234,56.
+_SPACE = r"[ \u00a0\u2009\u202f]"
+_GROUPS = (
+    rf"(?:[A-Za-z]{{2}}\p{{Nd}}{{2}}(?:{_SPACE}[A-Z\p{{Nd}}]{{4}}){{2,7}}(?:{_SPACE}[A-Z\p{{Nd}}]{{1,3}})?"
+    rf"|\p{{Nd}}{{1,5}}(?:{_SPACE}\p{{Nd}}{{2,4}}){{2,7}}"
+    rf"|\p{{Nd}}{{1,3}}{_SPACE}\p{{Nd}}{{3}}(?:[.,]\p{{Nd}}+)?)(?!{_LETTER})"
+)
 _RUN = regex.compile(
-    rf"(?P<unspaced>[{UNSPACED}][{UNSPACED}\p{{M}}{IGNORED}]*)"
-    rf"|(?P<joined>{_WORD}(?:{_JOINT}{_WORD})*[+#]{{0,2}})"
+    rf"(?P<unspaced>{_SOLID}[{_SOLID}\p{{M}}{IGNORED}]*)"
+    rf"|(?P<joined>(?:{_GROUPS}|{_WORD}(?:{_JOINT}{_WORD})*)(?:[+#]{{1,2}}|(?<=\p{{Nd}}){_SPACE}?%)?)"
     rf"|(?P<section>§+)[ \u00a0\u202f]*(?P<number>\p{{Nd}}+\p{{L}}?)(?!{_LETTER})",
     regex.V1,
 )
 _PART = regex.compile(_WORD, regex.V1)
 _CLUSTER = regex.compile(r"\X")
+_DIGIT = regex.compile(r"\p{Nd}")
 _IGNORED = regex.compile(rf"[{IGNORED}]")
 # After NFD: what may be left out. Only stress and the two dots of ё in Cyrillic: й is not и.
 _ACCENTS = regex.compile(
@@ -48,7 +60,8 @@ _STROKES = str.maketrans(
 @dataclass(frozen=True, slots=True)
 class Run:
     """What stands between two spaces: `parts` are its words, or the characters of one that is
-    written without spaces (`unspaced`). `suffix` is that of C++, or the § before a number.
+    written without spaces (`unspaced`). `suffix` is that of C++ and of 15 %, or the § before a
+    number.
     """
 
     start: int
@@ -70,7 +83,7 @@ def runs(text: str) -> Iterator[Run]:
             yield Run(start, end, [(found["number"], *found.span("number"))], suffix="§")
         else:
             parts = [(p.group(), p.start(), p.end()) for p in _PART.finditer(text, start, end)]
-            yield Run(start, end, parts, suffix=text[parts[-1][2] : end])
+            yield Run(start, end, parts, suffix=text[parts[-1][2] : end].strip())
 
 
 @lru_cache(maxsize=100_000)
@@ -79,6 +92,7 @@ def fold(word: str) -> str:
     if word.isascii():
         return word.lower()
     word = unicodedata.normalize("NFKC", _IGNORED.sub("", word))
+    word = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0], digit[0])), word)
     return unicodedata.normalize("NFKC", word.casefold())
 
 

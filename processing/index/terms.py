@@ -15,7 +15,7 @@ from .folding import Run, bare, fold, runs
 from .languages import language_of, languages_of_query, stem
 from .stopwords import STOP_PAIRS, STOP_WORDS
 
-VERSION = 2
+VERSION = 3
 """Other terms than before: what was indexed under another number is to be indexed again."""
 
 # Robertson's BM25 with the usual constants. The average length is a constant too, in words (or
@@ -27,8 +27,9 @@ AVERAGE_PAIRS = 250
 
 FORM = 0.4  # a query's word as it is written, beside its stems
 PART = 0.4  # a part of an identifier, beside the whole
+MOST_OF_CHAINS = 1.2  # what pieces and parts of one that follow each other weigh together
 SINGLE = 0.2  # a character of a word that is written without spaces, beside its pairs
-MOST_PARTS = 12  # of one identifier: a longer one (a path, a DNA) has only its words
+MOST_PIECES = 12  # of one identifier: a longer one (a path, a DNA) has only its words
 MOST_TERMS = 200  # of a query: so many different ones, the first of them
 
 # What a tsvector holds: https://www.postgresql.org/docs/current/textsearch-limitations.html
@@ -97,8 +98,18 @@ def tsvector(text: str) -> str:
 
 
 def tsquery(phrase: str) -> str:
-    """What a `tsvector` is asked whether the phrase stands in it; empty when it has no words."""
-    return " <-> ".join(map(_quoted, lexemes(phrase)))
+    """What a `tsvector` is asked whether the phrase stands in it; empty when it has no words.
+
+    Where a letter and a digit meet there may be a space or none: 5 kg, 5kg, HX-4471-K9, HX4471K9.
+    """
+    written = lexemes(phrase)
+    ways = [written]
+    numbers = sum(bool(_DIGIT.search(word)) for word in written)
+    if numbers:
+        ways.append([piece for word in written for piece in _LETTERS_OR_DIGITS.findall(word)])
+    if numbers and (len(list(runs(phrase))) == 1 or (len(written), numbers) == (2, 1)):
+        ways.append(["".join(written)])
+    return " | ".join(dict.fromkeys(" <-> ".join(map(_quoted, way)) for way in ways if way))
 
 
 def _quoted(lexeme: str) -> str:
@@ -140,7 +151,7 @@ def _weights(
         for term in whole:
             weights[term] += 1
         for term in compounds[1:]:
-            weights[term] += PART
+            weights[term] += min(PART, MOST_OF_CHAINS / len(compounds[1:]))
         share = PART if whole and _DIGIT.search(whole[0]) else 1.0
         for part, _, _ in run.parts:
             form = bare(part)
@@ -161,26 +172,30 @@ def _pairs(run: Run) -> Iterator[Term]:
 
 
 def _compounds(run: Run) -> Iterator[Term]:
-    """Things that are written in several ways, as one term each: the whole first, then two parts
-    that follow each other. INV-2024-00317, INV2024, e-mail, C++, § 12.
+    """Things that are written in several ways, as one term each: the whole first, then its pieces
+    and two and three of them that follow each other. INV-2024-00317, INV2024, v1.2.3, 3.5kg,
+    DE89 3704 0044, e-mail, C++, § 12.
     """
-    parts = run.parts
     if run.suffix:
         yield _signed(run), run.start, run.end
-    if len(parts) == 1:
-        part, start, end = parts[0]
-        pieces = _LETTERS_OR_DIGITS.findall(bare(part))
-        if len(pieces) > 1:
-            yield "".join(pieces), start, end
-            for piece in pieces:
-                yield piece, start, end
+    parts = [(bare(part), start, end) for part, start, end in run.parts]
+    pieces = [
+        (piece, start, end)
+        for part, start, end in parts
+        for piece in _LETTERS_OR_DIGITS.findall(part)
+    ]
+    if len(pieces) > MOST_PIECES:
+        pieces = parts
+    if not 1 < len(pieces) <= MOST_PIECES:
         return
-    if len(parts) > MOST_PARTS:
-        return
-    yield "".join(bare(part) for part, _, _ in parts), parts[0][1], parts[-1][2]
-    if len(parts) > 2:
-        for (first, start, _), (second, _, end) in pairwise(parts):
-            yield bare(first) + bare(second), start, end
+    yield "".join(piece for piece, _, _ in pieces), parts[0][1], parts[-1][2]
+    words = {part for part, _, _ in parts}
+    for size in (1, 2, 3):
+        for first in range(len(pieces) - size + 1) if size < len(pieces) else ():
+            chain = pieces[first : first + size]
+            term = "".join(piece for piece, _, _ in chain)
+            if term not in words:  # a part is a term already
+                yield term, chain[0][1], chain[-1][2]
 
 
 def _signed(run: Run) -> str:

@@ -110,11 +110,49 @@ def test_a_word_finds_its_form_though_the_language_of_neither_can_be_told() -> N
         ("C++", ["c++"]),
         ("E-Mail", ["email", "e-mail", "E‑Mail"]),
         ("report_final_v2.pdf", ["report", "report_final_v2.pdf", "final"]),
+        ("15 %", ["15%", "15 %"]),
+        ("٠١٢ १२३ ๑๒๐", ["012", "123", "120", "１２０"]),
     ],
 )  # fmt: skip
 def test_an_identifier_is_one_term_and_its_parts(text: str, queries: list[str]) -> None:
     for query in queries:
         assert score(query, f"It is {text} here.") > 0, query
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "other"),
+    [
+        ("DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "DE02 1203 0000 0000 2020 51"),
+        ("GB29NWBK60161331926819", "GB29 NWBK 6016 1331 9268 19", "GB29 NWBK 6016 1331 9268 20"),
+        ("08005550199", "0800 555 0199", "0800 555 0198"),
+        ("1234.56", "1\u202f234,56 €", "1 235,56 €"),
+        ("2.14.3", "v2.14.3", "v2.14.2"),
+        ("v2.14.3", "2.14.3", "2.14.2"),
+        ("HX-4473-K9", "HX4473K9", "HX-4472-K9"),
+        ("3,5l", "3,5 l", "3,6 l"),
+        ("2024-02-17", "minutes_meeting_2024-02-17.txt", "17.02.2024"),
+        ("docs.example.org", "https://docs.example.org/setup/first-steps", "docs.another.org"),
+        ("R&D", "R&D", "r d"),
+        ("15 %", "15% fat", "15 fat"),
+    ],
+)
+def test_a_thing_that_is_written_in_another_way_weighs_more_than_one_like_it(
+    query: str, text: str, other: str
+) -> None:
+    """Also in what it has of the query, which says how much the words count."""
+    asked = terms.query_weights(query)
+    share, others = (
+        sum(weight for term, weight in asked.items() if term in terms.passage_weights(said))
+        / sum(asked.values())
+        for said in (f"It is {text} here.", f"It is {other} here.")
+    )
+    assert score(query, f"It is {text} here.") > score(query, f"It is {other} here.")
+    assert share > max(0.4, others)
+
+
+def test_a_table_of_numbers_is_found_by_each_of_them() -> None:
+    for number in ("12", "345", "678", "3"):
+        assert score(number, "12 345 678 3 91") > 0
 
 
 def test_the_same_identifier_weighs_more_than_one_like_it() -> None:

@@ -24,6 +24,15 @@ def test_who_types_what_stands_there_is_served_by_the_words() -> None:
     assert order(fused(found, {1: 1.0, 2: 1.0}))[0] == D
 
 
+def test_the_only_passage_that_has_a_rare_word_is_first() -> None:
+    """Also when none of the nearest by meaning is that one."""
+    nearest = [Hit(UUID(int=n), 0.9 - n / 1000) for n in range(200)]
+    rare = [Hit(UUID(int=1000), 9.0)]
+    both = [Hit(UUID(int=1000), 9.0), Hit(UUID(int=1001), 9.0)]
+    assert order(fused(Candidates(nearest, rare, [{1}]), {1: 1.0}))[0] == UUID(int=1000)
+    assert order(fused(Candidates(nearest, both, [{1}, {1}]), {1: 1.0}))[1] == UUID(int=1001)
+
+
 def test_who_asks_in_words_of_their_own_is_served_by_the_meaning() -> None:
     found = Candidates(MEANING, hits(d=9.0, c=1.0, b=0.9), [{1}])
     assert order(fused(found, dict.fromkeys(range(1, 9), 1.0)))[0] == A
