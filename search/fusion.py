@@ -37,9 +37,9 @@ class Fused:
     bm25: float | None
 
 
-def fused(found: Candidates, asked: Mapping[int, float]) -> list[Fused]:
+def fused(found: Candidates, asked: Sequence[Mapping[int, float]]) -> list[Fused]:
     """Best first; of equal ones the order is that of the ids, the same each time. `asked` are the
-    query's words.
+    query's words, each by the terms any of which is it.
     """
     cosines = {hit.chunk_id: hit.score for hit in found.by_meaning}
     sums = {hit.chunk_id: hit.score for hit in found.by_words}
@@ -57,11 +57,14 @@ def fused(found: Candidates, asked: Mapping[int, float]) -> list[Fused]:
     return sorted(both, key=lambda each: (-each.score, each.chunk_id))
 
 
-def _share(found: Candidates, asked: Mapping[int, float]) -> float:
+def _share(found: Candidates, asked: Sequence[Mapping[int, float]]) -> float:
     """How much of the words one of the best passages has, from 0 to 1."""
-    total = sum(asked.values())
+    weights = [max(word.values()) for word in asked]
+    total = sum(weights)
     there = (
-        sum(weight for term, weight in asked.items() if term in said)
+        sum(
+            weight for word, weight in zip(asked, weights, strict=True) if not said.isdisjoint(word)
+        )
         for said in found.words_of_best
     )
     return max(there, default=0.0) / total if total else 0.0

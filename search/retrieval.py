@@ -147,7 +147,8 @@ class _Question:
             self.only,
             self.index.collection,
         )
-        return fused(found, self.words), max(len(found.by_meaning), len(found.by_words)) == depth
+        is_more = max(len(found.by_meaning), len(found.by_words)) == depth
+        return fused(found, terms.asked(self.query.text)), is_more
 
     def passages(self, first: tuple[list[Fused], bool], wanted: int) -> Iterator[Passage]:
         given: set[UUID] = set()

@@ -55,7 +55,7 @@ def ranked(
         "words": lambda _, each: [hit.chunk_id for hit in each.by_words],
         "meaning": lambda _, each: [hit.chunk_id for hit in each.by_meaning],
         "both": lambda question, each: [
-            hit.chunk_id for hit in fused(each, terms.query_weights(question.text))
+            hit.chunk_id for hit in fused(each, terms.asked(question.text))
         ],
     }
     ranks = {name: Ranks() for name in ways}

@@ -65,14 +65,21 @@ def query_weights(text: str) -> dict[int, float]:
     return {_index(term): weight for term, weight in weighted(text).items()}
 
 
+def asked(text: str) -> list[dict[int, float]]:
+    """What a query asks for, one after the other, each by the terms any of which is it: a word by
+    its stems, of which a passage has that of its own language only.
+    """
+    return [
+        {_index(term): weight for term, weight in each.items()} for each in _asked(text, SINGLE)
+    ]
+
+
 def weighted(text: str, single: float = SINGLE) -> dict[str, float]:
     """The terms of a query, and how much each weighs; `single`: see SINGLE."""
-    languages = languages_of_query(text)
-    found = list(runs(text))
-    stop_words = STOP_WORDS.get(languages[0] if languages else "", frozenset())
-    weights = _weights(found, languages, stop_words, single)
-    # Of such words only: then they count.
-    weights = weights or _weights(found, languages, frozenset(), single)
+    weights: dict[str, float] = defaultdict(float)
+    for each in _asked(text, single):
+        for term, weight in each.items():
+            weights[term] += weight
     return dict(list(weights.items())[:MOST_TERMS])
 
 
@@ -131,38 +138,41 @@ def _terms(found: Iterable[Run], language: str) -> Iterator[Term]:
         yield from _compounds(run)
 
 
-def _weights(
+def _asked(text: str, single: float) -> list[dict[str, float]]:
+    languages = languages_of_query(text)
+    found = list(runs(text))
+    stop_words = STOP_WORDS.get(languages[0] if languages else "", frozenset())
+    words = list(_words(found, languages, stop_words, single))
+    # Of such words only: then they count.
+    return words or list(_words(found, languages, frozenset(), single))
+
+
+def _words(
     found: Iterable[Run], languages: Iterable[str], stop_words: frozenset[str], single: float
-) -> dict[str, float]:
-    weights: dict[str, float] = defaultdict(float)
+) -> Iterator[dict[str, float]]:
     for run in found:
         if run.unspaced:
             characters = [bare(part) for part, _, _ in run.parts]
             pairs = [term for term, _, _ in _pairs(run)]
             for pair in pairs or characters:
                 if not stop_words or pair not in STOP_PAIRS:
-                    weights[pair] += 1
+                    yield {pair: 1.0}
             if pairs and single:
-                for character in characters:
-                    weights[character] += single
+                yield from ({character: single} for character in characters)
             continue
         compounds = list(dict.fromkeys(term for term, _, _ in _compounds(run)))
         whole = compounds[:1]
-        for term in whole:
-            weights[term] += 1
+        yield from ({term: 1.0} for term in whole)
         for term in compounds[1:]:
-            weights[term] += min(PART, MOST_OF_CHAINS / len(compounds[1:]))
+            yield {term: min(PART, MOST_OF_CHAINS / len(compounds[1:]))}
         share = PART if whole and _DIGIT.search(whole[0]) else 1.0
         for part, _, _ in run.parts:
             form = bare(part)
             if form in whole or (form in stop_words and not run.suffix):
                 continue
             stems = {bare(stem(fold(part), language)) for language in languages} or {form}
-            for term in sorted(stems):
-                weights[term] += share
-            if form not in stems:
-                weights[form] += share * FORM
-    return weights
+            word = dict.fromkeys(sorted(stems), share)
+            yield word if form in stems else word | {form: share * FORM}
 
 
 def _pairs(run: Run) -> Iterator[Term]:

@@ -5,6 +5,8 @@ import pytest
 from benchmarks.retrieval.measure import found, put, ranked
 from benchmarks.retrieval.questions import Collection, collection, spellings
 
+pytestmark = pytest.mark.django_db
+
 ANSWERS = 24  # of the handbook: the first, so that half of a minute is enough
 
 
