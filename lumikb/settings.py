@@ -490,6 +490,8 @@ CACHES = {
 
 # Seconds that a search waits for its vector; after that it goes by words alone.
 SEARCH_EMBEDDING_TIMEOUT = env.float("SEARCH_EMBEDDING_TIMEOUT", 2)
+# And for the index; after that there is no answer. One of a million passages takes 0.3.
+SEARCH_INDEX_TIMEOUT = env.float("SEARCH_INDEX_TIMEOUT", 5)
 # A model that puts the best passages into a better order, if any; and seconds that it may take.
 RERANK_MODEL = env.str("RERANK_MODEL", "")  # as LiteLLM names it, e.g. cohere/rerank-v3.5
 RERANK_API_BASE = env.str("RERANK_API_BASE", None)

@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from datetime import time as clock
@@ -31,6 +32,7 @@ from processing.index import (
     PermanentError,
     ProcessingError,
     RetryableError,
+    ServiceUnavailable,
     embeddings,
     generations,
     terms,
@@ -57,6 +59,7 @@ SHOWN = (  # what pages, API and `Passage` need of a hit: half of a document's c
     *("document__knowledge_base__name", "document__knowledge_base__slug"),
 )
 REST = 10.0  # seconds for which an embedding service that did not answer is not asked again
+INDEX_REST = 2.0  # and an index
 
 
 class OnlyWords(StrEnum):
@@ -82,8 +85,8 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
     taken; `wanted` says how many are likely to be.
 
     Raises ServiceUnavailable or RetryableError when the index fails or takes longer than
-    `REQUEST_TIMEOUT`. Without the embedding service, and with vectors that the index refuses, the
-    words alone are searched.
+    `SEARCH_INDEX_TIMEOUT`. Without the embedding service, and with vectors that the index refuses,
+    the words alone are searched.
     """
     slugs = query.knowledge_bases
     searched = KnowledgeBase.objects.visible_to(user)
@@ -139,14 +142,15 @@ class _Question:
 
     def candidates(self, depth: int) -> tuple[list[Fused], bool]:
         """Ranked, and whether there may be more of them."""
-        found = vectors.candidates(
-            self.dense,
-            self.words,
-            self.knowledge_base_ids,
-            depth,
-            self.only,
-            self.index.collection,
-        )
+        with _patiently(settings.QDRANT_URL):
+            found = vectors.candidates(
+                self.dense,
+                self.words,
+                self.knowledge_base_ids,
+                depth,
+                self.only,
+                self.index.collection,
+            )
         is_more = max(len(found.by_meaning), len(found.by_words)) == depth
         return fused(found, terms.asked(self.query.text)), is_more
 
@@ -242,6 +246,32 @@ def _beginnings(allowed: QuerySet[Chunk]) -> Iterator[Passage]:
     """Documents were asked for and no words: the newest first, by their first passages."""
     first = allowed.filter(position=0).order_by("-document__created_at", "pk")
     return (Passage(chunk, 0.0) for chunk in first[:MOST_RESULTS])
+
+
+# --- The index ----------------------------------------------------------------------------------
+
+_asked_again_at: dict[str, float] = {}
+"""By the address of an index that did not answer in time: the monotonic clock."""
+
+
+@contextmanager
+def _patiently(index: str) -> Iterator[None]:
+    """Not every search waits for an index that hangs: after one has, one at a time asks it again,
+    and the others are told at once. Raises ServiceUnavailable.
+    """
+    again_at, now = _asked_again_at.get(index), time.monotonic()
+    if again_at is not None:
+        if now < again_at:
+            raise ServiceUnavailable("vectors", "no answer in time")
+        _asked_again_at[index] = now + settings.SEARCH_INDEX_TIMEOUT
+    try:
+        with within(settings.SEARCH_INDEX_TIMEOUT):
+            yield
+    except ServiceUnavailable:
+        if time.monotonic() >= now + settings.SEARCH_INDEX_TIMEOUT:
+            _asked_again_at[index] = time.monotonic() + INDEX_REST
+        raise
+    _asked_again_at.pop(index, None)
 
 
 # --- The embedding service ----------------------------------------------------------------------

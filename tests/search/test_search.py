@@ -32,6 +32,7 @@ from tests.processing.stubs import (
     embedding_stub,
     failing,
     forwarding,
+    hanging,
     qdrant_at,
     qdrant_stub,
     refused_url,
@@ -446,6 +447,27 @@ def test_an_index_that_is_away_is_an_outage_and_no_empty_list(
 ) -> None:
     with qdrant_at(settings, refused_url()), pytest.raises(ServiceUnavailable):
         search(editor, "heron")
+
+
+def test_not_every_search_waits_for_an_index_that_hangs(
+    heron: Document, editor: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SEARCH_INDEX_TIMEOUT = 0.3
+    real = settings.QDRANT_URL
+    with qdrant_stub(settings, hanging) as stub:
+        for _ in range(3):
+            with pytest.raises(ServiceUnavailable):
+                search(editor, "heron")
+        assert len(stub.calls) == 1
+        monkeypatch.setattr(retrieval, "INDEX_REST", 0.0)
+        retrieval._asked_again_at[settings.QDRANT_URL] = 0.0  # a while later
+        with pytest.raises(ServiceUnavailable):
+            search(editor, "heron")
+        assert len(stub.calls) == 2
+        stub.answer = forwarding(real)
+        settings.SEARCH_INDEX_TIMEOUT = 18
+        assert names(search(editor, "heron")) == ["heron.md"]
+        assert not retrieval._asked_again_at
 
 
 @pytest.mark.django_db(transaction=True)
