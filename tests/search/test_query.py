@@ -49,6 +49,12 @@ def test_any_text_is_a_query(text: str) -> None:
     assert query.is_empty in (True, False)
 
 
+@pytest.mark.parametrize("text", ["-12 °C outside", "outside \u221212 °C"])
+def test_a_number_below_zero_leaves_nothing_out(text: str) -> None:
+    assert parse(text) == Query(text=text)
+    assert parse("frost -12").excluded == ("12",)
+
+
 def test_what_is_empty_asks_for_nothing() -> None:
     assert parse("  ?! * ").is_empty
     assert parse("-word").is_empty

@@ -157,6 +157,10 @@ def test_a_phrase_is_found_however_it_is_written(add: MakeDocument, editor: User
     assert names(search(editor, "„inv-2024-00317“")) == ["b.md"]
     assert names(search(editor, "“尊严和权利”")) == ["c.md"]
     assert search(editor, "“权利和尊严”") == []
+    add("d.md", "Take 5 kg of flour and bolts HX4471K9")
+    add("e.md", "Take 7kg of sugar and bolts HX-4472-K9")
+    assert names(search(editor, '"5kg"')) == names(search(editor, '"HX-4471-K9"')) == ["d.md"]
+    assert names(search(editor, '"7 kg"')) == ["e.md"]
 
 
 def test_an_identifier_in_quotation_marks_finds_only_itself(
