@@ -27,6 +27,7 @@ OPERATORS = [
     "documents.change_document",
     "documents.open_document",
     "documents.change_generation",
+    "documents.delete_knowledgebase",
     "documents.add_limit",
     "documents.change_limit",
     "documents.delete_limit",

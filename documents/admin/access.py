@@ -21,11 +21,18 @@ from documents.removal import begin, takes_along
 from formats import tessdata
 
 from .named import Named, NamedMoments
+from .readonly import person
 
 
 class MembershipInline(Named, admin.TabularInline):
     model = Membership
     extra = 1
+    readonly_fields = ("who",)
+    who = person("user", "user")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        may_choose = self.has_change_permission(request, obj)
+        return ["user" if may_choose else "who", "role"]
 
 
 class GroupMembershipInline(admin.TabularInline):
@@ -63,7 +70,8 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """What goes is said in numbers, not row by row; and nothing protects it."""
         going = [
-            f"{each}: {', '.join(f'{number:,} {what}(s)' for number, what in takes_along(each))}"
+            f"{each}: {', '.join(f'{number:,} {what}(s)' for number, what in takes_along(each))}; "
+            "gone at once, for everybody, and for good"
             for each in objs
         ]
         return going, {"knowledge bases": len(going)}, set(), []
@@ -88,6 +96,13 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KnowledgeBaseList
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Who is no member has no page of it beside this one."""
+        mine = KnowledgeBase.objects.visible_to(request.user)
+        is_member = object_id.isascii() and object_id.isdigit() and mine.filter(pk=object_id)
+        extra = {"is_member": bool(is_member)}
+        return super().change_view(request, object_id, *args, **kwargs | {"extra_context": extra})
 
     def view_on_site(self, knowledge_base: KnowledgeBase) -> str | None:
         return None if knowledge_base.deleted_at else knowledge_base.get_absolute_url()
@@ -118,7 +133,10 @@ class LimitForm(forms.ModelForm):
 
     person = forms.CharField(required=False, max_length=254, help_text="user name or mail address")
     base = forms.CharField(
-        label="knowledge base", required=False, max_length=100, help_text="the end of its address"
+        label="Knowledge base",
+        required=False,
+        max_length=100,
+        help_text="the end of its address: handbook-x7k2m of /kb/handbook-x7k2m/",
     )
 
     class Meta:
@@ -164,7 +182,17 @@ class LimitAdmin(admin.ModelAdmin):
     list_display = ["__str__", "documents", "bytes", "waiting", "uploads"]
     list_select_related = ["user", "knowledge_base"]
     form = LimitForm
-    fields = ["person", "base", *KINDS]
+    fieldsets = [
+        ("Whose: of a person or of a knowledge base", {"fields": ["person", "base"]}),
+        (
+            "The most that may be",
+            {
+                "fields": KINDS,
+                "description": "What stays empty is as the settings say for all "
+                "(PERSON_LIMITS, KNOWLEDGE_BASE_LIMITS).",
+            },
+        ),
+    ]
 
 
 class ApiTokenForm(forms.ModelForm):

@@ -478,6 +478,7 @@ OPERATORS = {
     *("documents/document/<path:object_id>/original", "documents/reconcilerun/request/"),
     "axes/accessattempt/<path:object_id>/delete/",
     *("documents/limit/add/", "documents/limit/<path:object_id>/delete/"),
+    "documents/knowledgebase/<path:object_id>/delete/",
 }
 
 
