@@ -9,6 +9,7 @@ from . import deadlines
 
 class DocumentsConfig(AppConfig):
     name = "documents"
+    verbose_name = "Operation"  # as the admin calls it, which shows our machinery there
 
     def ready(self) -> None:
         deadlines.install()

@@ -120,7 +120,7 @@ def _requeue(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUI
     What has changed since the set was frozen has been requeued by another click, say.
     """
     frozen = bulk.created_at
-    requeued = lifecycle.requeue_all(ids, bulk.by, "", priority, frozen)
+    requeued = lifecycle.requeue_all(ids, bulk.by, bulk.which, priority, frozen)
     others = set(ids).difference(requeued)
     return requeued + lifecycle.unstick_all(others, bulk.by, priority, frozen)
 

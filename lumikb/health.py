@@ -192,7 +192,8 @@ def _seen(kind: str, age: timedelta | None, limit: timedelta) -> Verdict:
     if age is None:
         return Verdict(True, f"{NAMES[kind]} has not been seen yet.")
     seconds = max(0, round(age.total_seconds()))
-    return Verdict(age <= limit, f"{NAMES[kind]} did its work {seconds} seconds ago.")
+    ago = "1 second" if seconds == 1 else f"{seconds} seconds"
+    return Verdict(age <= limit, f"{NAMES[kind]} did its work {ago} ago.")
 
 
 def _sandbox() -> Verdict:

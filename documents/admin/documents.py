@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
@@ -31,7 +32,7 @@ from documents.models import (
 from formats.unread import LABELS
 
 from .buttons import Buttons
-from .readonly import ReadOnly
+from .readonly import ReadOnly, person
 
 MOST_SHOWN = 20  # documents of a set that is to be confirmed
 DONE: dict[str, str] = {
@@ -39,6 +40,15 @@ DONE: dict[str, str] = {
     BulkAction.Action.UNSTICK: "requeued",
     BulkAction.Action.DELETE: "deleted",
     BulkAction.Action.RESTORE: "restored",
+}
+FILTERS = {  # what a list is filtered by, in words before the value
+    "status__exact": "with the status",
+    "failure_code": "that failed with",
+    "knowledge_base__id__exact": "of the knowledge base number",
+    "finished": "finished in the last",
+    "stuck": "that are stuck:",
+    "unread": "of which was not read:",
+    "deleted": "deleted:",
 }
 
 
@@ -168,7 +178,8 @@ class DocumentList(ChangeList):
 class EventInline(ReadOnly, admin.TabularInline):
     model = DocumentEvent
     verbose_name_plural = "timeline"
-    fields = readonly_fields = ("created_at", "kind", "detail", "by", "epoch")
+    fields = readonly_fields = ("created_at", "kind", "detail", "who", "epoch")
+    who = person("by", "by")
     ordering = ["created_at", "pk"]
 
     def has_view_permission(self, request: HttpRequest, document: Any = None) -> bool:
@@ -212,7 +223,7 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
     sortable_by = ["age"]  # all others would sort a million
     actions = ["requeue", "requeue_all_stuck", "delete_documents", "restore_documents"]
     fieldsets = [
-        (None, {"fields": ["state", "explanation", "knowledge_base", "uploaded_by", "created_at"]}),
+        (None, {"fields": ["state", "explanation", "knowledge_base", "uploader", "created_at"]}),
         ("File", {"fields": ["filename", "content_type", "size", "sha256", "storage_key"]}),
         (
             "Processing",
@@ -234,7 +245,10 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
         ("Index", {"fields": ["not_read", "chunk_count", "indexed_at", "indexed_epoch"]}),
         ("Deletion", {"fields": ["replaces", "deleted_at", "purging_at", "purged_at"]}),
     ]
-    readonly_fields = ["state", "explanation", "not_read", "progress", "created_at", "storage_key"]
+    readonly_fields = [
+        *("state", "explanation", "not_read", "progress", "uploader", "created_at", "storage_key")
+    ]
+    uploader = person("uploaded_by", "uploaded by")
     inlines = [MessageInline, EventInline]
     show_full_result_count = False
 
@@ -350,6 +364,9 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
         bulk = confirm(found)
         if bulk.finished_at:
             said = f"{bulk.done:,} of {bulk.total:,} documents {DONE[action]}."
+            if "failure_code" in request.GET:  # the list, which had all of that cause, has none now
+                causes = reverse("admin:causes")
+                said = format_html('{} <a href="{}">Failures by cause</a>', said, causes)
             self.message_user(request, said, messages.SUCCESS)
             return None
         self.message_user(
@@ -362,8 +379,21 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
         if request.POST.get("action") == "requeue_all_stuck":
             return "all that are stuck"
         if request.POST.get("select_across") == "1":
-            return f"all with {request.GET.urlencode() or 'any status'}"
+            return "all " + (_said(request.GET) or "that there are")
         return "chosen one by one"
+
+
+def _said(asked: QueryDict) -> str:
+    """The filter of a list, as people read it."""
+    words = []
+    for name, value in asked.items():
+        if name in ("p", "o", "all", "_facets") or not value:
+            continue
+        if name == "q":
+            words.append(f"with “{value}” in the name")
+        else:
+            words.append(f"{FILTERS.get(name, name)} {value}")
+    return ", ".join(words)
 
 
 def _kept(asked: QueryDict) -> int | None:

@@ -1,17 +1,19 @@
 """The machinery: what waits to be posted, which service is away, what the reconciler found."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import BooleanField, Func, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
+from django.utils.timezone import localtime
 
 from documents import audit, outages
 from documents.models import Generation, Heartbeat, Outage, OutboxMessage, ReconcileRun
 
 from .capped import CappedPaginator
-from .readonly import ReadOnly
+from .readonly import ReadOnly, person
 from .requests import Requests
 
 MEANINGS = {
@@ -27,6 +29,7 @@ MEANINGS = {
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
+    empty_says = "Nothing waits to be given to a worker."
     list_display = ["document", "action", "priority", "due_at", "created_at"]
     list_filter = ["action", "priority"]
     list_select_related = ["document"]
@@ -38,6 +41,10 @@ class OutboxMessageAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(Outage)
 class OutageAdmin(ReadOnly, admin.ModelAdmin):
+    empty_says = (
+        "No service is away. One that is stands here, with what it answered and when it is asked "
+        "again; who knows that it is back can end its outage."
+    )
     list_display = ["service", "reason", "since", "failures", "failed_at", "retry_at"]
     actions = ["retry_now", "end"]
 
@@ -56,8 +63,10 @@ class OutageAdmin(ReadOnly, admin.ModelAdmin):
         for service in ended:
             what = f"outage: {service}"
             audit.record(audit.Action.CHANGED, request.user, what=what, detail="ended")
-        names = ", ".join(ended) or "None"
-        messages.success(request, f"{names} ended. A worker that finds it away says so again.")
+        names = ", ".join(ended) or "none"
+        messages.success(
+            request, f"Outages ended: {names}. A worker that finds a service away says so again."
+        )
 
 
 @admin.register(Heartbeat)
@@ -104,15 +113,16 @@ class GenerationAdmin(ReadOnly, admin.ModelAdmin):
 @admin.register(ReconcileRun)
 class ReconcileRunAdmin(Requests, ReadOnly, admin.ModelAdmin):
     list_display = [
-        *("__str__", "outcome", "duration", "dry_run", "requested_by", "found", "mended", "skipped")
+        *("__str__", "outcome", "duration", "kind", "requested_by", "found", "mended", "skipped")
     ]
     list_select_related = ["requested_by"]
     list_filter = ["dry_run"]
     fields = [
-        *("requested_at", "requested_by", "started_at", "finished_at", "outcome", "dry_run"),
+        *("requested_at", "who", "started_at", "finished_at", "outcome", "kind"),
         "table",
     ]
-    readonly_fields = ["outcome", "table"]
+    readonly_fields = ["outcome", "kind", "table", "who"]
+    who = person("requested_by", "requested by")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Say above the list when all was compared and mended last."""
@@ -139,6 +149,10 @@ class ReconcileRunAdmin(Requests, ReadOnly, admin.ModelAdmin):
         if run.finished_at is None:
             return "Not finished"
         return "Incomplete" if self.skipped(run) else "Complete"
+
+    @admin.display
+    def kind(self, run: ReconcileRun) -> str:
+        return "Dry run: mends nothing" if run.dry_run else "Run"
 
     @admin.display
     def duration(self, run: ReconcileRun) -> str:
@@ -169,8 +183,13 @@ class ReconcileRunAdmin(Requests, ReadOnly, admin.ModelAdmin):
             return row["skipped"]
         more = ["and more, which the next run looks at"] if row.get("more") else []
         if row.get("place"):
-            more.append(f"looked at as far as {row['place']}, since {row['since']}")
+            more.append(f"looked at as far as {row['place']}, since {_moment(row['since'])}")
         elif row.get("since"):
-            more.append(f"looked at everything, since {row['since']}")
+            more.append(f"looked at everything, since {_moment(row['since'])}")
         found = f"found {row['found']}, mended {row['mended']}"
         return "; ".join([found, *row.get("examples", []), *more])
+
+
+def _moment(written: str) -> str:
+    """Of a report, in the time zone in use."""
+    return f"{localtime(datetime.fromisoformat(written)):%Y-%m-%d %H:%M:%S %Z}"

@@ -45,8 +45,10 @@ class Requests:
         messages.success(request, f"The reconciler begins this {kind} as soon as it is free.")
         return redirect("admin:documents_reconcilerun_change", run.pk)
 
-    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        extra = {"may_run": self.has_operate_permission(request)}
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        run = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        differs = run and any(row["found"] or row["skipped"] for row in run.findings)
+        extra = {"may_run": self.has_operate_permission(request), "differs": differs}
         return super().change_view(  # type: ignore[misc]
-            request, *args, **kwargs | {"extra_context": extra}
+            request, object_id, *args, **kwargs | {"extra_context": extra}
         )
