@@ -34,7 +34,7 @@ def selection(request: HttpRequest, slug: str) -> HttpResponseBase:
     there = request.POST.get("next", "")
     back = redirect(f"{knowledge_base.get_absolute_url()}{there if there.startswith('?') else ''}")
     if not chosen:
-        messages.info(request, "Tick the documents first.")
+        messages.info(request, "Choose documents first: tick the boxes before their names.")
         return back
     if action == "move" and not request.POST.get("to"):
         return _where_to(request, knowledge_base, chosen, there)

@@ -97,6 +97,8 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
         "statuses": Status.choices,
         "undo": [] if request.htmx else undo_of(request, knowledge_base),  # type: ignore[attr-defined]
         "here": f"?{request.GET.urlencode()}",
+        # Not with each poll: somebody may be writing a tag there.
+        "buttons_anew": request.htmx.trigger == "filters",  # type: ignore[attr-defined]
         "in_progress": bool(under_way) or any(not document.is_finished for document in page),
         "under_way": under_way,
         "bulk_actions": BULK_OFFERED.get(
@@ -260,8 +262,8 @@ def replace(request: HttpRequest, document_id: UUID) -> HttpResponse:
     except refusals.Refused as refused:
         messages.error(request, _with_link(refused))
         return redirect(old)
-    stays = f" {old.filename} stays searchable until it is ready." if old.indexed_at else ""
-    messages.success(request, f"{new.filename} is stored; it waits to be processed.{stays}")
+    stays = " The earlier version stays searchable until it is ready." if old.indexed_at else ""
+    messages.success(request, f"{new.filename} is stored as the new version.{stays}")
     return redirect(new)
 
 

@@ -111,7 +111,7 @@ function startUploads(form) {
         job.name = numbered(job.file.name, (job.number = (job.number ?? 1) + 1));
         set(job, "waiting", "Waiting to be sent…");
       } else {
-        set(job, "duplicate", error.message);
+        set(job, "duplicate", `${error.message} Above, choose what becomes of it.`);
       }
     } else {
       set(job, "refused", sentenceOf(answer));
@@ -227,6 +227,7 @@ function startUploads(form) {
     const body = decision.querySelector("tbody");
     const shown = [...body.children].map((row) => row.job);
     if (shown.length === open.length && shown.every((job, index) => job === open[index])) return;
+    decision.querySelector("[data-for-all]").hidden = open.length === 1;
     decision.querySelector("h2").textContent = open.length === 1 ? "One file is here already" : `${open.length} files are here already`;
     body.replaceChildren(...open.slice(0, 100).map((job) => {
       const row = decision.querySelector("template").content.firstElementChild.cloneNode(true);
@@ -416,7 +417,7 @@ function size(bytes) {
 }
 
 function day(moment) {
-  return new Date(moment).toLocaleDateString("en", { day: "numeric", month: "short", year: "numeric" });
+  return new Date(moment).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 }
 
 // Files and folders may be dropped anywhere on the page: a near miss must not make the browser leave.

@@ -235,6 +235,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
             outage_retry_at=Subquery(outages.values("retry_at")[:1]),
             worker_seen_at=Subquery(workers.values("seen_at")),
             is_awaiting_replacement=self._awaits_replacement(),
+            is_replaced=Exists(Document.objects.filter(replaces=OuterRef("pk"), deleted_at=None)),
         )
 
     @staticmethod
@@ -571,6 +572,12 @@ class Document(models.Model):
                 return f"Replaced at {_clock(self.deleted_at)}; found until the new one is ready."
             if self.purging_at:
                 return f"Deleted at {_clock(self.deleted_at)}; its content is being removed."
+            if self.is_replaced:  # type: ignore[attr-defined]
+                return (
+                    f"Replaced at {_clock(self.deleted_at)} by a newer version; it can be looked "
+                    "at until its content is removed, from "
+                    f"{_clock(self.deleted_at + settings.PURGE_AFTER)} on."
+                )
             return (
                 f"Deleted at {_clock(self.deleted_at)}; it can be restored until its content is "
                 f"removed, from {_clock(self.deleted_at + settings.PURGE_AFTER)} on."
