@@ -216,7 +216,7 @@ def test_a_colleague_who_is_invited_reads_and_cannot_write(
     drop(olga.page, ("a.md", "The heron nests in April."))
     ready(olga.page, 1)
     olga.page.goto(base)
-    olga.page.get_by_role("link", name="Members").click()
+    olga.page.get_by_role("link", name="Share").click()
     olga.page.get_by_role("button", name="Make an invitation").click()
     link = olga.page.get_by_label("Link").input_value()
     olga.check("members", pictures)
