@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import People
 
@@ -30,3 +31,34 @@ def test_a_page_for_everybody(name: str, people: People, pictures: Path | None) 
     if name == "api":
         olga.page.wait_for_selector(".opblock")  # drawn by a script
     olga.check(name, pictures, SWAGGERS_OWN if name == "api" else ())
+
+
+def test_names_without_a_space_make_no_page_wider_than_a_phone(
+    people: People, tmp_path: Path, pictures: Path | None
+) -> None:
+    olga = people("olga")
+    page = olga.page
+    page.goto("/")
+    page.get_by_label("Name").fill("很长的知识库名称" * 6 + "x" * 40)
+    page.get_by_role("button", name="Create").click()
+    page.wait_for_url("**/kb/**")
+    base = page.url
+    page.locator("#upload-tags").fill("z" * 100)
+    names = ["🦩birds" + "x" * 190 + ".md", "تقرير سنوي عن الطيور والأعشاش.md"]
+    for name in names:
+        (tmp_path / name).write_text(f"# Flamingos\n\nOf {name[:9]}.\n")
+    page.locator("#files").set_input_files([tmp_path / name for name in names])
+    expect(page.locator("#uploads-title")).to_have_text("2 ready", timeout=60_000)
+    page.goto(base)
+    olga.check("long-list", pictures)
+    for number in range(len(names)):
+        page.goto(base)
+        page.locator("#documents tbody th a[id]").nth(number).click()
+        page.locator("#state").wait_for()
+        page.locator("#similar a").first.wait_for()
+        olga.check(f"long-document-{number}", pictures)
+    page.goto(base)
+    page.locator("#tick-all").check()
+    page.get_by_role("button", name="Move…").click()
+    page.get_by_role("heading", name="Move 2 documents").wait_for()
+    olga.check("long-move", pictures)
