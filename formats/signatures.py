@@ -53,6 +53,12 @@ def is_text(head: bytes, file: IO[bytes]) -> bool:
     return control * 20 <= len(head) or _is_utf16(head)
 
 
+def is_card(head: bytes, file: IO[bytes]) -> bool:
+    """Whether it is a calendar or a contact."""
+    start = _narrow(head).lstrip(b"\xef\xbb\xbf \t\r\n")[:20].upper()
+    return start.startswith((b"BEGIN:VCALENDAR", b"BEGIN:VCARD"))
+
+
 def is_rtf(head: bytes, file: IO[bytes]) -> bool:
     return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{\\rtf", b"{\\urtf"))
 

@@ -38,6 +38,10 @@ THINGS = {
     ),
     "locked_part": ("part is encrypted", "parts are encrypted"),
     "damaged_part": ("part is damaged", "parts are damaged"),
+    "included_file": (
+        "file that it names as a part of it was not read",
+        "files that it names as parts of it were not read",
+    ),
     "hidden_sheet": ("hidden sheet was not read", "hidden sheets were not read"),
     "hidden_row": ("hidden row was not read", "hidden rows were not read"),
     "hidden_column": ("hidden column was not read", "hidden columns were not read"),
@@ -65,6 +69,7 @@ LABELS = {
     "locked_file": "Embedded files with a password",
     "locked_part": "Encrypted parts",
     "damaged_part": "Damaged parts",
+    "included_file": "Included files",
     "hidden_sheet": "Hidden sheets",
     "hidden_row": "Hidden rows",
     "hidden_column": "Hidden columns",

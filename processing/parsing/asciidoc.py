@@ -36,6 +36,8 @@ def read(file: IO[bytes], draft: Draft) -> None:
                 continue
         elif line.startswith("//"):
             continue
+        elif line.startswith("include::"):
+            draft.unread("included_file")
         elif len(line) <= MAX_TITLE_LINE and (heading := _HEADING.fullmatch(line)):
             draft.add("\n".join(lines), heading=outline.path)
             lines = []

@@ -23,6 +23,8 @@ SEPARATOR = "\n\n"
 # boxes. The soft hyphen and the byte order mark show as nothing at all, but keep a word from being
 # found.
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\xad\ufeff]")
+# What colours a terminal: without its first sign, the rest would stand in the words.
+_TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?)")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _SPACE = re.compile(r"\s*")
@@ -32,6 +34,8 @@ def clean(text: str) -> str:
     """The text as it is stored and cited: `\\n` line ends, at most one blank line, nothing that
     PostgreSQL refuses.
     """
+    if "\x1b" in text:
+        text = _TERMINAL.sub("", text)
     text = re.sub(r"\r\n?|[\x0b\x0c]", "\n", text)
     text = _SURROGATES.sub("\ufffd", _CONTROLS.sub("", text))
     # Line by line: a regular expression for trailing spaces takes quadratic time on a long run of

@@ -20,6 +20,7 @@ from urllib.parse import urljoin
 
 from formats import BY_MEDIA_TYPE
 from processing.errors import PermanentError
+from processing.parsing import tnef
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.html import decode_markup, inline_picture, read_markup
@@ -35,6 +36,7 @@ MAX_HEADER_CHARS = 20_000
 _FROM_LINE = re.compile(rb"^From (?:\S+|\S* at \S+) .*\d{1,2}:\d{2}.*\r?\n", re.MULTILINE)
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _FIELDS = ("From", "To", "Cc", "Date")
+_OUTLOOK = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _ENCRYPTED = {"application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted"}
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature"}
 _SIGNATURES |= {"application/x-pkcs7-signature"}
@@ -136,7 +138,21 @@ class _Parts:
                 pass  # it is no text
         if kind.startswith("image/") and "Content-ID" in part and len(content) < _LOGO_BYTES:
             return
+        if kind in _OUTLOOK or name.lower() == "winmail.dat":
+            self._unpack(name, content)
+            return
         letter.attachments.append(Attachment(name or _named(kind), content, kind))
+
+    def _unpack(self, name: str, content: bytes) -> None:
+        """What Outlook has put into one part; reported when it is damaged or empty."""
+        with suppress(PermanentError):  # it is no text
+            sent = tnef.unpacked(content)
+            if not (self._letter.plain or self._letter.html):
+                self._letter.plain = sent.text
+            self._letter.attachments += [Attachment(*file) for file in sent.files if file[1]]
+            if sent.is_whole and (sent.files or sent.text):
+                return
+        self._letter.attachments.append(Attachment(name, None))
 
     def _attach_message(self, part: email.message.Message) -> None:
         inner = part.get_payload()

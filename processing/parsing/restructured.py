@@ -20,6 +20,8 @@ _MARKS = re.compile(r"``|\*\*|[*`]|:[\w-]+:(?=`)|`_\b")
 def read(file: IO[bytes], draft: Draft) -> None:
     """Raises as `decode`."""
     lines = _without_comments(clean(decode(file.read())).split("\n"))
+    if included := sum(line.lstrip().startswith(".. include::") for line in lines):
+        draft.unread("included_file", count=included)
     outline = Outline()
     kinds: list[str] = []
     start = number = 0

@@ -3,6 +3,7 @@ without running it: no preamble, comments and commands; letters for \"a and \ss;
 are written.
 """
 
+import itertools
 import re
 import unicodedata
 from typing import IO
@@ -11,6 +12,8 @@ from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline, clean
 
 NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
+
+MAX_OWN_COMMANDS, MAX_OWN_CHARS = 2_000, 500
 
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%[^\n]*(?:\n[ \t]*)?")
 _SECTION = re.compile(
@@ -55,6 +58,9 @@ _MATH = re.compile(
     r"\$\$.{1,5000}?\$\$|\$[^$\n]{1,1000}\$|\\\[.{1,5000}?\\\]|\\\(.{1,1000}?\\\)", re.DOTALL
 )
 _KEPT = re.compile("\ue000(\\d+)\ue001")
+_INCLUDED = re.compile(r"\\(?:input|include|subfile)\s*\{")
+_OWN = re.compile(r"\\(?:(?:re)?newcommand\*?|def|gdef)\s*\{?\s*\\([a-zA-Z]+)\s*\}?\s*\{")
+_COMMAND = re.compile(r"\\([a-zA-Z]+)(?![a-zA-Z])(?:\{\})?")
 _CONTROLS = re.compile(r"\\([%&_#${}])")
 
 
@@ -64,10 +70,15 @@ def read(file: IO[bytes], draft: Draft) -> None:
     preamble, begin, body = text.partition(r"\begin{document}")
     if begin:
         titles = (_argument(preamble, match.end()) for match in _TITLE.finditer(preamble))
-        draft.add("\n".join(_plain(title) for title, _ in titles))
+        own = _own_commands(preamble)
+        draft.add("\n".join(_plain(_expanded(title, own)) for title, _ in titles))
         body = body.partition(r"\end{document}")[0]
     else:
         body = text
+    own = _own_commands(text)
+    body = _expanded(body, own)
+    if included := len(_INCLUDED.findall(_VERBATIM.sub("", body))):
+        draft.unread("included_file", count=included)
     outline = Outline()
     start = 0
     for match in _SECTION.finditer(body):
@@ -81,6 +92,31 @@ def read(file: IO[bytes], draft: Draft) -> None:
         start = body_start
         draft.add(name, heading=outline.path)
     draft.add(_plain(body[start:]), heading=outline.path)
+
+
+def _own_commands(text: str) -> dict[str, str]:
+    """What the author's own commands stand for, as far as they take no arguments."""
+    found: dict[str, str] = {}
+    for match in itertools.islice(_OWN.finditer(text), MAX_OWN_COMMANDS):
+        said, _ = _argument(text, match.end())
+        if "#" not in said and len(said) <= MAX_OWN_CHARS:
+            found[match[1]] = _expanded(said, found)[:MAX_OWN_CHARS]
+    return found
+
+
+def _expanded(text: str, own: dict[str, str]) -> str:
+    """Without going further than a few times the text's length."""
+    left = max(2 * len(text), 100_000)
+
+    def said(match: re.Match[str]) -> str:
+        nonlocal left
+        content = own.get(match[1])
+        if content is None or left < len(content):
+            return match[0]
+        left -= len(content)
+        return content
+
+    return _COMMAND.sub(said, text) if own else text
 
 
 def _argument(text: str, start: int) -> tuple[str, int]:

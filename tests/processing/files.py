@@ -76,6 +76,11 @@ def _more_samples(said: str) -> dict[str, tuple[str, bytes]]:
         TEX: ("tex", f"\\section{{People}}\n{said}\n"),
         SRT: ("srt", f"1\n00:00:01,000 --> 00:00:02,000\n{said}\n"),
         VTT: ("vtt", f"WEBVTT\n\n00:01.000 --> 00:02.000\n{said}\n"),
+        "text/calendar": (
+            "ics",
+            f"BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:{said}\nEND:VEVENT\nEND:VCALENDAR\n",
+        ),
+        "text/vcard": ("vcf", "BEGIN:VCARD\nFN:Ada Lovelace\nEND:VCARD\n"),
         "text/x-log": ("log", f"2026-11-29 {said}\n"),
         "text/x-source": ("py", f"# {said}\n"),
         RTF: ("rtf", rf"{{\rtf1\ansi {said}\par}}"),

@@ -6,6 +6,7 @@ import base64
 import email.message
 import email.policy
 import io
+import struct
 import zipfile
 
 import pytest
@@ -250,3 +251,41 @@ def test_base64_of_a_text_is_a_text():
     body = base64.b64encode("Grüße aus Köln".encode()).decode()
     head = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n"
     assert parts_of(HEAD + head + body, files.EML)[1][2] == "Grüße aus Köln"
+
+
+def tnef(*attributes: tuple[int, bytes]) -> bytes:
+    made = b"".join(
+        b"\2" + struct.pack("<II", name, len(content)) + content + bytes(2)
+        for name, content in attributes
+    )
+    return struct.pack("<IH", 0x223E9F78, 1) + made
+
+
+def test_what_outlook_packs_into_one_part_is_read_and_a_damaged_one_said():
+    long_name = (
+        struct.pack("<II", 0x3707001F, 1)
+        + struct.pack("<I", 20)
+        + "long.txt\0\0".encode("utf-16-le")
+    )
+    packed = tnef(
+        (0x0002800C, b"Plain body\0"),
+        (0x00069002, bytes(14)), (0x00018010, b"N.TXT\0"), (0x0006800F, b"In the note"),
+        (0x00069005, long_name),
+        (0x00069002, bytes(14)), (0x00018010, b"b.bin\0"), (0x0006800F, b"\0\1"),
+    )  # fmt: skip
+    message = email.message.EmailMessage()
+    message["Subject"] = "Re: offer"
+    message.add_attachment(packed, "application", "ms-tnef", filename="winmail.dat")
+    document = read(message.as_bytes(), files.EML)
+    assert "Plain body" in document.text
+    assert document.sections[-1].heading == "Re: offer > long.txt"
+    assert document.text.endswith("In the note")
+    assert document.unread == (Unread("embedded_file", "Re: offer > b.bin"),)
+    for damaged in (packed[:60], b"nothing"):
+        message = email.message.EmailMessage()
+        message["Subject"] = "Re: offer"
+        message.set_content("x")
+        message.add_attachment(damaged, "application", "ms-tnef", filename="winmail.dat")
+        assert read(message.as_bytes(), files.EML).unread == (
+            Unread("embedded_file", "Re: offer > winmail.dat"),
+        )

@@ -1,5 +1,6 @@
 """The formats that are text with some order in it: what is read of them, and where it stands."""
 
+import itertools
 import json
 
 import pytest
@@ -247,3 +248,68 @@ def test_letters_that_cannot_be_told_are_in_the_report_once():
     assert document.unread == (Unread("lost_letter", count=lost),)
     assert sentence("lost_letter", "", 2) == "2 letters could not be told and stand as \ufffd."
     assert read(mail(a_txt=data), files.EML).unread == (Unread("lost_letter", count=lost),)
+
+
+def test_what_colours_a_terminal_is_no_part_of_the_words():
+    log = "\x1b[32mINFO\x1b[0m started\n\x1b[1;31mERROR\x1b[m \x1b]0;title\x07failed\n"
+    assert read(log.encode(), "text/x-log").text == "INFO started\nERROR failed"
+
+
+def test_commands_that_a_tex_file_makes_say_what_they_stand_for():
+    source = r"""\newcommand{\tool}{Lumi\-Tool}\def\both{\tool{} and \emph{more}}
+    \newcommand{\shout}[1]{#1!}\title{On \tool}
+    \begin{document}We use \tool{} here, \both; \shout{loud}. \toolbox\end{document}"""
+    document = read(source.encode(), files.TEX)
+    assert document.text == "On LumiTool\n\nWe use LumiTool here, LumiTool and more; loud."
+    letters = "abcdefghijklmnopqrst"
+    bomb = "".join(
+        rf"\def\{letter}{{" + rf"\{before}" * 10 + "}"
+        for before, letter in itertools.pairwise(letters)
+    )
+    many = rf"\def\a{{{'ha' * 20}}}{bomb}" + r"\begin{document}x " + r"\t " * 1000
+    assert len(read(many.encode(), files.TEX).text) < 300_000
+
+
+@pytest.mark.parametrize(
+    ("content_type", "source"),
+    [
+        (files.TEX, r"\section{A} text \input{one} \include{two} \includegraphics{p}"),
+        (files.ASCIIDOC, "= A\n\ntext\n\ninclude::one.adoc[]\n\ninclude::two.adoc[]\n"),
+        (files.RST, "A\n=\n\ntext\n\n.. include:: one.rst\n\n.. include:: two.rst\n"),
+    ],
+)
+def test_the_files_that_a_text_names_as_its_parts_are_said(content_type, source):
+    assert read(source.encode(), content_type).unread == (Unread("included_file", "", 2),)
+
+
+EVENT = (
+    "BEGIN:VCALENDAR\r\nBEGIN:VTIMEZONE\r\nTZNAME:CET\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT\r\n"
+    "DTSTART;TZID=Europe/Berlin:20240105T100000\r\nDTEND:20240105T110000Z\r\n"
+    "SUMMARY:Team meeting\\, weekly\r\nDESCRIPTION:One\\nTwo \r\n long\r\n er\r\n"
+    'ATTENDEE;CN="Bob, B.";RSVP=TRUE:mailto:b@x.org\r\nUID:secret\r\n'
+    "BEGIN:VALARM\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+)
+CONTACTS = (
+    "BEGIN:VCARD\nN:Hopper;Grace;;;\nFN:Grace Hopper\nitem1.TEL;TYPE=work:+1 555\nORG:Navy;Code\n"
+    "PHOTO;ENCODING=b:AAAA\n BBBB\nEND:VCARD\nBEGIN:VCARD\nVERSION:2.1\n"
+    "N;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:Gr=C3=\n=B6=C3=9Fe;J\nEND:VCARD\n"
+)
+
+
+def test_calendars_and_contacts_are_read_as_their_programs_show_them():
+    assert parts_of(EVENT, "text/calendar") == [
+        (
+            None,
+            "Team meeting, weekly",
+            "Begin: 2024-01-05 10:00\nEnd: 2024-01-05 11:00 UTC\nTeam meeting, weekly\nOne\n"
+            "Two longer\nAttendee: Bob, B. <b@x.org>",
+        )
+    ]
+    assert parts_of(CONTACTS, "text/vcard") == [
+        (
+            None,
+            "Hopper, Grace",
+            "Hopper, Grace\nGrace Hopper\nPhone: +1 555\nOrganization: Navy, Code",
+        ),
+        (None, "Größe, J", "Größe, J"),
+    ]
