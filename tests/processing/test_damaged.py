@@ -44,6 +44,8 @@ EMPTY = {
     "text/tab-separated-values": b"\t\n",
     files.SRT: b"1\n00:00:01,000 --> 00:00:02,000\n\n",
     files.VTT: b"WEBVTT\n",
+    "text/calendar": b"BEGIN:VCALENDAR\nEND:VCALENDAR\n",
+    "text/vcard": b"BEGIN:VCARD\nEND:VCARD\n",
     "text/x-log": b"---",
     "text/x-source": b"///",
     files.TEXT: b"...",
