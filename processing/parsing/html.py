@@ -216,13 +216,10 @@ class _Page:
             is_hidden = attributes["hidden"] != "until-found"
         else:
             is_hidden = self._styles.hides(node.tag, attributes)
-        if is_hidden:
-            return attributes.get("id") not in self._opened and attributes.get("role") != "tabpanel"
-        # Signs of a font, and words that stand there once more; not the page below a dialog.
         return (
-            attributes.get("aria-hidden") == "true"
-            and len(node.text(strip=True)) < MIN_MAIN_CHARS
-            and node.css_first("input, textarea, img") is None
+            is_hidden
+            and attributes.get("id") not in self._opened
+            and attributes.get("role") != "tabpanel"
         )
 
     def _read_frame(self, node: Any) -> None:

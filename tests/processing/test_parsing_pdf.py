@@ -2,6 +2,8 @@
 rest.
 """
 
+import itertools
+
 import pytest
 
 from formats.unread import sentence
@@ -299,6 +301,19 @@ def test_letters_that_a_font_does_not_map_are_reported_and_never_stored(name):
 )
 def test_text_of_few_words_is_not_taken_for_garbage(text):
     assert text_of(pdfs.said(72, 700, text)) == text
+
+
+def test_codes_of_any_letters_are_not_taken_for_garbage():
+    """Less than a fifth of these are vowels, as of letters that were drawn by lot."""
+    codes = """
+        the word is xwyqpedgqpgg vtgrb kbjl cwdqnip lsqlagx fbculpnoq lykix ak rvxyyn xywboyxk
+        hfnzbwzmm ui zwwhbgi tz rhuhhh wfka znbd nhtk bxprg wopnbjdg njqhvy ncsl wejcswodg jtmbg jd
+        cx iocgswhev kgefijm xg epfpiea qtcrsxsr uvywh wrglr scxwjfuqq nxveyqhbk gntcubb woewf
+        atebnb yxtethcwq ag rd qzfrrqwwr hbdxjgvlx znfjowvt loseu hwqtrlhx yx tygi kdqsxz
+        """.strip().split("\n")
+    at = itertools.count(700, -14)
+    content = b"\n".join(pdfs.said(36, next(at), line.strip()) for line in codes)
+    assert text_of(content).split() == " ".join(codes).split()
 
 
 def test_a_table_that_goes_on_over_the_page_keeps_the_names_of_its_columns():

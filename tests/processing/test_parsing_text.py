@@ -239,14 +239,13 @@ RULES = """<style>/* .p{display:none} */ .gone, #away {color: red; display: none
         (f"{RULES}<p id=away>b<p class=pale>c<div class=pale>a</div>", "a", 2),
         (f"{RULES}<p class='gone open'>a<p class=gone style='display:block'>b", "a\n\nb", 0),
         (f"{RULES}<p>a<div class=gone><p>b</div><table class=gone><tr><td>c<td>d</table>", "a", 2),
-        ("Shop <i aria-hidden=true>expand_more</i>", "Shop", 1),
+        # Who sees the page sees this, too.
+        ("Shop <i aria-hidden=true>and save</i>", "Shop and save", 0),
         ("<style media=print>p {display: none}</style><p>a", "a", 0),
         ("a<div style='display:none'> … </div>", "a", 0),  # says nothing
         # What a click shows.
         ("""<a onclick="show('q')">Q</a><p id=q style="display:none">A""", "Q\n\nA", 0),
         ("<a href='#t'>Tab</a><div id=t style='display:none'>a</div>", "Tab\na", 0),
-        # The page below a dialog.
-        (f"<div aria-hidden=true>{'word ' * 60}end</div>", f"{'word ' * 60}end", 0),
     ],
 )
 def test_what_a_page_hides_by_styles_is_said_and_not_read(page, text, count):

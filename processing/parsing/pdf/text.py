@@ -18,9 +18,9 @@ MAX_RARE_SHARE = 0.3
 MIN_RARE = 8
 # Of the height of a line; with their space above and below them they have 0.8 and more.
 MIN_CJK_WIDTH = 0.62
-# A third of any text in Latin letters is vowels.
+# A third of any text in Latin letters is vowels; of codes in any letters 0.23, give or take 0.03.
 MIN_LETTERS = 200
-MIN_VOWELS = 0.2
+MIN_VOWELS = 0.12
 # So many letters of a page without a map, and it is looked at whether its words are words.
 DOUBTFUL_SHARE = 0.5
 
