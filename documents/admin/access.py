@@ -25,6 +25,7 @@ from .readonly import person
 
 
 class MembershipInline(Named, admin.TabularInline):
+    template = "admin/documents/inline.html"
     model = Membership
     extra = 1
     readonly_fields = ("who",)

@@ -176,6 +176,7 @@ class DocumentList(ChangeList):
 
 
 class EventInline(ReadOnly, admin.TabularInline):
+    template = "admin/documents/inline.html"
     model = DocumentEvent
     verbose_name_plural = "timeline"
     fields = readonly_fields = ("created_at", "kind", "detail", "who", "epoch")
@@ -191,6 +192,7 @@ class EventInline(ReadOnly, admin.TabularInline):
 
 
 class MessageInline(ReadOnly, admin.TabularInline):
+    template = "admin/documents/inline.html"
     """What is to be posted for it, and when."""
 
     model = OutboxMessage

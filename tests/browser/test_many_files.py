@@ -33,7 +33,7 @@ def many(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
 def test_all_are_accounted_for_and_the_page_stays_smooth(people: People, many: list[Path]) -> None:
     page = people("olga").page
     page.goto("/")
-    page.get_by_label("Name").fill("Many")
+    page.get_by_label("Name", exact=True).fill("Many")
     page.get_by_role("button", name="Create").click()
     page.wait_for_url("**/kb/**")
     page.evaluate(OBSERVE)
@@ -49,7 +49,7 @@ def test_all_are_accounted_for_and_the_page_stays_smooth(people: People, many: l
 def test_what_a_reload_in_the_middle_leaves_is_named(people: People, many: list[Path]) -> None:
     page = people("olga").page
     page.goto("/")
-    page.get_by_label("Name").fill("Left")
+    page.get_by_label("Name", exact=True).fill("Left")
     page.get_by_role("button", name="Create").click()
     page.wait_for_url("**/kb/**")
     page.on("dialog", lambda dialog: dialog.accept())

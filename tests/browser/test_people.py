@@ -29,7 +29,7 @@ def base(people: People) -> str:
     """The address of a new knowledge base of Olga's."""
     page = people("olga").page
     page.goto("/")
-    page.get_by_label("Name").fill("Herons")
+    page.get_by_label("Name", exact=True).fill("Herons")
     page.get_by_role("button", name="Create").click()
     page.wait_for_url("**/kb/**")
     return re.sub(r"https?://[^/]+", "", page.url)
