@@ -3,7 +3,9 @@
 While another user's documents wait with the same priority, a user who has more than half of those
 that run gets no further one; nor does one who has just half and had the last turn, so that with one
 slot turns alternate. And nothing is begun while something of a better priority waits. Whoever is
-first to ask in vain does the work of the one for whom he is refused: no slot is left empty.
+first to ask in vain does the work of the one for whom he is refused: no slot is left empty. Only
+one that was given up for others stays free for them a moment longer (ROOM_KEPT): who has one note
+often has more, and a long document would have the slot again for a batch.
 
 All workers together are meant, and PostgreSQL decides, where the claim is made. Who waits is told
 by looks at the ends of an index, however many do. Documents whose user is gone are one user's.

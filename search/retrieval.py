@@ -264,14 +264,18 @@ def _patiently(index: str) -> Iterator[None]:
         if now < again_at:
             raise ServiceUnavailable("vectors", "no answer in time")
         _asked_again_at[index] = now + settings.SEARCH_INDEX_TIMEOUT
+    hung = False
     try:
         with within(settings.SEARCH_INDEX_TIMEOUT):
             yield
     except ServiceUnavailable:
-        if time.monotonic() >= now + settings.SEARCH_INDEX_TIMEOUT:
-            _asked_again_at[index] = time.monotonic() + INDEX_REST
+        hung = time.monotonic() >= now + settings.SEARCH_INDEX_TIMEOUT
         raise
-    _asked_again_at.pop(index, None)
+    finally:  # any answer, also a refusal, is one
+        if hung:
+            _asked_again_at[index] = time.monotonic() + INDEX_REST
+        else:
+            _asked_again_at.pop(index, None)
 
 
 # --- The embedding service ----------------------------------------------------------------------

@@ -192,9 +192,9 @@ class EventInline(ReadOnly, admin.TabularInline):
 
 
 class MessageInline(ReadOnly, admin.TabularInline):
-    template = "admin/documents/inline.html"
     """What is to be posted for it, and when."""
 
+    template = "admin/documents/inline.html"
     model = OutboxMessage
     verbose_name_plural = "messages that wait"
     fields = readonly_fields = ("action", "priority", "due_at", "created_at")

@@ -21,7 +21,7 @@ from processing.parsing.drawing import local
 from processing.parsing.flow import Flow
 from processing.parsing.numberformat import shown
 from processing.parsing.old_word_numbers import FORMATS
-from processing.parsing.tables import ABOVE, LEFT
+from processing.parsing.tables import ABOVE, LEFT, without_columns
 from processing.parsing.word_styles import W
 
 MAX_REPEATED = 1_000  # columns or rows that one cell covers, or that are left out
@@ -252,10 +252,7 @@ def _without_hidden(rows: list[list[str]], table: Any, passed: Counter[str]) -> 
         if column.get(f"{_EXCEL}Hidden") == "1":
             hidden.update(range(at - 1, at + span))
         at += span
-    if not hidden:
-        return rows
-    passed["hidden_column"] += len({n for row in rows for n in hidden if n < len(row) and row[n]})
-    return [[text for n, text in enumerate(row) if n not in hidden] for row in rows]
+    return list(without_columns(rows, hidden, passed))
 
 
 def _rows(table: Any, codes: dict[str, str], passed: Counter[str]) -> list[list[str]]:

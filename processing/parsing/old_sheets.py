@@ -19,7 +19,7 @@ from processing.parsing.numberformat import shown
 from processing.parsing.old_pictures import pictures, show_pictures
 from processing.parsing.ole import Container
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
-from processing.parsing.tables import ABOVE, LEFT
+from processing.parsing.tables import ABOVE, LEFT, without_columns
 
 NO_TEXT = "This workbook contains no values; fill it in, save it in Excel and upload it again."
 MAX_CELLS = 2_000_000
@@ -60,7 +60,8 @@ def read(file: IO[bytes], draft: Draft) -> None:
             )
         flow = Flow(draft, heading=name, apart=True)
         passed: Counter[str] = Counter()
-        flow.table(_rows(book, sheet, passed))
+        hidden = {n for n, column in sheet.colinfo_map.items() if _is_hidden(column)}
+        flow.table(without_columns(_rows(book, sheet, passed), hidden, passed))
         for (row, column), note in sorted(sheet.cell_note_map.items()):
             place = f"{xlrd.colname(column)}{row + 1}"
             flow.line(f"{place}: {' '.join(note.text.split())}")
@@ -93,8 +94,6 @@ def _rows(book: Any, sheet: Any, passed: Counter[str]) -> Iterator[list[str]]:
             for column in range(left, right):
                 if (row, column) != (top, left):
                     covered[row, column] = ABOVE if row > top and column == left else LEFT
-    hidden = {n for n, column in sheet.colinfo_map.items() if _is_hidden(column)}
-    hidden_values: set[int] = set()  # the hidden columns in which there are some
     filtered = _filtered(book, sheet)
     for row in range(sheet.nrows):
         cells = [_shown(book, cell) for cell in sheet.row(row)]
@@ -102,11 +101,8 @@ def _rows(book: Any, sheet: Any, passed: Counter[str]) -> Iterator[list[str]]:
             passed["hidden_row"] += any(cells)
             continue
         if any(cells):
-            hidden_values |= {n for n, text in enumerate(cells) if text} & hidden
             cells = [text or covered.get((row, n), "") for n, text in enumerate(cells)]
-            cells = [text for n, text in enumerate(cells) if n not in hidden]
         yield cells if any(cells) else []
-    passed["hidden_column"] += len(hidden_values)
 
 
 def _is_hidden(info: Any) -> bool:

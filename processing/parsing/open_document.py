@@ -21,7 +21,7 @@ from processing.parsing.drawing import local
 from processing.parsing.flow import Flow, Pictures, Sink, Words
 from processing.parsing.open_document_numbers import Counters, ListNumbers
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
-from processing.parsing.tables import ABOVE, LEFT
+from processing.parsing.tables import ABOVE, LEFT, without_columns
 
 NO_TEXT = (
     "This document contains no text; if its pages are images, "
@@ -506,13 +506,7 @@ def _without_hidden(
         if _is_hidden(column):
             hidden.update(range(at, end))
         at = end
-    found: set[int] = set()  # those in which there are values
-    for row in rows:
-        found |= {n for n, text in enumerate(row) if text} & hidden
-        shown = [text for n, text in enumerate(row) if n not in hidden] if hidden else row
-        if any(shown) or not row:
-            yield shown
-    passed["hidden_column"] += len(found)
+    return without_columns(rows, hidden, passed)
 
 
 def _is_hidden(line: Any) -> bool:

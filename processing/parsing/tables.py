@@ -4,8 +4,8 @@ thing once; what a row needs to be understood away from its header is its sectio
 
 import itertools
 import re
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from processing.parsing.draft import PIECE_CHARS, Draft
@@ -78,6 +78,23 @@ def add_table(
                 writer.row(ahead.take(1)[0])
     writer.end()
     return writer.names
+
+
+def without_columns(
+    rows: Iterable[list[str]], hidden: Set[int], passed: Counter[str]
+) -> Iterator[list[str]]:
+    """The rows of a sheet without its hidden columns (their places); those that have values are
+    counted in `passed`. A row of which nothing is left is none.
+    """
+    found: set[int] = set()
+    for row in rows:
+        shown = row
+        if hidden:
+            found |= {n for n, text in enumerate(row) if text} & hidden
+            shown = [text for n, text in enumerate(row) if n not in hidden]
+        if any(shown) or not row:
+            yield shown
+    passed["hidden_column"] += len(found)
 
 
 def names_line(names: Sequence[str]) -> str:

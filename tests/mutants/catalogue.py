@@ -155,6 +155,13 @@ MUTANTS = [
         (OF_TURNS + "test_a_turn_that_is_over_waits_behind_the_others_and_is_due_at_once",),
     ),
     Mutant(
+        "a slot that is given up for others is asked for again at once",
+        LIFECYCLE,
+        "fairness.ROOM_KEPT if makes_room else IMMEDIATELY",
+        "IMMEDIATELY",
+        (OF_FAIRNESS + "test_the_room_that_is_made_stays_free_for_the_next_note_too",),
+    ),
+    Mutant(
         "each turn is news",
         LIFECYCLE,
         "if not taken.turns:  # else it goes on, which is no news",

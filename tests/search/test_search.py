@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from documents import lifecycle
 from documents.models import Chunk, Document, KnowledgeBase, Membership
-from processing.errors import ServiceUnavailable
+from processing.errors import ProcessingError, ServiceUnavailable
 from processing.index import embeddings, terms, vectors
 from processing.index.folding import runs
 from processing.index.languages import language_of
@@ -29,6 +29,7 @@ from search.presentation import highlight
 from search.query import parse
 from tests.conftest import process
 from tests.processing.stubs import (
+    Reply,
     embedding_stub,
     failing,
     forwarding,
@@ -468,8 +469,14 @@ def test_not_every_search_waits_for_an_index_that_hangs(
         with pytest.raises(ServiceUnavailable):
             search(editor, "heron")
         assert len(stub.calls) == 2
-        stub.answer = forwarding(real)
         settings.SEARCH_INDEX_TIMEOUT = 18
+        retrieval._asked_again_at[settings.QDRANT_URL] = 0.0
+        stub.answer = lambda call: Reply(status=400)  # an answer, too
+        with pytest.raises(ProcessingError):
+            search(editor, "heron")
+        assert not retrieval._asked_again_at
+        retrieval._asked_again_at[settings.QDRANT_URL] = 0.0
+        stub.answer = forwarding(real)
         assert names(search(editor, "heron")) == ["heron.md"]
         assert not retrieval._asked_again_at
 
