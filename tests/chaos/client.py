@@ -40,7 +40,7 @@ class Client:
             answer = None
         about = arguments["files"]["file"][0] if "files" in arguments else ""
         if answer is not None and answer.status_code == 201:
-            about += f" {answer.json()['id']}"
+            about += f" {answer.json().get('id') or answer.json()['slug']}"
         log.info("%s %s %s: %s, %.2f s", method, url, about, outcome, time.monotonic() - began)
         self.model.count("requests" if answer is not None else "requests without an answer")
         return answer
