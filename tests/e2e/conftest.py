@@ -32,7 +32,9 @@ def full(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="package")
 def lab(tmp_path_factory: pytest.TempPathFactory, full: bool) -> Iterator[Callable[..., Lab]]:
-    """With --full a product with these variables, else the small one; started at its first use."""
+    """With --full a product with these variables (and Lab's `module`), else the small one; started
+    at its first use.
+    """
     running: dict[str, Lab] = {}
 
     def get(**env: str) -> Lab:

@@ -56,7 +56,7 @@ class EmbeddingService:
 class Lab:
     """The running product, the actions at its failpoints, its stores and its embedding service."""
 
-    def __init__(self, folder: Path, **env: str) -> None:
+    def __init__(self, folder: Path, module: str = "deploy.local", **env: str) -> None:
         actions = folder / "failpoints"
         actions.mkdir()
         self.failpoints = Directory(actions)
@@ -66,7 +66,7 @@ class Lab:
             "EMBEDDING_STUB": f"{self.embedding.stub.url}/v1",
             "FAILPOINTS": str(actions),
         }
-        self.product = Product(folder / "home", **settings | env)
+        self.product = Product(folder / "home", module, **settings | env)
         try:
             self.product.start()
         except BaseException:  # nobody else would stop it
