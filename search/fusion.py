@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from uuid import UUID
 
+from processing.index import terms
 from processing.index.vectors import Candidates, Hit
 
 # How much the half of the words counts beside that of the meaning: so much when what it finds has
@@ -43,7 +44,8 @@ def fused(found: Candidates, asked: Sequence[Mapping[int, float]]) -> list[Fused
     """
     cosines = {hit.chunk_id: hit.score for hit in found.by_meaning}
     sums = {hit.chunk_id: hit.score for hit in found.by_words}
-    weight = FEW_WORDS + (ALL_WORDS - FEW_WORDS) * _share(found, asked) ** 3
+    share = max((terms.share(asked, said) for said in found.words_of_best), default=0.0)
+    weight = FEW_WORDS + (ALL_WORDS - FEW_WORDS) * share**3
     meaning, words = _normalised(found.by_meaning), _normalised(found.by_words, AMONG)
     both = [
         Fused(
@@ -55,19 +57,6 @@ def fused(found: Candidates, asked: Sequence[Mapping[int, float]]) -> list[Fused
         for each in cosines | sums
     ]
     return sorted(both, key=lambda each: (-each.score, each.chunk_id))
-
-
-def _share(found: Candidates, asked: Sequence[Mapping[int, float]]) -> float:
-    """How much of the words one of the best passages has, from 0 to 1."""
-    weights = [max(word.values()) for word in asked]
-    total = sum(weights)
-    there = (
-        sum(
-            weight for word, weight in zip(asked, weights, strict=True) if not said.isdisjoint(word)
-        )
-        for said in found.words_of_best
-    )
-    return max(there, default=0.0) / total if total else 0.0
 
 
 def _normalised(hits: Sequence[Hit], among: int = 0) -> dict[UUID, float]:

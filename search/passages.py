@@ -1,12 +1,12 @@
 """A passage that was found, and whether it answers what was asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from documents.models import Chunk, Document
 
-from .relevance import FLOOR, can_tell, relevance, share_of
+from .relevance import FLOOR, Asked, can_tell, relevance
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,7 @@ class Passage:
     chunk: Chunk
     score: float
     cosine: float | None = None  # None: it was not among the nearest, or nobody could tell
-    query: str = ""
-    asked: Mapping[str, float] = field(default_factory=dict, repr=False)  # terms of the query
+    asked: Asked | None = field(default=None, repr=False)  # None: the document itself was
 
     @property
     def document(self) -> Document:
@@ -31,11 +30,9 @@ class Passage:
     @cached_property
     def relevance(self) -> float:
         """From 0 to 1, on one scale for all queries."""
-        if not self.asked:
-            return 1.0  # the document itself was asked for
-        return relevance(
-            self.query, self.cosine, share_of(self.asked, self.said, self.chunk.language)
-        )
+        if self.asked is None:
+            return 1.0
+        return relevance(self.asked, self.cosine, self.said, self.chunk.language)
 
 
 def fits(passages: Sequence[Passage]) -> bool:

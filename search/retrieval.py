@@ -33,6 +33,7 @@ from processing.index import (
     ProcessingError,
     RetryableError,
     ServiceUnavailable,
+    centres,
     embeddings,
     generations,
     terms,
@@ -43,6 +44,7 @@ from processing.index.model import Model
 from .fusion import Fused, fused
 from .passages import Passage
 from .query import Query
+from .relevance import Asked
 from .reranking import reranked
 
 log = logging.getLogger(__name__)
@@ -106,17 +108,19 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
         index = generations.serving()
         dense, only_words = _meaning(query.text, index.model)
         words = terms.query_weights(query.text)
-        asked = _Question(query, index, dense, words, knowledge_base_ids, allowed, only)
+        common = centres.commonness(dense or (), query.text, index.model)
+        asked = Asked(query.text, terms.asked(query.text), common)
+        question = _Question(asked, index, dense, words, knowledge_base_ids, allowed, only)
         try:
-            first = asked.candidates(DEPTH)  # now, and not when the page is half made
+            first = question.candidates(DEPTH)  # now, and not when the page is half made
         except RetryableError:  # no outage: Qdrant refuses what it is asked
             if dense is None:
                 raise
             log.exception("searching by words only: the index refuses the vector of a query")
             only_words = OnlyWords.MISCONFIGURED
-            asked = replace(asked, dense=None)
-            first = asked.candidates(DEPTH)
-    return Found(reranked(query.text, asked.passages(first, wanted)), only_words)
+            question = replace(question, dense=None)
+            first = question.candidates(DEPTH)
+    return Found(reranked(query.text, question.passages(first, wanted)), only_words)
 
 
 def warm_up() -> None:
@@ -132,7 +136,7 @@ def is_ours(error: ProcessingError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    query: Query
+    asked: Asked
     index: generations.Index
     dense: Sequence[float] | None
     words: dict[int, float]
@@ -152,7 +156,7 @@ class _Question:
                 self.index.collection,
             )
         is_more = max(len(found.by_meaning), len(found.by_words)) == depth
-        return fused(found, terms.asked(self.query.text)), is_more
+        return fused(found, self.asked.words), is_more
 
     def passages(self, first: tuple[list[Fused], bool], wanted: int) -> Iterator[Passage]:
         given: set[UUID] = set()
@@ -178,9 +182,8 @@ class _Question:
 
     def _known(self, batch: Sequence[Fused]) -> list[Passage]:
         chunks = self.allowed.in_bulk([each.chunk_id for each in batch])
-        weights = terms.weighted(self.query.text)
         return [
-            Passage(chunks[each.chunk_id], each.score, each.cosine, self.query.text, weights)
+            Passage(chunks[each.chunk_id], each.score, each.cosine, self.asked)
             for each in batch
             if each.chunk_id in chunks
         ]

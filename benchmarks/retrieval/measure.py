@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from benchmarks.retrieval.questions import Collection, Question
-from processing.index import embeddings, terms, vectors
+from processing.index import centres, embeddings, terms, vectors
+from processing.index.generations import serving
 from processing.index.languages import language_of
 from processing.index.vectors import Candidates
 from search.fusion import fused
-from search.relevance import FLOOR, relevance, share_of
+from search.relevance import FLOOR, Asked, relevance
 from search.retrieval import DEPTH
 
 BATCH = 32
@@ -69,13 +70,15 @@ def ranked(
 
 def fits(collection: Collection, question: Question, each: Candidates, among: range) -> bool:
     """Whether the query is told that something fits, if only the passages `among` were there."""
-    weights = terms.weighted(question.text)
+    common = centres.commonness(
+        embeddings.embed_query(question.text), question.text, serving().model
+    )
+    asked = Asked(question.text, terms.asked(question.text), common)
     cosines = {hit.chunk_id: hit.score for hit in each.by_meaning}
     return any(
-        relevance(question.text, cosines.get(_id(collection, n)), share) >= FLOOR
+        relevance(asked, cosines.get(_id(collection, n)), passage, language_of(passage)) >= FLOOR
         for n in among
         for passage in [collection.passages[n]]
-        for share in [share_of(weights, passage, language_of(passage))]
     )
 
 

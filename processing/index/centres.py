@@ -33,8 +33,7 @@ def centred(vector: Sequence[float], text: str, model: Model) -> list[float]:
     """The vector of a question, of length 1, without what it has in common with all others; as it
     is when nothing is known of the model.
     """
-    known = next((known for name, known in _centres().items() if name in model.name.lower()), {})
-    centre = known.get(spoken(text)) or known.get(OTHERS, ())
+    centre = _centre(text, model)
     if len(centre) != len(vector):
         return list(vector)
     length = math.hypot(*vector)
@@ -43,9 +42,24 @@ def centred(vector: Sequence[float], text: str, model: Model) -> list[float]:
     return [number / length for number in rest]
 
 
+def commonness(vector: Sequence[float], text: str, model: Model) -> float:
+    """How much the vector of a question, of length 1, still resembles all others in its language:
+    the cosine of what they have in common; 0 when nothing is known of the model.
+    """
+    centre = _centre(text, model)
+    if len(centre) != len(vector):
+        return 0.0
+    return sum(a * b for a, b in zip(vector, centre, strict=True)) / math.hypot(*centre)
+
+
 def packed(centre: Sequence[float]) -> str:
     """As the file has it: numbers of 16 bits."""
     return base64.b64encode(struct.pack(f"<{len(centre)}e", *centre)).decode()
+
+
+def _centre(text: str, model: Model) -> Sequence[float]:
+    known = next((known for name, known in _centres().items() if name in model.name.lower()), {})
+    return known.get(spoken(text)) or known.get(OTHERS, ())
 
 
 @cache

@@ -6,7 +6,8 @@ stems in the languages that it may be of. So a passage answers under one stem of
 
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import chain, pairwise
 
 import regex
@@ -72,6 +73,18 @@ def asked(text: str) -> list[dict[int, float]]:
     return [
         {_index(term): weight for term, weight in each.items()} for each in _asked(text, SINGLE)
     ]
+
+
+def present(text: str, language: str | None = None) -> set[int]:
+    """The terms that stand in a text, as `asked` has them."""
+    return {_index(term) for term, _, _ in terms(text, language)}
+
+
+def share(asked: Sequence[Mapping[int, float]], there: AbstractSet[int]) -> float:
+    """How much of what is asked for is there, from 0 to 1."""
+    weights = [max(word.values()) for word in asked]
+    found = (w for word, w in zip(asked, weights, strict=True) if not there.isdisjoint(word))
+    return sum(found) / sum(weights) if weights else 0.0
 
 
 def weighted(text: str, single: float = SINGLE) -> dict[str, float]:

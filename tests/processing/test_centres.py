@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.retrieval.centres import USUAL
 from processing.index import centres, embeddings
-from processing.index.centres import centred
+from processing.index.centres import centred, commonness
 from processing.index.languages import spoken
 from processing.index.model import Model
 
@@ -33,6 +33,13 @@ def test_a_query_is_embedded_without_what_it_has_in_common_with_others() -> None
 def test_the_vectors_of_a_model_of_which_nothing_is_known_stay() -> None:
     for model in (Model("openai/text-embedding-3-small", 3), Model("e5-small-of-mine", 3)):
         assert centred([3.0, 4.0, 0.0], TANK, model) == [3.0, 4.0, 0.0]
+
+
+def test_how_common_a_question_is_can_be_told_of_a_model_that_is_known() -> None:
+    usual, rare = (embeddings.embed_query(text, E5) for text in ("What is it?", "zq17xw"))
+    assert commonness(usual, "What is it?", E5) > commonness(rare, "zq17xw", E5) > 0.3
+    assert commonness(usual, "What is it?", Model("openai/text-embedding-3-small", 384)) == 0
+    assert commonness((), "What is it?", E5) == 0
 
 
 def test_each_language_has_its_own_centre_and_all_others_have_one_together() -> None:

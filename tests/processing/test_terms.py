@@ -290,3 +290,20 @@ def test_a_text_without_words_has_no_weights(text: str) -> None:
 
 def test_a_query_of_any_length_has_a_bounded_number_of_terms() -> None:
     assert len(terms.query_weights(" ".join(f"w{n}x" for n in range(5000)))) == terms.MOST_TERMS
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("O'Reilly", "Im Herbst kam das Buch von O'Reilly heraus."),
+        ("houses", "The house was painted."),
+        ("Kündigungsfristen", "Die Kündigungsfrist beträgt drei Monate."),
+        ("наймы", "Срок найма три месяца."),
+        ("会议记录", "会议记录保存在档案室里。"),
+    ],
+)
+def test_a_word_is_there_whole_under_one_of_its_terms(query: str, text: str) -> None:
+    assert terms.share(terms.asked(query), terms.present(text)) == pytest.approx(1)
+    two = terms.asked(f"{query} zq17xw")
+    assert 0 < terms.share(two, terms.present(text)) < 1
+    assert terms.share(two, set()) == terms.share([], terms.present(text)) == 0

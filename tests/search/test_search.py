@@ -44,6 +44,9 @@ from tests.texts import SAMPLES
 pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
 HERON = "The heron nests in April."
+YEARS = "The accounts of the year before last were audited in spring, without any remarks. " * 4
+JAHRE = "Die Konten des vorletzten Jahres wurden im Frühjahr geprüft, ohne Anmerkungen. " * 4
+ANS = "Les comptes de l'avant-dernière année ont été vérifiés au printemps, sans remarque. " * 4
 
 
 @pytest.fixture
@@ -653,6 +656,40 @@ def test_the_api_says_how_much_a_hit_fits_and_whether_any_does(
     answer = post(client, query="asdfqwer zxcv").json()
     assert not answer["fits"]
     assert all(result["relevance"] < 0.5 for result in answer["results"])
+
+
+def test_what_stands_there_word_for_word_fits_in_any_language(
+    add: MakeDocument, api: Callable[[User], Client], editor: User
+) -> None:
+    """A word is asked for by its stems in each language that it may be of: one of them is enough,
+    also in the middle of a passage about something else.
+    """
+    texts = {
+        "O'Reilly": f"{JAHRE} Das Buch kam bei O'Reilly heraus. {JAHRE}",
+        "Reynolds": f"{ANS} Reynolds en a été informé. {ANS}",
+        "INV-2024-00317": f"{YEARS} INV-2024-00317 is still open. {YEARS}",
+        "Häuser gestrichen": f"{JAHRE} Die Häuser wurden gestrichen. {JAHRE}",
+        "horaires bibliothèque": f"{ANS} Les horaires de la bibliothèque changent. {ANS}",
+        "собаки хозяева": f"{YEARS} Собаки и их хозяева. {YEARS}",
+    }
+    for number, text in enumerate(texts.values()):
+        add(f"{number}.txt", text)
+    for query, text in texts.items():
+        answer = post(api(editor), query=query).json()
+        assert answer["fits"], query
+        assert answer["results"][0]["text"] == text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["asdfqwer zxcv", "qwertz uiop", "blorfle snargh wibbit", "zzz yyy xxx", "фывапролд ячсмить"],
+)
+def test_letters_without_a_meaning_fit_nowhere(
+    heron: Document, add: MakeDocument, api: Callable[[User], Client], editor: User, query: str
+) -> None:
+    for number, text in enumerate(("Income tax is due in May.", "Собаки гуляли в парке.")):
+        add(f"{number}.txt", text)
+    assert not post(api(editor), query=query).json()["fits"]
 
 
 def test_the_api_goes_on_where_it_ended(
