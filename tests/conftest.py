@@ -40,21 +40,32 @@ from documents.models.document import PostgresStartedAt
 from processing import actors, durations, heartbeat, middleware, pipeline
 from processing.index import embeddings, generations, vectors
 from tests import embedded
+from tests.e2e.product import Product
 
+OWN = re.compile(r"tests/(browser/|chaos/test_short|e2e/test_(hostile|reconcile|recovery))")
+# Servers, proxies and models that are started or loaded once for a file.
+TOGETHER = re.compile(
+    r"tests/(engines/|documents/test_uploads|local/test_(embeddings|models|qdrant)|"
+    r"lumikb/test_storage|processing/test_(parsing_sandbox|pieces|tokens))"
+)
 Role = Membership.Role
 LONG_AGO = timedelta(hours=1)
 
 
 class OneProductATime(LoadScopeScheduling):
     """Of the three processes of `make test`, one restores a backup and has the tests that share the
-    lab, another those that start products of their own, one after the other, and the third one all
-    others, which the first two help with when theirs are done: about as late. (xdist's own groups
-    do nothing with pytest 9.2.)
+    lab, another those that share `product`, and the chaos, and the third one all others, which the
+    first two help with when theirs are done: about as late. Tests of one file that share something
+    dear stay together; else each process would start one, and a second one for the tests that
+    commit, which pytest-django puts behind all that do not. (xdist's own groups do nothing with
+    pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if re.match(r"tests/(browser/|chaos/test_short|e2e/test_(hostile|recon|recov))", nodeid):
+        if OWN.match(nodeid):
             return "own"
+        if TOGETHER.match(nodeid):
+            return nodeid.partition("::")[0]
         return "lab" if nodeid.startswith("tests/e2e/") else nodeid
 
 
@@ -64,9 +75,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProductAT
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is one process's own for long comes first: else the others wait for it in the end."""
-    first = ("tests/e2e/", "tests/browser/", "tests/chaos/test_short")
-    items.sort(key=lambda item: not item.nodeid.startswith(first))
+    """What is one process's own for long comes first: else the others wait for it in the end.
+
+    Of the tests that share a product, first the one for which nothing else may be in it, then those
+    that count what has failed, then what makes much fail, and in the end what kills the product.
+    """
+    first = (
+        *("tests/e2e/test_reconcile", "tests/browser/", "tests/e2e/test_hostile"),
+        *("tests/e2e/test_recovery", "tests/e2e/", "tests/chaos/test_short"),
+    )
+
+    def place(item: pytest.Item) -> int:
+        places = (n for n, prefix in enumerate(first) if item.nodeid.startswith(prefix))
+        return next(places, len(first))
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:
@@ -200,6 +223,26 @@ def _no_document_is_in_work() -> None:
 def _no_stage_has_ended() -> None:
     """What other tests' stages took is not this one's to save."""
     durations._observed.clear()
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """The whole product, for all tests that leave it in order: its start takes a core 30 s.
+
+    Nothing reconciles but who is asked to.
+    """
+    settings = {
+        "REPOST_AFTER_SECONDS": "5",
+        "RECONCILE_EVERY": "86400",
+        "dramatiq_worker_timeout": "250",  # milliseconds; at 50, waiting takes 7 % of a core
+    }
+    product = Product(tmp_path_factory.mktemp("product") / "home", **settings)
+    try:
+        product.start()
+        yield product
+    finally:
+        if product.process.poll() is None:  # the last of those tests looks at how it stops
+            product.stop()
 
 
 @pytest.fixture

@@ -42,15 +42,6 @@ def pictures(request: pytest.FixtureRequest) -> Path | None:
     return Path(folder) if folder else None
 
 
-@pytest.fixture(scope="package")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    product = Product(tmp_path_factory.mktemp("browser") / "home")
-    product.start()
-    product.manage("shell", "-c", MAKE_PEOPLE)
-    yield product
-    product.stop()
-
-
 class People:
     """`people("olga")` is Olga, logged in, always the same browser; `people("")` is a stranger."""
 
@@ -68,6 +59,7 @@ class People:
 
 @pytest.fixture(scope="package")
 def _people(product: Product, pytestconfig: pytest.Config) -> Iterator[People]:
+    product.manage("shell", "-c", MAKE_PEOPLE)
     with chromium() as browser:
         url = f"http://127.0.0.1:{product.port}"
         yield People(browser, url, bool(pytestconfig.getoption("--full")))

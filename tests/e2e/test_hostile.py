@@ -61,14 +61,6 @@ def canary() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-@pytest.fixture
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    product = Product(tmp_path_factory.mktemp("hostile") / "home")
-    product.start()
-    yield product
-    assert product.stop() == 0
-
-
 def test_hostile_files_harm_nobody(
     product: Product, canary: tuple[str, list[str]], full: bool
 ) -> None:

@@ -27,18 +27,6 @@ OF_QDRANT = {
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    home = tmp_path_factory.mktemp("reconcile") / "home"
-    product = Product(home, RECONCILE_EVERY="86400")  # only we reconcile
-    try:
-        product.start()
-        yield product
-    finally:
-        status = product.stop()
-    assert status == 0
-
-
-@pytest.fixture(scope="module")
 def words(product: Product, full: bool) -> dict[str, str]:
     """READY documents, each with the one word that finds it."""
     slug = product.knowledge_base("reconciled")

@@ -41,7 +41,6 @@ BROKEN = "openai/openai/any-model"  # by way of production's entry for all model
 NAN = float("nan")
 pytestmark = [
     pytest.mark.django_db,  # all of them, or pytest-django parts them, and the proxy starts twice
-    pytest.mark.xdist_group("litellm"),  # one proxy, not one in each process of the tests
     pytest.mark.skipif(
         not PROGRAM.exists() and not os.environ.get("CI"), reason="make litellm installs it"
     ),

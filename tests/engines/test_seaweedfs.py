@@ -61,7 +61,6 @@ pytestmark = [
     pytest.mark.skipif(
         not PROGRAM.exists() and not os.environ.get("CI"), reason="make seaweedfs installs it"
     ),
-    pytest.mark.xdist_group("seaweedfs"),
 ]
 
 
