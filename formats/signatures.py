@@ -63,14 +63,23 @@ def is_rtf(head: bytes, file: IO[bytes]) -> bool:
     return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{\\rtf", b"{\\urtf"))
 
 
-# A line "Name: value", perhaps behind what a mailbox puts before each message.
-_HEADER = re.compile(rb"(?:>?From [^\n]*\r?\n)?[A-Za-z][\w-]{0,100}[ \t]*:")
+# Lines "Name: value", perhaps behind what a mailbox puts before each message.
+_HEADERS = re.compile(
+    rb"(?:>?From [^\n]*\r?\n)?((?:[A-Za-z][\w-]{0,100}[ \t]*:[^\n]*\n?|[ \t]+[^\n]*\n?)+)"
+)
+_OF_MESSAGES = re.compile(
+    rb"^(?:From|To|Cc|Bcc|Date|Subject|Sender|Reply-To|Received|Return-Path|Delivered-To|Status"
+    rb"|In-Reply-To|References|Message-ID|(?:X|MIME|Content|List|Resent|DKIM|ARC)-[\w-]+)[ \t]*:",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def is_message(head: bytes, file: IO[bytes]) -> bool:
+    """Whether it begins with headers, one of which messages have: other texts have names too."""
     if head.startswith((b"%PDF-", _ZIP, b"\x7fELF", _OLE2)):
         return False
-    return _HEADER.match(head.lstrip(b"\xef\xbb\xbf\r\n")) is not None
+    headers = _HEADERS.match(head.lstrip(b"\xef\xbb\xbf\r\n"))
+    return headers is not None and _OF_MESSAGES.search(headers[1]) is not None
 
 
 def is_html(head: bytes) -> bool:
