@@ -233,26 +233,26 @@ def equation(element: Any) -> str:
         case "t":
             return (element.text or "").translate(_INVISIBLE)
         case "f":
-            return f"{_grouped(of('num'))}/{_grouped(of('den'))}"
+            return f"{grouped(of('num'))}/{grouped(of('den'))}"
         case "sSup":
-            return f"{of('e')}^{_grouped(of('sup'))}"
+            return f"{of('e')}^{grouped(of('sup'))}"
         case "sSub":
-            return f"{of('e')}_{_grouped(of('sub'))}"
+            return f"{of('e')}_{grouped(of('sub'))}"
         case "sSubSup":
-            return f"{of('e')}_{_grouped(of('sub'))}^{_grouped(of('sup'))}"
+            return f"{of('e')}_{grouped(of('sub'))}^{grouped(of('sup'))}"
         case "rad":
-            return f"{of('deg')}√{_grouped(of('e'))}"
+            return f"{of('deg')}√{grouped(of('e'))}"
         case "d":
             begin, end = _character(element, "begChr", "("), _character(element, "endChr", ")")
             return f"{begin}{of('e')}{end}"
         case "nary":
             lower, upper = of("sub"), of("sup")
-            bounds = f"_{_grouped(lower)}" * bool(lower) + f"^{_grouped(upper)}" * bool(upper)
+            bounds = f"_{grouped(lower)}" * bool(lower) + f"^{grouped(upper)}" * bool(upper)
             return f"{_character(element, 'chr', '∫')}{bounds} {of('e')}"
     return "".join(equation(child) for child in children(element))
 
 
-def _grouped(text: str) -> str:
+def grouped(text: str) -> str:
     return text if len(text) < 2 or text.isalnum() else f"({text})"
 
 

@@ -1,4 +1,5 @@
-"""XLS through xlrd: each sheet as a table of what its cells show, then its notes.
+"""XLS through xlrd: each sheet as a table of what its cells show, then its notes, text boxes and
+charts.
 
 python-calamine is quicker, and gives neither the formats of numbers nor merged cells and notes.
 """
@@ -16,6 +17,7 @@ from processing.errors import PermanentError
 from processing.parsing.draft import Draft, one_line
 from processing.parsing.flow import Flow
 from processing.parsing.numberformat import shown
+from processing.parsing.old_charts import Drawn, drawn_on
 from processing.parsing.old_pictures import pictures, show_pictures
 from processing.parsing.ole import Container
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
@@ -46,6 +48,8 @@ def read(file: IO[bytes], draft: Draft) -> None:
         raise PermanentError("corrupt", DAMAGED) from error
     except (*_DAMAGES, AssertionError, ArithmeticError, LookupError, ValueError) as error:
         raise PermanentError("corrupt", DAMAGED) from error
+    stream = container.read("Workbook")
+    drawn = drawn_on(stream)
     cells = 0
     for sheet in book.sheets():
         name = one_line(sheet.name)
@@ -65,12 +69,28 @@ def read(file: IO[bytes], draft: Draft) -> None:
         for (row, column), note in sorted(sheet.cell_note_map.items()):
             place = f"{xlrd.colname(column)}{row + 1}"
             flow.line(f"{place}: {' '.join(note.text.split())}")
+        if sheet.name in drawn:
+            _show(drawn[sheet.name], flow)
         flow.end()
         for kind, count in (+passed).items():
             draft.unread(kind, f"sheet {name}", count)
+    for name, page in drawn.items():
+        if page.is_chart and page.is_hidden:
+            draft.unread("hidden_sheet", f"sheet {one_line(name)}")
+        elif page.is_chart:
+            flow = Flow(draft, heading=one_line(name), apart=True)
+            _show(page, flow)
+            flow.end()
     shown = [one_line(sheet.name) for sheet in book.sheets() if not sheet.visibility]
     heading = shown[0] if len(shown) == 1 else ""
-    show_pictures(pictures(_drawings(container.read("Workbook"))), draft, heading)
+    show_pictures(pictures(_drawings(stream)), draft, heading)
+
+
+def _show(drawn: Drawn, flow: Flow) -> None:
+    for box in drawn.boxes:
+        flow.line(box)
+    for chart in drawn.charts:
+        chart.show(flow)
 
 
 def _drawings(stream: bytes) -> bytes:

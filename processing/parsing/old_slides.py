@@ -34,6 +34,7 @@ _KIND, _WIDE, _NARROW, _OUTLINE, _SHAPE, _PLACEHOLDER = (
     0x0BC3,
 )
 _PICTURE_SHAPE, _COMMENT, _STRING = 0xF00A, 0x2EE0, 0x0FBA
+_NEWER = 0x138B  # of PowerPoint 2000 and later: comments
 _STORED, _PROPERTIES, _PICTURE_NUMBER = 0xF007, 0xF00B, 0x0104
 _TITLES = {0, 6}
 _FOOTERS = {7, 8, 9, 10}  # placeholders: date, slide number, footer, header
@@ -277,6 +278,6 @@ class _Deck:
     def _record(self, at: int, limit: int | None = None) -> _Record:
         head, kind, size = struct.unpack_from("<HHI", self._data, at)
         end = min(at + 8 + size, len(self._data) if limit is None else limit)
-        # The text of a shape is a container without the mark of one.
-        is_container = head & 0xF == 0xF or kind == 0xF00D
+        # The text of a shape is a container without the mark of one, and so are newer things.
+        is_container = head & 0xF == 0xF or kind in (0xF00D, _NEWER)
         return _Record(kind, head >> 4, is_container, at + 8, end)

@@ -5,7 +5,6 @@ On PyPI: msdoc2docx writes Word documents out of it, at ten times the code, and 
 legacy-doc gives text without tables and headings.
 """
 
-import re
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from processing.parsing.old_pictures import pictures, show_pictures
 from processing.parsing.old_word_numbers import numbers_of, styles_of
 from processing.parsing.ole import Container
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
+from processing.parsing.symbols import RUBY
 
 NO_TEXT = (
     "This document contains no text; if its pages are images, "
@@ -37,8 +37,6 @@ _PAGE_BYTES = 512
 _IN_TABLE, _ROW_END, _LEVEL, _DELETED, _HIDDEN = 0x2416, 0x2417, 0x2640, 0x0800, 0x083C
 _LIST, _LIST_LEVEL = 0x460B, 0x260A
 _OPERANDS = {0: 1, 1: 1, 2: 2, 3: 4, 4: 2, 5: 2, 7: 3}
-# A word with how it is read above it is a formula without a result: EQ \o\ad(\s\up 9(reading),word)
-_RUBY = re.compile(r"EQ\b.*\\o.*,([^,()]*)\)\s*$", re.DOTALL | re.IGNORECASE)
 MAX_CODE_CHARS = 1_000
 _SIGNS = str.maketrans(
     {0x0B: "\n", 0x0C: "\n", 0x0E: "\n", 0x1E: "-", 0x1F: None, 0x01: None, 0x02: None, 0x03: None}
@@ -352,7 +350,7 @@ def _without_codes(text: str) -> str:
         elif sign == "\x14" and open_codes:
             open_codes[-1] = False
         elif sign == "\x15" and open_codes:
-            if open_codes.pop() and (ruby := _RUBY.search(code)):
+            if open_codes.pop() and (ruby := RUBY.search(code)):
                 shown.append(ruby[1])
         elif any(open_codes):
             code += sign if len(code) < MAX_CODE_CHARS else ""

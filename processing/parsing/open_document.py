@@ -19,6 +19,7 @@ from processing.parsing.archive import UNREADABLE, Archive
 from processing.parsing.draft import Draft, Outline, one_line
 from processing.parsing.drawing import local
 from processing.parsing.flow import Flow, Pictures, Sink, Words
+from processing.parsing.mathml import formula
 from processing.parsing.open_document_numbers import Counters, ListNumbers
 from processing.parsing.sentences import DAMAGED, ENCRYPTED
 from processing.parsing.tables import ABOVE, LEFT, without_columns
@@ -45,17 +46,12 @@ _PARSER = etree.XMLParser(
 # Deleted text, the machinery of forms and of fields, animations.
 _GONE = {"tracked-changes", "forms", "sequence-decls", "variable-decls", "user-field-decls"}
 _GONE |= {"note-citation", "ruby-text", "hidden-text", "script", "event-listeners", "par"}
-_GONE |= {
-    "number",
-    "animations",
-    "alphabetical-index-mark",
-    "bibliography-mark-start",
-    "title",
-    "desc",
-}
+_GONE |= {"number", "animations", "alphabetical-index-mark", "bibliography-mark-start"}
 _SHAPES = {"custom-shape", "rect", "line", "ellipse", "polyline", "polygon", "path", "connector"}
 _SHAPES |= {"circle", "caption", "measure", "regular-polygon"}
 _FOOTERS = {"footer", "date-time", "page-number", "header"}
+# What a drawing is called, beside which a chart and a document have a title too.
+_DESCRIBES = {f"{_SVG}title", f"{_SVG}desc"}
 _CM = {"cm": 1.0, "mm": 0.1, "in": 2.54, "pt": 2.54 / 72, "px": 2.54 / 96}
 
 
@@ -113,7 +109,9 @@ class _Reader:
         self._outline = Outline()
         self._notes: list[str] = []
         self._comments: list[str] = []
-        self._objects: list[str] = []
+        self._objects: set[str] = set()  # that were met
+        self._waiting: list[str] = []  # objects that stand in a cell
+        self._hidden: set[tuple[str, str]] = set()  # styles: (family, name)
         self._numbers = ListNumbers()
         self._pictures = Pictures(draft, self._load_picture)
         self._has_slides = False
@@ -131,6 +129,7 @@ class _Reader:
         for tree in (styles, root):
             if tree is not None:
                 self._numbers.learn(tree)
+                self._hidden |= _invisible(tree, self._hidden)
         match local(body[0]):
             case "spreadsheet":
                 self._read_sheets(body[0])
@@ -143,8 +142,6 @@ class _Reader:
                 self._read_margins(root if styles is None else styles)
         self._draft.add("\n".join(self._notes), heading="Footnotes" if self._notes else "")
         self._draft.add("\n".join(self._comments), heading="Comments" if self._comments else "")
-        for name in dict.fromkeys(self._objects):
-            self._read_object(name)
 
     # Kinds of documents
 
@@ -162,7 +159,7 @@ class _Reader:
             flow.table(_without_hidden(self._rows(sheet, passed), sheet, passed))
             for kind, count in (+passed).items():
                 self._draft.unread(kind, f"sheet {name}", count)
-            self._pictures.show_waiting(flow)
+            self._show_waiting(flow)
             for shapes in sheet.iterfind(f"{_TABLE}shapes"):
                 self._blocks(shapes, flow)
             for comment in self._comments:
@@ -186,9 +183,7 @@ class _Reader:
                 if shape is not title and local(shape) != "notes":
                     self._block(shape, flow)
             for notes in page.iterfind(f"{_SHOW}notes"):
-                for frame in notes:
-                    if frame.get(f"{_SHOW}class") == "notes":
-                        self._blocks(frame, flow)
+                self._blocks(notes, flow)
             for comment in self._comments:
                 flow.line(comment)
             self._comments.clear()
@@ -228,17 +223,19 @@ class _Reader:
                 self._list(block, sink)
             case "table" if block.tag == f"{_TABLE}table":
                 sink.table(self._rows(block), _header_rows(block))
-                self._pictures.show_waiting(sink)
+                self._show_waiting(sink)
             case "annotation":
                 self._comments.append(self._inner(block))
             case "frame":
                 self._frame(block, sink)
-            case "g" | "a" | "section" | "index-body" | "text-box" | "page":
-                self._blocks(block, sink)
+            case "section" if block.get(f"{_TEXT}display") == "none":
+                self._draft.unread("hidden_part")
+            case "math":
+                sink.line(formula(block))
             case name if name in _SHAPES:
                 self._describe(block, sink)
                 self._blocks(block, sink)
-            case name if name not in _GONE:
+            case name if name not in _GONE and block.tag not in _DESCRIBES:
                 self._blocks(block, sink)
 
     def _paragraph(self, block: Any, sink: Sink, sign: str = "") -> None:
@@ -299,10 +296,12 @@ class _Reader:
                     return
                 case "object" | "object-ole":
                     name = inner.get(_LINK)
-                    if name:
-                        self._objects.append(name)
-                    else:  # in one file, it stands where it is shown
+                    if not name:  # in one file, it stands where it is shown
                         self._blocks(inner, sink)
+                    elif isinstance(sink, Flow):
+                        self._show_object(name, sink)
+                    else:
+                        self._waiting.append(name)
                     return
                 case "plugin":
                     self._draft.unread("recording")
@@ -379,11 +378,20 @@ class _Reader:
                     after.append(node)
                 if name in ("s", "tab", "line-break", "note", "annotation", "frame", "g"):
                     continue
-                if name in _SHAPES or name in _GONE:
+                if name in _SHAPES or name in _GONE or node.tag in _DESCRIBES:
                     continue
+            if self._is_hidden(node):
+                self._draft.unread("hidden_part")
+                continue
             parts.append(_squeezed(node.text or ""))
             stack += [(child, False) for child in reversed(node)]
         return "".join(parts)
+
+    def _is_hidden(self, node: Any) -> bool:
+        """Whether its style hides what is written in it."""
+        family = "text" if local(node) in ("span", "a") else "paragraph"
+        is_invisible = (family, node.get(f"{_TEXT}style-name") or "") in self._hidden
+        return is_invisible and _says_something(node)
 
     def _note(self, note: Any) -> None:
         body = note.find(f"{_TEXT}note-body")
@@ -465,23 +473,47 @@ class _Reader:
                 f"This document has over {MAX_CELLS:,} cells; split it and upload the parts.",
             )
 
-    # Objects and lists
+    # Objects
 
-    def _read_object(self, name: str) -> None:
+    def _show_waiting(self, sink: Sink) -> None:
+        """What stands in a table's cells and has no room there."""
+        self._pictures.show_waiting(sink)
+        waiting, self._waiting = self._waiting, []
+        for name in waiting:
+            if isinstance(sink, Flow):
+                self._show_object(name, sink)
+            else:  # of a table within a cell
+                self._waiting.append(name)
+
+    def _show_object(self, name: str, flow: Flow) -> None:
         """A chart's or a formula's texts; a file of another program is reported."""
         name = name.removeprefix("./")
+        if name in self._objects:
+            return
+        self._objects.add(name)
         root = self._source.xml(f"{name}/content.xml")
         if root is None:
             self._draft.unread("embedded_file")
             return
-        flow = Flow(self._draft)
         body = root.find(f"{_OFFICE}body")
-        self._blocks(root if body is None else body, flow)
-        flow.end()
+        self._block(root if body is None else body, flow)
 
 
 def _says_something(block: Any) -> bool:
     return any(not text.isspace() for text in block.itertext())
+
+
+def _invisible(tree: Any, known: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The styles of letters and paragraphs by which nothing is shown: (family, name)."""
+    found = set(known)
+    for style in tree.iter(f"{_STYLE}style"):
+        family = style.get(f"{_STYLE}family") or ""
+        said = [each.get(f"{_TEXT}display") for each in style.iterfind(f"{_STYLE}text-properties")]
+        display = next(filter(None, said), None)
+        parent = (family, style.get(f"{_STYLE}parent-style-name") or "")
+        if display == "none" or (display is None and parent in found):
+            found.add((family, style.get(f"{_STYLE}name") or ""))
+    return found
 
 
 def _hidden_styles(root: Any) -> set[str]:

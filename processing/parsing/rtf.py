@@ -15,6 +15,7 @@ from processing.parsing.draft import Draft, Outline
 from processing.parsing.drawing import is_exponent
 from processing.parsing.flow import Flow
 from processing.parsing.sentences import DAMAGED
+from processing.parsing.symbols import RUBY
 
 NO_TEXT = (
     "This document contains no text; if its pages are images, "
@@ -44,7 +45,10 @@ _SILENT = frozenset(
     b"background levelmarker leveltext levelnumbers listname shprslt".split()
 )
 # Starred groups that hold text.
-_SHOWN = frozenset(b"shpinst shptxt shppict shpgrp footnote annotation listtext".split())
+_SHOWN = frozenset(b"shpinst shptxt shppict shpgrp do footnote annotation listtext".split())
+# What a group is a part of, beside the body and headers.
+_PARTS = frozenset(b"fonttbl stylesheet info title footnote annotation listtext".split())
+_ASIDE = {b"footnote": "Footnotes", b"endnote": "Endnotes", b"annotation": "Comments"}
 _STORIES = frozenset(b"header headerl headerr headerf footer footerl footerr footerf".split())
 _SIGNS = {
     b"tab": "\t", b"line": "\n", b"emdash": "—", b"endash": "–", b"lquote": "‘", b"rquote": "’",
@@ -75,6 +79,8 @@ def read(file: IO[bytes], draft: Draft) -> None:
         draft.unread("damaged_file")
     if reader.pictures:
         draft.unread("picture", count=reader.pictures)
+    if reader.hidden:
+        draft.unread("hidden_part", count=reader.hidden)
 
 
 def text_of(data: bytes) -> str:
@@ -94,10 +100,13 @@ class _Group:
     codec: str = "cp1252"
     skip: int = 1  # characters after \u that say the same for old programs
     hidden: bool = False
+    deleted: bool = False
     raised: bool = False
     story: bytes = b""  # what it is a part of, beside the body: a table of fonts, a footer
     style: int = -1  # in the table of styles
     font: int = -1
+    in_table: bool = False
+    level: int | None = None  # of the heading that the paragraph is
 
 
 class _Reader:
@@ -120,9 +129,10 @@ class _Reader:
         self._text: list[str] = []
         self._cells: list[str] = []
         self._rows: list[list[str]] = []
-        self._in_table = False
-        self._level: int | None = None
         self._stories: dict[bytes, list[str]] = {}
+        self._boxes: list[str] = []  # that stand behind the paragraph
+        self._was_hidden = False
+        self.hidden = 0
         self.pictures = 0
         self.is_cut_off = False
 
@@ -142,6 +152,8 @@ class _Reader:
                     end = self._end_of_group(position)
                     if word == b"pict":
                         self._picture(position, end)
+                    elif word == b"fldinst":
+                        self._say(self._base_of_ruby(position, end))
                     position = end
                 else:
                     self._word(word, value)
@@ -200,8 +212,19 @@ class _Reader:
             if self._group.story == b"stylesheet":
                 self._end_style()
             ended, self._group = self._group, self._outer.pop()
-            if ended.story in (b"footnote", b"annotation") and self._group.story != ended.story:
-                self._stories.setdefault(ended.story, []).append("\n")
+            if self._group.story != ended.story:
+                self._end_part(ended.story)
+
+    def _end_part(self, part: bytes) -> None:
+        """What stands aside is a line of its own; the drawn number of a paragraph, in it."""
+        if part in _ASIDE:
+            self._stories.setdefault(part, []).append("\n")
+        elif part == b"box":
+            self._boxes.append("".join(self._stories.pop(part, [])))
+        elif part == b"listtext":
+            sign = "".join(self._stories.pop(part, [])).strip()
+            is_number = any(map(str.isalnum, sign)) and sign != "o"  # Word's second bullet
+            self._write(f"{sign if is_number else '-'} " if sign else "")
 
     # Words
 
@@ -237,13 +260,17 @@ class _Reader:
             case b"plain":
                 group.hidden = group.raised = False
                 group.codec = self._default
-            case b"v" | b"deleted":
+            case b"v":
                 group.hidden = value != 0
-            case b"fonttbl" | b"stylesheet" | b"info" | b"title":
-                group.story = word
-            case b"footnote" | b"annotation":
-                group.story = word
-            case _ if word in _STORIES:
+            case b"deleted":
+                group.deleted = value != 0
+            case b"ftnalt" if group.story == b"footnote":
+                group.story = b"endnote"
+            case b"shptxt" | b"dptxbxtext":
+                group.story = group.story or b"box"  # one in a footer is a part of it
+            case b"pntext":
+                group.story = b"listtext"
+            case _ if word in _STORIES or word in _PARTS:
                 group.story = word
             case _:
                 self._layout(word, value)
@@ -258,13 +285,13 @@ class _Reader:
             return
         match word:
             case b"pard":
-                self._in_table, self._level = False, None
+                group.in_table, group.level = False, None
             case b"intbl" | b"itap":
-                self._in_table = value != 0
+                group.in_table = value != 0
             case b"s":
-                self._level = self._levels.get(value or 0)
+                group.level = self._levels.get(value or 0)
             case b"outlinelevel" if value is not None:
-                self._level = value + 1 if value < 9 else None
+                group.level = value + 1 if value < 9 else None
             case b"par" | b"sect" | b"page" | b"column":
                 self._end_paragraph(word)
             case b"cell":
@@ -286,6 +313,15 @@ class _Reader:
             data = b""
         if not data or self._flow.picture(data) == "unread":
             self.pictures += 1
+
+    def _base_of_ruby(self, start: int, end: int) -> str:
+        """Of a field that shows a word with how it is read above it, the word."""
+        code = self._data[start:end]
+        if b"EQ" not in code or b"\\o" not in code:
+            return ""
+        fonts = b"{\\rtf1\\ansi\\uc%d " % self._group.skip
+        found = RUBY.search(text_of(fonts + code + b"}"))
+        return found[1] if found else ""
 
     # Text
 
@@ -311,8 +347,13 @@ class _Reader:
 
     def _write(self, text: str) -> None:
         group = self._group
-        if group.hidden or group.story in (b"fonttbl", b"info"):
+        if group.deleted or group.story in (b"fonttbl", b"info"):
             return
+        if group.hidden:
+            self.hidden += not self._was_hidden and any(map(str.isalnum, text))
+            self._was_hidden = True
+            return
+        self._was_hidden = False
         if group.story == b"stylesheet":
             self._style_name += text
         elif group.story:
@@ -331,7 +372,7 @@ class _Reader:
     def _end_paragraph(self, word: bytes) -> None:
         if self._group.story:
             self._write("\n")
-        elif self._in_table and (self._cells or word == b"par"):
+        elif self._group.in_table and (self._cells or word == b"par"):
             self._text.append("\n")
         else:
             self._end_table()
@@ -339,10 +380,16 @@ class _Reader:
 
     def _line(self) -> None:
         text = self._taken()
-        if self._level and text.strip():
+        if self._group.level and text.strip():
             self._flow.end()
-            self._flow.heading = self._outline.enter(self._level, text)
+            self._flow.heading = self._outline.enter(self._group.level, text)
         self._flow.line(text)
+        self._end_boxes()
+
+    def _end_boxes(self) -> None:
+        for text in self._boxes:
+            self._flow.line(_joined(text).strip())
+        self._boxes = []
 
     def _end_cell(self) -> None:
         if len(self._cells) < MAX_COLUMNS and not self._group.story:
@@ -357,6 +404,7 @@ class _Reader:
         if self._rows:
             self._flow.table(self._rows)
             self._rows = []
+            self._end_boxes()
 
     def _taken(self) -> str:
         """The paragraph; pairs of \\u are one letter."""
@@ -372,13 +420,12 @@ class _Reader:
         self._line()
         self._flow.end()
         said: dict[str, None] = {}
-        for story in (b"title", *sorted(_STORIES), b"footnote", b"annotation"):
-            text = _joined("".join(self._stories.get(story, [])))
-            name = {b"footnote": "Footnotes", b"annotation": "Comments"}.get(story, "")
-            if story == b"title" or text.strip() in said:
-                continue  # the title of the properties is no part of the pages
-            said[text.strip()] = None
-            self._draft.add(text, heading=name)
+        for story in (*sorted(_STORIES), *_ASIDE):  # the properties' title is no part of the pages
+            lines = _joined("".join(self._stories.get(story, []))).split("\n")
+            text = "\n".join(line.strip() for line in lines)
+            if text.strip() not in said:
+                said[text.strip()] = None
+                self._draft.add(text, heading=_ASIDE.get(story, ""))
 
 
 class _Wrapped(_Reader):

@@ -1,8 +1,14 @@
-"""Characters of the symbol fonts that Office files use, as the letters that they look like.
+"""Characters of the symbol fonts that Office files use, as the letters that they look like; and the
+word that a field shows with its reading.
 
 After Unicode's mapping tables of Adobe's Symbol and of Microsoft's Wingdings; of Wingdings only
 what means something in a text: boxes, ticks, arrows.
 """
+
+import re
+
+# A word with how it is read above it is a formula without a result: EQ \o\ad(\s\up 9(reading),word)
+RUBY = re.compile(r"EQ\b.*\\o.*,([^,()]*)\)\s*$", re.DOTALL | re.IGNORECASE)
 
 _GREEK = zip("abgdezhqiklmnxoprsVtufcyw", "αβγδεζηθικλμνξοπρσςτυφχψω", strict=True)
 _CAPITALS = zip("ABGDEZHQIKLMNXOPRSTUFCYW", "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ", strict=True)

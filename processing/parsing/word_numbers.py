@@ -79,7 +79,9 @@ class Numbers:
         if rule.format == "none" and not rule.pattern:
             return ""
         text = BULLET if rule.format == "bullet" else self._drawn(numbering, rule)
-        return text + ("" if rule.suffix == "nothing" or not text else " ")
+        # Drawn without a gap, "1.1" would be one word with the next.
+        is_close = rule.suffix == "nothing" and not (text.isascii() and text[-1:].isalnum())
+        return text if is_close or not text else f"{text} "
 
     def _count(self, numbering: Numbering, level: int, rule: Level) -> None:
         counters = numbering.counters

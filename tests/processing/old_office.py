@@ -177,9 +177,15 @@ def record(kind: int, content: bytes = b"", *, instance: int = 0, holds: bool = 
 
 
 def ppt(
-    slides: Sequence[tuple[str, str, str]], *, encrypted: bool = False, picture: bytes = b""
+    slides: Sequence[tuple[str, str, str]],
+    *,
+    encrypted: bool = False,
+    picture: bytes = b"",
+    comment: tuple[str, str] | None = None,
 ) -> bytes:
-    """[MS-PPT] of (title, text, notes). `picture` is on the last slide."""
+    """[MS-PPT] of (title, text, notes). `picture` is on the last slide, and a `comment` (who, what)
+    on each.
+    """
     stream, places = b"", {}
 
     def put(number: int, content: bytes) -> None:
@@ -196,7 +202,14 @@ def ppt(
             frame = record(0xF00A, bytes(8), instance=75)
             frame += record(0xF00B, struct.pack("<HI", 0x4104, 1), instance=1)
             shapes += record(0xF004, frame, holds=True)
-        put(10 + number, record(0x03EE, record(0x040C, shapes, holds=True), holds=True))
+        shown = record(0x040C, shapes, holds=True)
+        if comment:
+            said = (text.encode("utf-16-le") for text in (*comment, "AL"))
+            said = (record(0x0FBA, text, instance=n) for n, text in enumerate(said))
+            remark = record(0x2EE0, b"".join(said), holds=True)
+            tag = record(0x0FBA, "___PPT10".encode("utf-16-le")) + record(0x138B, remark)
+            shown += record(0x1388, record(0x138A, tag, holds=True), holds=True)
+        put(10 + number, record(0x03EE, shown, holds=True))
         if notes:
             notes_list += record(0x03F3, struct.pack("<IIIII", 100 + number, 0, 0, 0, 0))
             of = record(0x03F1, struct.pack("<II", 255 + number, 0))
@@ -236,15 +249,17 @@ def _shape(text: bytes) -> bytes:
 
 
 def xls(
-    sheets: Mapping[str, Sequence[Sequence[str | float]]],
+    sheets: Mapping[str, Sequence[Sequence[str | float]] | bytes],
     *,
     hidden: Sequence[str] = (),
     encrypted: bool = False,
     rows_hidden: Mapping[int, int] | None = None,
     columns_hidden: Mapping[int, int] | None = None,
     pictures: bytes = b"",
+    drawn: bytes = b"",
 ) -> bytes:
-    """BIFF 8; numbers are shown as percents. Rows and columns (from 0) that are hidden: at which
+    """BIFF 8; numbers are shown as percents; what is given as records is a chart, and what is
+    `drawn` stands on all other sheets. Rows and columns (from 0) that are hidden: at which
     level they are folded up with others, 0 for none.
     """
     start = _biff(0x809, struct.pack("<HHHHII", 0x600, 5, 0, 0, 0, 0))
@@ -257,6 +272,9 @@ def xls(
     start += _biff(0xE0, style) + _biff(0xE0, percent)
     bodies = []
     for rows in sheets.values():
+        if isinstance(rows, bytes):
+            bodies.append(rows)
+            continue
         body = _biff(0x809, struct.pack("<HHHHII", 0x600, 0x10, 0, 0, 0, 0))
         for column, level in (columns_hidden or {}).items():
             options = 1 | level << 8
@@ -270,14 +288,16 @@ def xls(
                     body += _biff(0x204, struct.pack("<HHH", row, column, 0) + text)
                 else:
                     body += _biff(0x203, struct.pack("<HHHd", row, column, 1, value))
-        bodies.append(body + _biff(0x0A, b""))
+        bodies.append(body + drawn + _biff(0x0A, b""))
     for n in range(0, len(pictures), 8000):
         start += _biff(0x3C if n else 0xEB, pictures[n : n + 8000])
     names = [name.encode("utf-16-le") for name in sheets]
     at = len(start) + sum(12 + len(name) for name in names) + 4
     listed = b""
     for name, content, body in zip(sheets, names, bodies, strict=True):
-        head = struct.pack("<IBBBB", at, name in hidden, 0, len(name), 1)
+        head = struct.pack(
+            "<IBBBB", at, name in hidden, 2 * isinstance(sheets[name], bytes), len(name), 1
+        )
         listed += _biff(0x85, head + content)
         at += len(body)
     stream = start + listed + _biff(0x0A, b"") + b"".join(bodies)
@@ -286,6 +306,34 @@ def xls(
 
 def _biff(kind: int, content: bytes) -> bytes:
     return struct.pack("<HH", kind, len(content)) + content
+
+
+def box(text: str, kind: int = 6) -> bytes:
+    """A text box on a sheet, or a note (25), in two records."""
+    half = len(text) // 2
+    made = _biff(0x5D, struct.pack("<HHHH", 0x15, 0x12, kind, 1) + bytes(14))
+    made += _biff(0x1B6, struct.pack("<HHHHHHH", 0, 0, 0, 0, 0, len(text), 16) + bytes(4))
+    made += _biff(0x3C, b"\1" + text[:half].encode("utf-16-le"))
+    return made + _biff(0x3C, b"\0" + text[half:].encode("latin-1")) + _biff(0x3C, bytes(16))
+
+
+def chart(title: str, series: str, points: Mapping[str, float]) -> bytes:
+    """As a sheet of its own, or on one."""
+
+    def name(text: str) -> bytes:
+        return _biff(0x100D, struct.pack("<HBB", 0, len(text), 0) + text.encode("latin-1"))
+
+    made = _biff(0x809, struct.pack("<HHHHII", 0x600, 0x20, 0, 0, 0, 0)) + _biff(0x1033, b"")
+    made += _biff(0x1003, bytes(12)) + _biff(0x1033, b"") + name(series) + _biff(0x1034, b"")
+    made += _biff(0x1025, bytes(32)) + _biff(0x1033, b"") + name(title) + _biff(0x1034, b"")
+    made += _biff(0x1034, b"") + _biff(0x1065, b"\1\0")
+    for n, value in enumerate(points.values()):
+        made += _biff(0x203, struct.pack("<HHHd", n, 0, 0, value))
+    made += _biff(0x1065, b"\2\0")
+    for n, text in enumerate(points):
+        head = struct.pack("<HHHHB", n, 0, 0, len(text), 0)
+        made += _biff(0x204, head + text.encode("latin-1"))
+    return made + _biff(0x0A, b"")
 
 
 # Outlook

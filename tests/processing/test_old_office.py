@@ -80,7 +80,30 @@ def test_old_slides_have_titles_texts_and_notes():
     ]
 
 
+def test_what_people_remarked_on_old_slides_is_read():
+    data = old.ppt([("Welcome", "Text", "")], comment=("Ada", "Too long"))
+    assert parts_of(data, files.PPT) == [(1, "Welcome", "Welcome\n\nText\n\nAda: Too long")]
+
+
 # XLS
+
+
+def test_boxes_and_charts_on_old_sheets_are_read_and_those_that_are_sheets():
+    chart = old.chart("Tonnage", "Coal", {"Spring": 11.0, "Autumn": 12.5})
+    data = old.xls(
+        {"One": [["Name"], ["Ada"]], "Sums": chart, "Gone": chart},
+        hidden=["Gone"],
+        drawn=old.box("Łódź in a box") + old.box("a note", kind=25) + chart,
+    )
+    document = read(data, files.XLS)
+    assert parts(document) == [
+        (None, "One", "Name\nAda"),
+        (None, "One", "Łódź in a box\nTonnage"),
+        (None, "One", "| Coal\nSpring | 11\nAutumn | 12.5"),
+        (None, "Sums", "Tonnage"),
+        (None, "Sums", "| Coal\nSpring | 11\nAutumn | 12.5"),
+    ]
+    assert document.unread == (Unread("hidden_sheet", "sheet Gone"),)
 
 
 def test_old_sheets_show_numbers_as_excel_does_and_hidden_sheets_are_said():
@@ -155,7 +178,34 @@ def test_rtf_has_headings_tables_notes_and_letters_of_every_font():
         (None, "", "Head"),
         (None, "Footnotes", "note"),
     ]
-    assert document.unread == (Unread("picture"),)
+    assert document.unread == (Unread("picture"), Unread("hidden_part"))
+
+
+def test_rtf_draws_numbers_and_puts_notes_and_boxes_where_they_belong():
+    text = (
+        r"{\rtf1\ansi{\stylesheet{\s1\outlinelevel0 Title 1;}}"
+        r"\pard\plain\s1{\listtext\pard\plain  1.\tab}Arrivals\par"
+        r"\pard Came{\*\footnote\pard\plain\tab Noted\par} by"
+        r" sea{\footnote\ftnalt\pard\tab Ended}.\par"
+        r"{\pntext\f3\'b7\tab}Point{\shp{\*\shpinst{\sp{\sn a}{\sv b}}"
+        r"{\shptxt\pard In a\par box\par}}"
+        r"{\shprslt{\*\do{\dptxbxtext In a box}}}} of it.\par"
+        r"{\*\do{\dptxbxtext\pard Old box\par}}Last {\field{\*\fldinst{EQ \\o\\ad(\\s\\up 9("
+        r"\u12363?),\u28450?\u23383?)}}{\fldrslt}}\par"
+        r"\pard\intbl one\cell{\pard\plain two}\cell\row\pard {\header Top{\shptxt Logo}}End\par}"
+    )
+    assert parts_of(text.encode(), files.RTF) == [
+        (
+            None,
+            "1. Arrivals",
+            "1. Arrivals\nCame by sea.\n- Point of it.\nIn a\nbox\nLast 漢字\nOld box",
+        ),
+        (None, "1. Arrivals", "one | two"),
+        (None, "1. Arrivals", "End"),
+        (None, "", "TopLogo"),
+        (None, "Footnotes", "Noted"),
+        (None, "Endnotes", "Ended"),
+    ]
 
 
 def test_rtf_that_is_cut_off_is_read_as_far_as_it_goes():

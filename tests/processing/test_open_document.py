@@ -57,6 +57,67 @@ def test_slides_have_numbers_titles_and_notes():
     assert document.unread == (Unread("image_page", "page 2"),)
 
 
+def test_what_is_hidden_is_said_and_a_field_of_the_title_is_read():
+    styles = (
+        "<office:automatic-styles>"
+        '<style:style style:name="a" style:family="text"><style:text-properties'
+        ' text:display="none"/></style:style><style:style style:name="b" style:family="text"'
+        ' style:parent-style-name="a"/><style:style style:name="c" style:family="paragraph"'
+        ' style:parent-style-name="a"/></office:automatic-styles>'
+    )
+    body = (
+        '<text:p text:style-name="c">Seen <text:span text:style-name="b">veiled</text:span> of'
+        ' <text:title>The Field</text:title></text:p><text:section text:display="none"><text:p>gone'
+        '</text:p></text:section><text:p>End<text:span text:style-name="a"> </text:span></text:p>'
+    )
+    document = read(files.open_document("text", body, before=styles), files.ODT)
+    assert document.text == "Seen  of The Field\nEnd"
+    assert document.unread == (Unread("hidden_part", count=2),)
+
+
+CHART = """<chart:chart xmlns:chart="urn:oasis:names:tc:opendocument:xmlns:chart:1.0"><chart:title>
+<text:p>Tonnage</text:p></chart:title><table:table><table:table-row><table:table-cell><text:p>Coal
+</text:p></table:table-cell><table:table-cell><text:p>11</text:p></table:table-cell>
+</table:table-row></table:table></chart:chart>"""
+FORMULA = """<math:math xmlns:math="http://www.w3.org/1998/Math/MathML"><math:semantics><math:mrow>
+<math:mi>speed</math:mi><math:mo>=</math:mo><math:mfrac><math:mi>way</math:mi><math:msup>
+<math:mi>time</math:mi><math:mn>2</math:mn></math:msup></math:mfrac><math:mi>per</math:mi>
+<math:mi>day</math:mi></math:mrow><math:annotation>speed = {way} over</math:annotation>
+</math:semantics></math:math>"""
+
+
+def test_charts_and_formulas_stand_where_they_are_shown():
+    def shown(name: str) -> str:
+        return f'<draw:frame><draw:object xlink:href="./{name}"/></draw:frame>'
+
+    body = (
+        f'<text:h text:outline-level="1">One</text:h><text:p>A{shown("C")}</text:p>'
+        f"<table:table><table:table-row><table:table-cell><text:p>x{shown('F')}</text:p>"
+        f"</table:table-cell></table:table-row></table:table><text:p>{shown('X')}</text:p>"
+        f'<text:h text:outline-level="1">Two</text:h><text:p>{shown("C")}</text:p>'
+    )
+    data = files.open_document("text", body)
+    inner = files.members(files.open_document("chart", CHART))["content.xml"]
+    data = files.with_member(data, "C/content.xml", inner)
+    document = read(files.with_member(data, "F/content.xml", FORMULA), files.ODT)
+    assert parts(document) == [
+        (None, "One", "One\nA\nTonnage"),
+        (None, "One", "Coal | 11"),
+        (None, "One", "x"),
+        (None, "One", "speed = way/(time^2) per day"),
+        (None, "Two", "Two"),
+    ]
+    assert document.unread == (Unread("embedded_file"),)
+
+
+def test_all_that_is_written_on_the_page_of_a_slide_s_notes_is_read():
+    body = """<draw:page><presentation:notes><draw:page-thumbnail/><draw:frame><draw:text-box>
+    <text:p>Beside</text:p></draw:text-box></draw:frame><draw:frame presentation:class="footer">
+    <draw:text-box><text:p>Never</text:p></draw:text-box></draw:frame></presentation:notes>
+    </draw:page>"""
+    assert parts_of(files.open_document("presentation", body), files.ODP) == [(1, "", "Beside")]
+
+
 def test_lists_and_headings_have_the_numbers_that_are_shown():
     levels = (
         '<text:list-level-style-number text:level="1" style:num-format="1" style:num-suffix="."/>'

@@ -71,6 +71,15 @@ def test_paragraphs_have_the_numbers_that_word_draws():
     )
 
 
+def test_a_number_that_is_drawn_without_a_gap_is_a_word_of_its_own():
+    levels = [
+        lvl(level, pattern).replace("</w:lvl>", '<w:suff w:val="nothing"/></w:lvl>')
+        for level, pattern in enumerate(("%1.%1", "%1)", "第%1章"))
+    ]
+    data = word("".join(numbered(n, "Scope") for n in range(3)), numbering(*levels))
+    assert text(data) == "1.1 Scope\n1)Scope\n第1章Scope"
+
+
 def test_an_empty_paragraph_of_a_list_counts_and_says_nothing():
     body = [(0, "One"), (0, ""), (0, "Three")]
     data = word("".join(numbered(*item) for item in body), numbering(lvl(0, "%1.")))
