@@ -37,9 +37,7 @@ class Archive(zipfile.ZipFile):
     """
 
     def __init__(self, file: IO[bytes]) -> None:
-        """Raises PermanentError: `encrypted`, `corrupt`, `unsupported_type` (an old Office file),
-        `too_large`.
-        """
+        """Raises PermanentError: `encrypted`, `corrupt`, `too_large`."""
         _refuse_ole2(file)
         try:
             super().__init__(file)
@@ -104,10 +102,7 @@ def _refuse_ole2(file: IO[bytes]) -> None:
     data = file.read()
     if "EncryptedPackage".encode("utf-16-le") in data:
         raise PermanentError("encrypted", ENCRYPTED)
-    raise PermanentError(
-        "unsupported_type",
-        "This file is in an old Office format; save it as DOCX, PPTX or XLSX and upload that.",
-    )
+    raise PermanentError("corrupt", DAMAGED)
 
 
 def _bomb() -> PermanentError:

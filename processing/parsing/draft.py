@@ -218,7 +218,7 @@ class Draft:
         if len(self._sections) == MAX_SECTIONS:
             raise PermanentError(
                 "too_large",
-                f"This document has over {MAX_SECTIONS:,} headings; split it and upload the parts.",
+                f"This document has over {MAX_SECTIONS:,} sections; split it and upload the parts.",
             )
         self._parts.append(between + text)
         place = (start - self._base, end - self._base, page, heading)

@@ -173,7 +173,10 @@ class _Book:
 
     def _xml(self, name: str) -> Any:
         """The root of a file; books are often a little wrong."""
-        root = etree.fromstring(self._archive.read(name), _LENIENT)
+        try:
+            root = etree.fromstring(self._archive.read(name), _LENIENT)
+        except etree.XMLSyntaxError:  # there is nothing in it
+            root = None
         if root is None:
             raise PermanentError("corrupt", DAMAGED)
         return root

@@ -144,9 +144,9 @@ def test_an_unknown_type_is_unsupported(failure):
     assert failure(b"x", "application/x-none").code == "unsupported_type"
 
 
-def test_an_old_office_file_is_unsupported(failure):
+def test_a_file_of_an_old_program_that_is_none_of_ours_is_not_what_its_name_says(failure):
     data = files.encrypted_office().replace("EncryptedPackage".encode("utf-16-le"), bytes(32))
-    assert failure(data, files.DOCX).code == "unsupported_type"
+    assert failure(data, files.DOCX).code == "corrupt"
 
 
 # A billion laughs: a8 is a7 ten times, and so on.

@@ -122,11 +122,11 @@ def test_a_document_past_a_limit_is_told_which(content_type, data, said):
     assert said in sentence
 
 
-def test_a_document_with_too_many_headings_is_told_so(monkeypatch):
+def test_a_document_with_too_many_sections_is_told_so(monkeypatch):
     monkeypatch.setattr(draft, "MAX_SECTIONS", 2)
     code, sentence = answer(io.BytesIO(b"# a\n# b\n# c"), files.MARKDOWN)["error"]
     assert code == "too_large"
-    assert "has over 2 headings; split it" in sentence
+    assert "has over 2 sections; split it" in sentence
 
 
 @pytest.mark.parametrize(
