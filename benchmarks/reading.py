@@ -56,7 +56,7 @@ def main() -> None:
 def read(path: Path, cases: list[dict[str, Any]]) -> dict[str, Any]:
     """What the product would store of this file, or would say instead."""
     try:
-        document = parsing.parse(path, _type(path))
+        document = parsing.parse(path, format_of(path))
     except (PermanentError, RetryableError) as error:
         return {"text": None, "code": error.code, "sentence": error.sentence}
     result: dict[str, Any] = {
@@ -77,7 +77,8 @@ def read(path: Path, cases: list[dict[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _type(path: Path) -> str:
+def format_of(path: Path) -> str:
+    """Its media type. Raises PermanentError for what is not taken."""
     with open(path, "rb") as file:
         format = of_file(path.suffix, file.read(HEAD_BYTES), file)
     if format is None:

@@ -69,19 +69,19 @@ def independent(path: Path) -> list[str]:
             case ".pptx":
                 return [_printed(path, Path(folder))]
             case ".pdf":
-                return [_pdf(path)]
+                return [pdf_text(path)]
             case ".epub":
                 with zipfile.ZipFile(path) as book:
                     names = [n for n in book.namelist() if n.endswith(("html", "htm"))]
-                    return ["\n".join(_markup(book.read(name)) for name in names)]
+                    return ["\n".join(markup(book.read(name)) for name in names)]
             case ".html" | ".htm":
-                return [_markup(path.read_bytes())]
+                return [markup(path.read_bytes())]
     return [path.read_text(errors="replace")]
 
 
 def _printed(path: Path, folder: Path) -> str:
     _converted(path, "pdf", folder, "*.none")
-    return "\n".join(_pdf(made) for made in folder.glob("*.pdf"))
+    return "\n".join(pdf_text(made) for made in folder.glob("*.pdf"))
 
 
 def _converted(path: Path, filter: str, folder: Path, pattern: str) -> str:
@@ -92,8 +92,8 @@ def _converted(path: Path, filter: str, folder: Path, pattern: str) -> str:
     return "\n".join(text.read_text("utf-8-sig", "replace") for text in made)
 
 
-def _pdf(path: Path) -> str:
-    command = ["pdftotext", "-q", str(path), "-"]
+def pdf_text(path: Path, *options: str) -> str:
+    command = ["pdftotext", "-q", *options, str(path), "-"]
     return subprocess.run(command, capture_output=True, check=False).stdout.decode(
         "utf-8", "replace"
     )
@@ -116,7 +116,7 @@ class _Words(HTMLParser):
             self.texts.append(data)
 
 
-def _markup(data: bytes) -> str:
+def markup(data: bytes) -> str:
     words = _Words()
     words.feed(data.decode("utf-8", "replace"))
     return " ".join(words.texts)
