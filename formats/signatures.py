@@ -45,7 +45,8 @@ def is_svg(head: bytes, file: IO[bytes]) -> bool:
 def is_text(head: bytes, file: IO[bytes]) -> bool:
     if head.startswith((b"%PDF-", _ZIP, b"\x7fELF", _OLE2)):
         return False
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16 or UTF-32, by its byte order mark
+    # UTF-16 or UTF-32, by its byte order mark
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         return True
     # A stray NUL is a flaw of a text; one control character in 20 is no text. Random bytes have
     # one in 10.

@@ -58,6 +58,14 @@ def read(file: IO[bytes], draft: Draft) -> None:
         _read_message(message, draft)
 
 
+def header(message: email.message.Message, name: str) -> str:
+    """The first of this name, in letters. Bytes that are not ASCII stand in it as they came."""
+    for key, value in message.raw_items():
+        if key.lower() == name.lower():
+            return _decoded(str(value))
+    return ""
+
+
 def _messages(data: bytes) -> Iterator[bytes]:
     """The messages of a mailbox; a file that does not begin as one is a single message."""
     data = data.lstrip(b"\xef\xbb\xbf\r\n")
@@ -90,8 +98,8 @@ def _read_message(data: bytes, draft: Draft) -> None:
     if _is_web_archive(message):
         _read_web_archive(message, draft)
         return
-    fields = [(name, _header(message, name)) for name in _FIELDS]
-    letter = Letter(_header(message, "Subject"), fields)
+    fields = [(name, header(message, name)) for name in _FIELDS]
+    letter = Letter(header(message, "Subject"), fields)
     _Parts(letter).take(message)
     add_letter(letter, draft)
 
@@ -159,7 +167,7 @@ class _Parts:
         inner = inner[0] if isinstance(inner, list) and inner else inner
         content, subject = _content(part), ""
         if isinstance(inner, email.message.Message):
-            subject = _header(inner, "Subject")
+            subject = header(inner, "Subject")
             try:
                 content = inner.as_bytes(policy=_RAW)
             except (ValueError, LookupError, TypeError, RecursionError):
@@ -170,7 +178,7 @@ class _Parts:
 
 def _is_web_archive(message: email.message.Message) -> bool:
     """Whether a browser or Word saved it: nobody has sent it to anybody."""
-    if "Snapshot-Content-Location" in message or "saved by" in _header(message, "From").lower():
+    if "Snapshot-Content-Location" in message or "saved by" in header(message, "From").lower():
         return True
     is_page = message.get_content_type() in ("multipart/related", "text/html")
     sent = ("From", "To", "Received", "Message-ID")
@@ -182,11 +190,11 @@ def _read_web_archive(message: email.message.Message, draft: Draft) -> None:
     parts = {}
     for part in message.walk():
         for name in ("Content-Location", "Content-ID"):
-            if said := _header(part, name).strip():
+            if said := header(part, name).strip():
                 parts[said if name == "Content-Location" else f"cid:{said.strip('<>')}"] = part
     for part in message.walk():
         if part.get_content_type() in ("text/html", "application/xhtml+xml"):
-            base = _header(part, "Content-Location")
+            base = header(part, "Content-Location")
             markup = _markup(part, _content(part))
             read_markup(markup, draft, Outline(), picture=partial(_shown_part, parts, base))
 
@@ -240,14 +248,6 @@ def _filename(part: email.message.Message) -> str:
 def _named(kind: str) -> str:
     format = BY_MEDIA_TYPE.get(kind)
     return f"attachment{format.extensions[0] if format else ''}"
-
-
-def _header(message: email.message.Message, name: str) -> str:
-    """The first of this name. Bytes that are not ASCII stand in it as they came."""
-    for key, value in message.raw_items():
-        if key.lower() == name.lower():
-            return _decoded(str(value))
-    return ""
 
 
 def _decoded(value: str) -> str:

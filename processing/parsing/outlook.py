@@ -6,6 +6,7 @@ neither messages in messages nor RTF.
 """
 
 import datetime
+import email.parser
 import struct
 from typing import IO
 
@@ -14,19 +15,24 @@ from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft
 from processing.parsing.html import decode_markup
 from processing.parsing.letter import Attachment, Letter, add_letter
+from processing.parsing.mail import header
 from processing.parsing.ole import Container
 from processing.parsing.rtf import html_of, text_of
 
 NO_TEXT = "This message contains no text; check that it is the right one and upload it again."
 MAX_NESTED = 3  # messages in messages
 MAX_ATTACHMENTS = 1_000
+MAX_RECIPIENTS = 500
 
 _SUBJECT, _SENDER, _SENDER_ADDRESS, _SMTP_ADDRESS = "0037", "0C1A", "0C1F", "5D01"
+_HEADERS = "007D"
 _TO, _CC, _BODY, _HTML, _RTF, _CLASS = "0E04", "0E03", "1000", "1013", "1009", "001A"
 _LONG_NAME, _SHORT_NAME, _SHOWN_NAME, _DATA, _MIME = "3707", "3704", "3001", "3701", "370E"
 _SENT_AT, _RECEIVED_AT, _CREATED_AT, _CODE_PAGE = 0x0039, 0x0E06, 0x3007, 0x3FFD
 _WIDE, _NARROW, _BINARY = "001F", "001E", "0102"
-_ATTACHED = "__attach_version1.0_#"
+_ATTACHED, _RECIPIENT = "__attach_version1.0_#", "__recip_version1.0_#"
+_RECIPIENT_SMTP, _RECIPIENT_ADDRESS, _RECIPIENT_KIND = "39FE", "3003", 0x0C15
+_IS_TO, _IS_CC = 1, 2
 _INNER = "__substg1.0_3701000D/"
 _EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
 
@@ -42,11 +48,14 @@ def _read(container: Container, folder: str, draft: Draft, depth: int) -> None:
     address = message.text(_SMTP_ADDRESS) or message.text(_SENDER_ADDRESS)
     if "@" in address and address != sender:
         sender = f"{sender} <{address}>".strip()
+    elif "@" not in sender:  # an address within a company; how it was sent may say another
+        sent = email.parser.HeaderParser().parsestr(message.text(_HEADERS))
+        sender = header(sent, "From") or sender
     when = message.time(_SENT_AT) or message.time(_RECEIVED_AT) or message.time(_CREATED_AT)
     fields = [
         ("From", sender),
-        ("To", message.text(_TO)),
-        ("Cc", message.text(_CC)),
+        ("To", _recipients(container, folder, _IS_TO) or message.text(_TO)),
+        ("Cc", _recipients(container, folder, _IS_CC) or message.text(_CC)),
         ("Date", when),
     ]
     letter = Letter(message.text(_SUBJECT), fields, message.text(_BODY))
@@ -121,13 +130,31 @@ class _Properties:
         return f"{moment:%Y-%m-%d %H:%M} UTC" if ticks else ""
 
 
+def _recipients(container: Container, folder: str, kind: int) -> str:
+    """Those of a kind, each with its address; the message itself has only their names."""
+    said = []
+    for name in _parts(container, folder, _RECIPIENT)[:MAX_RECIPIENTS]:
+        recipient = _Properties(container, name, 8)
+        if recipient.number(_RECIPIENT_KIND) == kind:
+            shown = recipient.text(_SHOWN_NAME)
+            address = recipient.text(_RECIPIENT_SMTP) or recipient.text(_RECIPIENT_ADDRESS)
+            is_address = "@" in address and address.casefold() not in shown.casefold()
+            said.append(f"{shown} <{address}>" if is_address and shown else shown or address)
+    return ", ".join(filter(None, said))
+
+
 def _attachments(container: Container, folder: str) -> list[str]:
+    return _parts(container, folder, _ATTACHED)[:MAX_ATTACHMENTS]
+
+
+def _parts(container: Container, folder: str, kind: str) -> list[str]:
+    """The storages of a kind in a message."""
     found: dict[str, None] = {}
     for name in container.names:
         rest = name[len(folder) :]
-        if name.startswith(folder) and rest.startswith(_ATTACHED):
+        if name.startswith(folder) and rest.startswith(kind):
             found[folder + rest.partition("/")[0] + "/"] = None
-    return list(found)[:MAX_ATTACHMENTS]
+    return list(found)
 
 
 _HIDDEN = 0x7FFE

@@ -358,6 +358,7 @@ def test_an_office_file_with_a_password_is_taken_to_be_told_why_it_fails(name: s
         "\ufeffwith a mark".encode(),
         "UTF-16".encode("utf-16"),
         "UTF-32".encode("utf-32"),
+        b"\0\0\xfe\xff" + "UTF-32".encode("utf-32-be"),
         "na\xefve, in Latin-1".encode("latin-1"),
         "\u65e5\u672c\u8a9e".encode("shift-jis"),
         "\U0001f9a9 \u05d0\u05d1 \u200b".encode(),

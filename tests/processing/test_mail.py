@@ -206,6 +206,32 @@ def test_a_message_of_outlook_with_a_message_in_it():
     assert document.unread == (Unread("embedded_file", "Re: offer > x.bin"),)
 
 
+def test_a_message_of_outlook_names_all_who_got_it_with_their_addresses():
+    streams = old_office.message("Offer") | {"__substg1.0_0E04001F": "Bob".encode("utf-16-le")}
+    people = (
+        (1, "Bob", "bob@example.org"),
+        (1, "eve@example.org", "EVE@example.org"),
+        (2, "", "dan@example.org"),
+        (3, "Secret", "s@example.org"),
+        (1, "Ann", "/o=Exchange/cn=ann"),
+    )
+    for number, (kind, name, address) in enumerate(people):
+        folder = f"__recip_version1.0_#{number:08X}/"
+        said = (0x0C150003).to_bytes(4, "little") + bytes(4) + kind.to_bytes(8, "little")
+        streams[f"{folder}__properties_version1.0"] = bytes(8) + said
+        streams[f"{folder}__substg1.0_3001001F"] = name.encode("utf-16-le")
+        streams[f"{folder}__substg1.0_3003001F"] = address.encode("utf-16-le")
+    streams["__substg1.0_5D01001F"] = "/o=Exchange/cn=ada".encode("utf-16-le")
+    sent = "Received: x\r\nFrom: =?utf-8?q?Ad=C3=A1?= <ada@example.org>\r\n\r\n"
+    streams["__substg1.0_007D001F"] = sent.encode("utf-16-le")
+    data = old_office.container({name: content for name, content in streams.items() if content})
+    assert read(data, files.MSG).text.splitlines()[1:4] == [
+        "From: Adá <ada@example.org>",
+        "To: Bob <bob@example.org>, eve@example.org, Ann",
+        "Cc: dan@example.org",
+    ]
+
+
 def test_a_message_of_outlook_that_is_only_there_as_rtf():
     rtf = (
         rb"{\rtf1\ansi\fromhtml1 {\*\htmltag64 <p>}\htmlrtf {\htmlrtf0 Caf\'e9 "
