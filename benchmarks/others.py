@@ -12,6 +12,7 @@ format the lowest of both; the bar is for the first.
 """
 
 import argparse
+import codecs
 import csv
 import email
 import email.policy
@@ -102,7 +103,7 @@ def words(text: str) -> Counter[str]:
 
 
 def recall(whole: Counter[str], ours: Counter[str]) -> float:
-    return (whole & ours).total() / max(whole.total(), 1)
+    return (whole & ours).total() / whole.total() if whole else 1.0
 
 
 # Made here
@@ -182,7 +183,7 @@ def independent(path: Path) -> str:
         case ".eml":
             return _mail(email.message_from_bytes(data, policy=email.policy.default))
         case ".mhtml" | ".mht":
-            return _mail(email.message_from_bytes(data, policy=email.policy.default), ("html",))
+            return _body(email.message_from_bytes(data, policy=email.policy.default), ("html",))
         case ".mbox":
             policy = email.policy.default
             letters = [message.as_bytes() for message in mailbox.mbox(path)]
@@ -190,8 +191,10 @@ def independent(path: Path) -> str:
                 _mail(email.message_from_bytes(each, policy=policy)) for each in letters
             )
         case ".msg":
-            done = _run(["msgconvert", "--outfile", "-", str(path)])
-            return _mail(email.message_from_bytes(done, policy=email.policy.default))
+            with tempfile.NamedTemporaryFile() as made:
+                _run(["msgconvert", "--outfile", made.name, str(path)])
+                message = email.message_from_bytes(made.read(), policy=email.policy.default)
+            return _mail(message)
         case ".doc":
             return _run(["catdoc", "-d", "utf-8", str(path)]).decode("utf-8", "replace")
         case ".xls":
@@ -217,21 +220,31 @@ def independent(path: Path) -> str:
             page = _run(["asciidoctor", "-q", "-s", "-o", "-", str(path)])
             return markup(page)
         case ".srt" | ".vtt":
-            text = data.decode("utf-8-sig", "replace")
+            text = _decoded(data)
             return re.sub(r"(?m)^(\d+|WEBVTT|.*-->.*)\s*$|<[^>]*>", "", text)
         case ".yaml" | ".yml":
             return re.sub(r"(?m)(^|\s)#.*", "", data.decode("utf-8", "replace"))
-    return data.decode("utf-8", "replace")
+    return _decoded(data)
 
 
-def _mail(message: Any, kinds: tuple[str, ...] = ("plain", "html")) -> str:
-    texts = [str(message[name] or "") for name in ("Subject", "From", "Date")]
+def _decoded(data: bytes) -> str:
+    marks = {"utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-8-sig": codecs.BOM_UTF8}
+    marks["utf-16"] = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    found = (name for name, mark in marks.items() if data.startswith(mark))
+    return data.decode(next(found, "utf-8"), "replace")
+
+
+def _mail(message: Any) -> str:
+    head = [str(message[name] or "") for name in ("Subject", "From", "To", "Cc")]
+    return "\n".join([*head, _body(message, ("plain", "html"))])
+
+
+def _body(message: Any, kinds: tuple[str, ...]) -> str:
     body = message.get_body(preferencelist=kinds)
-    if body is not None:
-        content = body.get_content()
-        is_page = body.get_content_subtype() == "html"
-        texts.append(markup(content.encode()) if is_page else content)
-    return "\n".join(texts)
+    if body is None:
+        return ""
+    content = body.get_content()
+    return markup(content.encode()) if body.get_content_subtype() == "html" else str(content)
 
 
 def _values(value: object) -> Iterator[str]:

@@ -255,7 +255,7 @@ _FORMATS = (
     '<number:text>-</number:text><number:month number:style="long"/><number:text>-</number:text>'
     '<number:day number:style="long"/></number:date-style><number:number-style style:name="NT">'
     '<number:number number:decimal-places="2" number:min-integer-digits="1" '
-    '/></number:number-style>'
+    "/></number:number-style>"
     '<number:scientific-number-style style:name="NS"><number:scientific-number '
     'number:decimal-places="2" number:min-integer-digits="1" number:min-exponent-digits="2"/>'
     "</number:scientific-number-style>"
