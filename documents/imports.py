@@ -28,24 +28,40 @@ BETWEEN_FOLDERS = " - "  # a document's name has no slash
 IMPORTED, REPLACED, UNCHANGED, SKIPPED = "imported", "replaced", "unchanged", "skipped"
 REFUSED, DELETED = "refused", "deleted"
 
+# Refused because of what the file is; for other reasons it may be taken the next time.
+BY_ITSELF = {
+    "empty_file",
+    "file_too_large",
+    "invalid_filename",
+    "name_taken",
+    "same_name",
+    "unsupported_type",
+}
+
 Stat = tuple[int, int]  # bytes, and when it was changed in nanoseconds
+State = tuple[str, Stat | None]  # the problem of a source, if any, and its file's
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
+    """`why` is for people, `code` for programs: that of a refusal."""
+
     path: str
     filename: str
     what: str
     why: str = ""
     document: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to be imported, and the name that its document has."""
+    """A file to be imported, and the name that its document has; `problem`: why it cannot be."""
 
     path: Path
     filename: str
+    problem: str = ""
+    is_folder: bool = False
 
     def stat(self) -> Stat:
         """Raises OSError."""
@@ -72,16 +88,34 @@ class Import:
         return f"imported from {self.root}"
 
     def sources(self) -> Iterator[Source]:
-        """The files, those of a folder by name; hidden ones and links to folders are left out."""
+        """The files, those of a folder by name; hidden ones and links to folders are left out.
+
+        Of files whose documents would have the same name, `a/b.md` and `a - b.md`, the first is
+        taken. At the end the folders that cannot be listed.
+        """
         if self.root.is_file():
             yield Source(self.root, self.root.name)
             return
-        for folder, folders, names in os.walk(self.root):
+        unlisted: list[OSError] = []
+        first: dict[str, Path] = {}  # by the name of its document
+        for folder, folders, names in os.walk(self.root, onerror=unlisted.append):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            above = Path(folder).relative_to(self.root).parts
             for name in sorted(names):
-                if not name.startswith("."):
-                    yield Source(Path(folder, name), BETWEEN_FOLDERS.join([*above, name]))
+                if name.startswith("."):
+                    continue
+                path = Path(folder, name)
+                filename = self._name_of(path)
+                with suppress(Refused):
+                    namesake = first.setdefault(clean_filename(filename), path)
+                    if namesake != path:
+                        problem = f"The document of {namesake} has this name already."
+                        yield Source(path, filename, problem)
+                        continue
+                yield Source(path, filename)
+        for error in unlisted:
+            if not isinstance(error, FileNotFoundError):  # else it has gone meanwhile
+                path = Path(error.filename)
+                yield Source(path, self._name_of(path), _unreadable(error), is_folder=True)
 
     def run(self, sources: Iterable[Source]) -> Iterator[Outcome]:
         """What becomes of each, as soon as it is known."""
@@ -103,19 +137,24 @@ class Import:
             lifecycle.soft_delete(document.pk, self.by)
         return Outcome("", document.filename, DELETED, "its file is gone", str(document.pk))
 
+    def _name_of(self, path: Path) -> str:
+        return BETWEEN_FOLDERS.join(path.relative_to(self.root).parts)
+
     def _known(self, sources: list[Source]) -> dict[str, Document]:
-        names = []
-        for source in sources:
-            with suppress(Refused):
-                names.append(clean_filename(source.filename))
-        live = self.base.document_set.live().filter(filename__in=names)
+        names = _of_documents(source.filename for source in sources)
+        live = self.base.document_set.live().filter(filename__in=list(names))
         return {document.filename: document for document in live.select_related("knowledge_base")}
 
     def _outcome(self, source: Source, known: dict[str, Document]) -> Outcome:
-        def became(what: str, why: str = "", document: Document | None = None) -> Outcome:
+        def became(
+            what: str, why: str = "", document: Document | None = None, code: str = ""
+        ) -> Outcome:
             number = str(document.pk) if document else ""
-            return Outcome(str(source.path), source.filename, what, why, number)
+            return Outcome(str(source.path), source.filename, what, why, number, code)
 
+        if source.problem:
+            code = "unreadable" if source.is_folder else "same_name"
+            return became(REFUSED, source.problem, code=code)
         try:
             filename = clean_filename(source.filename)
             old = known.get(filename)
@@ -123,7 +162,7 @@ class Import:
                 return became(UNCHANGED, document=old)
             if old and not self._may_replace(old):
                 if self.on_duplicate == "fail":
-                    return became(REFUSED, "another document has this name", old)
+                    return became(REFUSED, "another document has this name", old, "name_taken")
                 return became(SKIPPED, "another document has this name", old)
             if self.is_trial:
                 self._check(source, filename)
@@ -134,9 +173,9 @@ class Import:
                 else:
                     new = uploads.accept(file, self.base, self.by, origin=self.origin)
         except Refused as refused:
-            return became(REFUSED, str(refused))
+            return became(REFUSED, str(refused), code=refused.code)
         except OSError as error:
-            return became(REFUSED, f"It cannot be read ({error.strerror or type(error).__name__}).")
+            return became(REFUSED, _unreadable(error), code="unreadable")
         known[filename] = new
         return became(REPLACED if old else IMPORTED, document=new)
 
@@ -159,35 +198,73 @@ class Watch:
     """A folder that is looked at again and again: what is new, changed or gone since.
 
     A file is taken when it has stayed as it is from one look to the next: who writes it has done.
+    What is refused for another reason than what it is, a limit say, is tried again at each look.
     """
 
     def __init__(self, work: Import, is_mirror: bool) -> None:
         self.work = work
         self.is_mirror = is_mirror
-        self._seen: dict[Path, Stat] = {}
-        self._done: dict[Path, Stat] = {}
+        self._seen: dict[Path, State] = {}
+        self._done: dict[Path, State] = {}
+        self._refused: dict[Path, str] = {}  # why, as it was told
+        self._names: set[str] | None = None  # when what had no file was deleted the last time
 
     def look(self) -> Iterator[Outcome]:
-        now: dict[Path, Stat] = {}
+        now: dict[Path, State] = {}
         complete: list[Source] = []
-        names = set()
+        names: set[str] = set()
+        is_all_there = self.work.root.exists()  # else it is not mounted, most likely
         for source in self.work.sources():
-            with suppress(OSError):  # gone meanwhile
-                now[source.path] = stat = source.stat()
-                with suppress(Refused):
-                    names.add(clean_filename(source.filename))
-                if stat == self._seen.get(source.path) and stat != self._done.get(source.path):
-                    complete.append(source)
+            is_all_there = is_all_there and not source.is_folder
+            if (state := _state(source)) is None:
+                continue
+            now[source.path] = state
+            names.add(source.filename)
+            if state == self._seen.get(source.path) and state != self._done.get(source.path):
+                complete.append(source)
         for outcome, source in zip(self.work.run(complete), complete, strict=True):
-            # What changed while it was read is read again.
-            self._done[source.path] = now[source.path]
+            if outcome.what != REFUSED or outcome.code in BY_ITSELF:
+                # What changed while it was read is read again.
+                self._done[source.path] = now[source.path]
+            elif self._refused.get(source.path) == outcome.why:
+                continue
+            self._refused[source.path] = outcome.why
             yield outcome
-        if self.is_mirror and self.work.root.exists():
-            for name, document in self.work.ours().items():
-                if name not in names:
-                    yield self.work.delete(document)
-        self._done = {path: stat for path, stat in self._done.items() if path in now}
+        if self.is_mirror and is_all_there:
+            yield from self._delete_what_has_no_file(names)
+        self._done = {path: state for path, state in self._done.items() if path in now}
+        self._refused = {path: why for path, why in self._refused.items() if path in now}
         self._seen = now
+
+    def _delete_what_has_no_file(self, names: set[str]) -> Iterator[Outcome]:
+        """Asked is only when a name has gone: there may be very many documents."""
+        if self._names is None or self._names - names:
+            there = set(_of_documents(names))
+            for name, document in self.work.ours().items():
+                if name not in there:
+                    yield self.work.delete(document)
+        self._names = names
+
+
+def _of_documents(names: Iterable[str]) -> Iterator[str]:
+    """As their documents have them, if they can have one."""
+    for name in names:
+        with suppress(Refused):
+            yield clean_filename(name)
+
+
+def _state(source: Source) -> State | None:
+    """None when it has gone meanwhile; what cannot be read has not."""
+    try:
+        return source.problem, source.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return source.problem or _unreadable(error), None
+
+
+def _unreadable(error: OSError) -> str:
+    return f"It cannot be read ({error.strerror or type(error).__name__})."
 
 
 def _sha256(path: Path) -> str:

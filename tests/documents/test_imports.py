@@ -1,6 +1,7 @@
 """Folders become documents: each file once, however often it is begun."""
 
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from documents import imports, uploads
 from documents.imports import Import, Watch
@@ -141,6 +143,66 @@ def test_a_file_that_cannot_be_taken_says_why_and_hinders_no_other(
     assert live() == NAMES
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("2024 - report.md", "2024/report.md"), ("e\u0301.md", "\u00e9.md")]
+)
+def test_of_two_files_of_the_same_name_the_first_is_taken_however_often_it_is_begun(
+    one: str, other: str, folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    (folder / one).write_text("# One\n")
+    (folder / other).write_text("# Other\n")
+    seen = []
+    for _ in range(2):
+        outcomes, status = run("handbook", folder)
+        [refused] = [each for each in outcomes if each["what"] == "refused"]
+        assert refused["path"] == str(folder / other)
+        assert (refused["code"], status) == ("same_name", 1)
+        assert str(folder / one) in refused["why"]
+        seen.append(set(Document.objects.live().values_list("pk", flat=True)))
+    assert seen[0] == seen[1]
+
+
+def test_a_folder_that_cannot_be_listed_is_in_the_report(
+    folder: Path, knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_listing(folder / "2024" / "May", monkeypatch)
+    outcomes, status = run("handbook", folder)
+    [refused] = [each for each in outcomes if each["what"] == "refused"]
+    assert refused["path"] == str(folder / "2024" / "May")
+    assert (refused["why"], status) == ("It cannot be read (Input/output error).", 1)
+
+
+def without_listing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def fail(path: Any) -> Any:
+        if Path(path) == folder:
+            raise OSError(5, os.strerror(5), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", fail)
+
+
+def test_each_line_of_the_report_is_there_at_once(
+    folder: Path, knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pipe(StringIO):
+        flushed = 0
+
+        def flush(self) -> None:
+            self.flushed = self.getvalue().count("\n")
+
+    pipe, seen, accept = Pipe(), [], uploads.accept
+
+    def look(*args: Any, **kwargs: Any) -> Document:
+        seen.append(pipe.flushed)
+        return accept(*args, **kwargs)
+
+    monkeypatch.setattr(uploads, "accept", look)
+    call_command("import_documents", "handbook", str(folder), "--json", stdout=pipe)
+    assert seen == list(range(7))
+
+
 def test_a_dry_run_changes_nothing(folder: Path, make_document: MakeDocument) -> None:
     make_document("1.md", b"# Something else\n")
     outcomes, _ = run("handbook", folder, "--dry-run", "--on-duplicate", "replace")
@@ -205,6 +267,95 @@ def test_a_folder_that_is_gone_as_a_whole_deletes_nothing(
     folder.rename(folder.with_name("elsewhere"))
     assert look(watch) == {}
     assert live() == NAMES
+
+
+def test_a_part_of_the_folder_that_cannot_be_read_now_deletes_nothing(
+    folder: Path, knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch(Import(folder, knowledge_base), is_mirror=True)
+    look(watch), look(watch)
+    with monkeypatch.context() as patch:
+        without_listing(folder / "2024", patch)
+        (folder / "0.md").unlink()
+        assert look(watch) == {}, "it is told of when it has stayed so"
+        assert look(watch) == {"refused": 1}
+        assert look(watch) == {}, "it is told once"
+        assert live() == NAMES
+    assert look(watch) == {"deleted": 1}
+    assert live() == NAMES - {"0.md"}
+
+
+def test_a_file_that_cannot_be_read_now_is_not_gone_and_is_taken_later(
+    folder: Path, knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch(Import(folder, knowledge_base), is_mirror=True)
+    look(watch), look(watch)
+    stat = Path.stat
+
+    def fail(path: Path, **options: Any) -> Any:
+        if path.name == "1.md":
+            raise OSError(13, os.strerror(13))
+        return stat(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", fail)
+        look(watch), look(watch)
+        assert live() == NAMES
+
+
+def test_what_a_limit_refuses_is_told_once_and_taken_as_soon_as_there_is_room(
+    folder: Path, knowledge_base: KnowledgeBase, settings: Any
+) -> None:
+    settings.KNOWLEDGE_BASE_LIMITS = {"documents": 5}
+    (folder / "program.exe").write_bytes(b"MZ")
+    watch = Watch(Import(folder, knowledge_base), is_mirror=False)
+    look(watch)
+    assert look(watch) == {"imported": 5, "refused": 3}
+    assert look(watch) == {}
+    settings.KNOWLEDGE_BASE_LIMITS = {}
+    assert look(watch) == {"imported": 2}
+    assert live() == NAMES
+
+
+def test_of_two_files_of_the_same_name_the_second_comes_when_the_first_is_gone(
+    folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    (folder / "2024 - report.md").write_text("# The first\n")
+    watch = Watch(Import(folder, knowledge_base), is_mirror=True)
+    look(watch)
+    assert look(watch) == {"imported": 7, "refused": 1}
+    (folder / "2024 - report.md").unlink()
+    look(watch)
+    assert look(watch) == {"replaced": 1}
+    stored = Document.objects.live().get(filename="2024 - report.md")
+    assert stored.sha256 == imports._sha256(folder / "2024" / "report.md")
+
+
+def test_a_look_at_what_is_as_it_was_asks_the_database_nothing(
+    folder: Path, knowledge_base: KnowledgeBase, django_assert_num_queries: Any
+) -> None:
+    watch = Watch(Import(folder, knowledge_base), is_mirror=True)
+    look(watch), look(watch)
+    with django_assert_num_queries(0):
+        assert look(watch) == {}
+
+
+def test_a_database_that_is_away_does_not_end_the_watch(
+    folder: Path, knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, original = [], Watch.look
+
+    def look(watch: Watch) -> Any:
+        looks.append(watch)
+        if len(looks) == 2:
+            raise OperationalError("the connection is lost")
+        if len(looks) == 4:
+            raise KeyboardInterrupt
+        return original(watch)
+
+    monkeypatch.setattr(Watch, "look", look)
+    outcomes, status = run("handbook", folder, "--watch", "--every", "0")
+    assert (became(outcomes), status) == ({"imported": 7}, 0)
 
 
 def test_after_a_hundred_changes_a_mirror_is_as_its_folder(

@@ -1,6 +1,7 @@
 """manage.py import_documents"""
 
 import json
+import logging
 import sys
 import time
 from collections import Counter
@@ -16,6 +17,8 @@ from documents.connections import release
 from documents.imports import Import, Outcome, Watch
 from documents.models import KnowledgeBase
 from documents.permissions import may_edit
+
+log = logging.getLogger(__name__)
 
 BAD = ("refused",)
 QUIET = ("unchanged",)
@@ -91,13 +94,16 @@ class Command(BaseCommand):
         return user
 
     def _watch(self, watches: list[Watch], every: float) -> None:
-        """Until it is interrupted."""
+        """Until it is interrupted; no failure of PostgreSQL or the storage ends it."""
         try:
             while True:
                 for watch in watches:
-                    for outcome in watch.look():
-                        self._tell(outcome)
-                release()
+                    try:
+                        for outcome in watch.look():
+                            self._tell(outcome)
+                    except Exception:
+                        log.exception("cannot import from %s just now", watch.work.root)
+                    release()
                 time.sleep(every)
         except KeyboardInterrupt:
             return
@@ -105,6 +111,7 @@ class Command(BaseCommand):
     def _tell(self, outcome: Outcome) -> None:
         if self.as_json:
             self.stdout.write(json.dumps(asdict(outcome), ensure_ascii=False))
+            self.stdout.flush()  # who reads them from a pipe knows of each at once
         elif outcome.what not in QUIET and (outcome.why or outcome.what == "replaced"):
             line = f"{outcome.what}: {outcome.path or outcome.filename}"
             tqdm.write(f"{line}: {outcome.why}" if outcome.why else line, file=self.stdout._out)
