@@ -1,7 +1,7 @@
 """From the outbox to the broker: the outbox is the queue, Redis holds a short window of it.
 
 What is done to many documents at once (documents/bulk.py, documents/removal.py) is done here, too:
-a slice after a post.
+a slice after a post in which nothing was due, and at each tick if something always is.
 
 Any number of relays may run: rows are locked by the one that posts them. A message may be posted
 twice (a relay dies between posting and committing); the claim lets one through.
@@ -82,17 +82,19 @@ def run(stop: threading.Event) -> None:
     heal_at = 0.0
     doorbell = Doorbell()
     rounds = Rounds()
+    carried_out = False
     while not stop.is_set():
         try:
             posted = post_due(rounds)
-            if time.monotonic() >= heal_at:  # after posting: a row that somebody locked stops it
-                heal()
+            if is_tick := time.monotonic() >= heal_at:
+                heal()  # after posting: a row that somebody locked stops it
                 Heartbeat.beat(Heartbeat.Kind.RELAY)
                 heal_at = time.monotonic() + POLL_SECONDS
-            busy = posted or bulk.carry_out_slice() or removal.carry_out_slice()
+            if carried_out or is_tick or not posted:  # many workers leave no post without messages
+                carried_out = bulk.carry_out_slice() or removal.carry_out_slice()
             release()
             failures = 0
-            if not busy:
+            if not posted and not carried_out:
                 doorbell.wait(POLL_SECONDS)
         except Exception:
             log.exception("cannot relay just now; trying again")

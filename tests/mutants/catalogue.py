@@ -389,6 +389,13 @@ MUTANTS = [
         "            raise",
         (OF_RELAY + "test_while_redis_refuses_the_rows_stay_and_the_loop_goes_on",),
     ),
+    Mutant(
+        "where something is always due, nothing is done to many",
+        RELAY,
+        "carried_out or is_tick or not posted",
+        "not posted",
+        (OF_RELAY + "test_where_there_is_always_something_to_post_many_are_requeued_all_the_same",),
+    ),
     # --- Those who may be killing workers --------------------------------------------------------
     Mutant(
         "the last try is made among others",

@@ -15,9 +15,17 @@ from django.db import OperationalError, connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from documents import lifecycle, outages
-from documents.models import Document, DocumentEvent, KnowledgeBase, Outage, OutboxMessage
+from documents import bulk, lifecycle, outages
+from documents.models import (
+    BulkSlice,
+    Document,
+    DocumentEvent,
+    KnowledgeBase,
+    Outage,
+    OutboxMessage,
+)
 from processing import actors, reconcile, relay
+from tests import many
 from tests.conftest import LONG_AGO, let_lease_expire, process
 
 from .stubs import refused_url
@@ -384,6 +392,22 @@ def test_healing_that_fails_keeps_nothing_from_being_posted(
     make_document()
     with running():
         eventually(lambda: not OutboxMessage.objects.exists(), seconds=3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_there_is_always_something_to_post_many_are_requeued_all_the_same(
+    knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that are as quick as the relay leave no post without a message."""
+    many.make_bases(1, 1)
+    many.make_documents("failed", 2500)
+    action = bulk.freeze("requeue", Document.objects.filter(status="failed"), None, "all")
+    bulk.confirm(action)
+    monkeypatch.setattr(relay, "post_due", lambda rounds: 1)
+    with running():
+        eventually(lambda: not BulkSlice.objects.exists(), 60)
+    action.refresh_from_db()
+    assert (action.done, action.total) == (2500, 2500)
 
 
 def test_the_relay_stops_when_it_is_told_to_and_within_a_poll() -> None:
