@@ -1,11 +1,15 @@
 """Every page, wide and narrow, light and dark: axe finds nothing serious on it."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import People
+from tests.e2e.product import Product, wait_for
 
 # Swagger UI draws each operation as a button with buttons in it.
 SWAGGERS_OWN = {"nested-interactive"}
@@ -31,6 +35,51 @@ def test_a_page_for_everybody(name: str, people: People, pictures: Path | None) 
     if name == "api":
         olga.page.wait_for_selector(".opblock")  # drawn by a script
     olga.check(name, pictures, SWAGGERS_OWN if name == "api" else ())
+
+
+def test_what_a_search_answers(
+    people: People, product: Product, tmp_path: Path, pictures: Path | None
+) -> None:
+    olga = people("olga")
+    page = olga.page
+    page.goto("/")
+    page.get_by_label("Name", exact=True).fill("Ferry")
+    page.get_by_role("button", name="Create").click()
+    page.wait_for_url("**/kb/**")
+    log = tmp_path / "ferry log.md"
+    log.write_text("".join(f"# Day {n}\n\nThe ferryman saw {n} herons.\n\n" for n in range(12)))
+    page.locator("#files").set_input_files([log])
+    expect(page.locator("#uploads-title")).to_have_text("1 ready", timeout=60_000)
+
+    page.goto("/search/?q=ferryman&name=ferry&type=md")
+    expect(page.get_by_text("in this file")).to_be_visible()
+    olga.check("search-narrowed", pictures)
+    page.goto("/search/?q=asdfqwer+zxcv")
+    page.get_by_text("These came nearest").click()
+    expect(page.locator(".hit").first).to_be_visible()
+    olga.check("search-nothing-fits", pictures)
+    with stopped(product, "embeddings"):
+        page.goto("/search/?q=herons+of+the+ferryman")
+        expect(page.get_by_text("Only half an answer")).to_be_visible()
+        expect(page.locator(".hit").first).to_be_visible()
+        olga.check("search-half", pictures)
+    wait_for(lambda: is_whole(product), 30, "search to be whole again")
+    page.reload()
+    expect(page.locator(".hit").first).to_be_visible()
+    expect(page.get_by_text("Only half an answer")).to_be_hidden()
+
+
+def is_whole(product: Product) -> bool:
+    return product.api.post("search", json={"query": "ferry"}).json()["half"] is None
+
+
+@contextmanager
+def stopped(product: Product, name: str) -> Iterator[None]:
+    product.signal(name, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        product.signal(name, signal.SIGCONT)
 
 
 def test_names_without_a_space_make_no_page_wider_than_a_phone(
