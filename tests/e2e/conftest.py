@@ -9,7 +9,8 @@ from tests.e2e.lab import Lab
 FULL_MINUTES = 60  # for each test with --full
 
 # A small run has one product for all the tests. What saves time in it: a worker is always left when
-# one is killed, a short lease lets its documents go sooner, and few passages are several batches.
+# one is killed, a short lease lets its documents go sooner, few passages are several batches, and
+# short ones take the model 20 ms and not 110.
 # What Redis gave to a worker that died goes to another after 10 s, not 60: a purge has no lease.
 # And three workers that wait look for messages every 50 ms: 20 % of a core, with Redis.
 SMALL = {
@@ -17,10 +18,13 @@ SMALL = {
     "RELAYS": "2",
     "LEASE_SECONDS": "4",
     "EMBEDDING_BATCH_SIZE": "4",
+    "CHUNK_MAX_CHARS": "200",
+    "OCR": "off",  # its models take each worker's parsers 0.6 s to load
     "PURGE_AFTER_HOURS": "0",
     "RECONCILE_EVERY": "5",
     "BROKER_HEARTBEAT": "10000",  # milliseconds
     "dramatiq_worker_timeout": "250",  # milliseconds
+    "WEB_CONCURRENCY": "1",  # the second one takes 4 s of a core to start
 }
 
 

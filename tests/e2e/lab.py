@@ -22,15 +22,6 @@ PATIENCE = 300  # seconds for anything that must happen, on the busiest machine;
 WORDS = "The heron number {} nests in April beside the old mill; the ferryman counts it twice. "
 
 
-def text(passages: int) -> bytes:
-    """Markdown that is cut into so many passages, each with words of its own."""
-    sections = (
-        f"## Section {n}\n\n" + "".join(WORDS.format(n * 100 + k) for k in range(11)) + "\n\n"
-        for n in range(passages)
-    )
-    return "".join(sections).encode()
-
-
 class EmbeddingService:
     """Stands before the product's own, from its first question on; answers 429 while it is
     `throttled`.
@@ -74,11 +65,21 @@ class Lab:
             raise
         self.stores = Stores(self.product)
         self.slug = self.product.knowledge_base("lab")
+        self._sentences = int(env.get("CHUNK_MAX_CHARS", 1000)) // 90  # so many fill a passage
         self._numbers = itertools.count(1)
 
     def close(self) -> None:
         assert self.product.stop() == 0
         self.embedding.stub.close()
+
+    def text(self, passages: int) -> bytes:
+        """Markdown that is cut into so many passages, each with words of its own."""
+        numbers = range(self._sentences)
+        sections = (
+            f"## Section {n}\n\n" + "".join(WORDS.format(n * 100 + k) for k in numbers) + "\n\n"
+            for n in range(passages)
+        )
+        return "".join(sections).encode()
 
     def upload(self, content: bytes, suffix: str = ".md") -> str:
         """Under a name that no other document has; returns the document's id."""

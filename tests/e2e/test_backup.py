@@ -110,7 +110,7 @@ def test_all_is_found_again_in_a_world_that_had_nothing(
     answers = {each: [hit.chunk.pk for hit in search(editor, each)] for each in QUESTIONS}
 
     monkeypatch.setenv("RECONCILE_EVERY", "2")
-    with new_world(tmp_path / "world", backup, LEASE_SECONDS="4") as restored:
+    with new_world(tmp_path / "world", backup, LEASE_SECONDS="4", WEB_CONCURRENCY="1") as restored:
         restored.restore_database()
         restored.restore_objects()
         status, complaints = restored.compare()

@@ -8,7 +8,7 @@ from zlib import crc32
 import httpx
 import pytest
 
-from tests.e2e.lab import PATIENCE, Lab, figures, text
+from tests.e2e.lab import PATIENCE, Lab, figures
 from tests.e2e.product import wait_for
 from tests.processing.stubs import DIMENSIONS, Answer, Call, Reply, embedding_reply, unit
 
@@ -73,7 +73,7 @@ def slowly(ward: Lab, full: bool) -> Iterator[None]:
 def test_a_note_is_ready_soon_although_another_users_giants_have_all_the_slots(
     ward: Lab, neighbour: httpx.Client, threads: int, slowly: None, full: bool
 ) -> None:
-    count, giant = (10, text(13_000)) if full else (3, text(80))  # 12 MB
+    count, giant = (10, ward.text(13_000)) if full else (3, ward.text(80))  # 12 MB
     slots = threads * len(ward.workers())
     idle = [until_ready(ward, neighbour) for _ in range(count)]
     giants = [ward.upload(giant) for _ in range(slots)]

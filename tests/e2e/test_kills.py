@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from benchmarks.client import percentile
-from tests.e2e.lab import PATIENCE, Lab, figures, lived, text
+from tests.e2e.lab import PATIENCE, Lab, figures, lived
 from tests.e2e.product import wait_for
 from tests.e2e.stores import Held, assert_exact
 from tests.failpoints import names
@@ -35,7 +35,7 @@ class Ward:
 @pytest.fixture(scope="module")
 def ward(lab: Callable[..., Lab], full: bool) -> Ward:
     here = lab(PURGE_AFTER_HOURS="0", RECONCILE_EVERY="5")
-    target, neighbour = (text(40), text(70)) if full else (text(6), text(10))
+    target, neighbour = (here.text(40), here.text(70)) if full else (here.text(6), here.text(10))
     undisturbed = {content: here.undisturbed(content) for content in (target, neighbour)}
     return Ward(here, target, neighbour, undisturbed)
 

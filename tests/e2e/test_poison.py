@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from documents.models import Stage
-from tests.e2e.lab import PATIENCE, Lab, text
+from tests.e2e.lab import PATIENCE, Lab
 from tests.e2e.product import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
@@ -32,7 +32,7 @@ def test_those_that_a_worker_has_beside_a_document_that_kills_it_become_ready(
 ) -> None:
     """They die with their worker, and are not to blame."""
     ward = lab()
-    poison, *beside = upload_with_poison(ward, *[text(70 if full else 30)] * 3)
+    poison, *beside = upload_with_poison(ward, *[ward.text(70 if full else 30)] * 3)
     for document in beside:
         wait_for(lambda: status(ward, document) in ("ready", "failed"), PATIENCE, document)  # noqa: B023
     assert [status(ward, document) for document in beside] == ["ready"] * 3

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.lab import PATIENCE, Lab, text
+from tests.e2e.lab import PATIENCE, Lab
 from tests.e2e.product import wait_for
 from tests.failpoints import names
 
@@ -20,9 +20,9 @@ def test_a_knowledge_base_is_deleted_while_its_relays_and_workers_are_killed(
     here = lab(PURGE_AFTER_HOURS="24", RECONCILE_EVERY="5")
     product, stores = here.product, here.stores
     slug = product.knowledge_base("To be deleted")
-    neighbour = here.upload(text(1))
+    neighbour = here.upload(here.text(1))
     count = 5000 if full else 12
-    documents = [product.upload(slug, here.new_name(), text(1)) for _ in range(count)]
+    documents = [product.upload(slug, here.new_name(), here.text(1)) for _ in range(count)]
     here.ready_at([neighbour, *documents])
     [row] = stores.sql("SELECT id FROM documents_knowledgebase WHERE slug = %s", slug)
     base = row["id"]

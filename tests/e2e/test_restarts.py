@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from deploy.local.servers import SERVERS
-from tests.e2e.lab import PATIENCE, Lab, text
+from tests.e2e.lab import PATIENCE, Lab
 from tests.e2e.product import wait_for
 from tests.local.conftest import running
 
@@ -116,7 +116,7 @@ def begin_long_document(ward: Lab, client: Client, full: bool) -> None:
     It has 300 passages and more. A small run saves time: the document's first worker hangs.
     """
     with ward.without("relay"):
-        name = client.upload(text(330 if full else 10))
+        name = client.upload(ward.text(330 if full else 10))
         [row] = ward.stores.sql("SELECT id::text FROM documents_document WHERE filename = %s", name)
         if not full:
             ward.failpoints.set("worker.batch_indexed", "hang", document=row["id"])

@@ -8,7 +8,7 @@ from itertools import accumulate, chain, repeat, takewhile
 
 import pytest
 
-from tests.e2e.lab import PATIENCE, Lab, text
+from tests.e2e.lab import PATIENCE, Lab
 from tests.e2e.product import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
@@ -24,10 +24,10 @@ def test_documents_wait_out_a_throttled_embedding_service_at_no_cost(
     seconds, count = (300, 500) if full else (20, 30)
     ward = lab(WORKERS="2")
     service, workers = ward.embedding, len(ward.workers())
-    ward.undisturbed(text(1))
+    ward.undisturbed(ward.text(1))
 
     service.throttled, began = True, time.monotonic()
-    documents = [ward.upload(text(1)) for _ in range(count)]
+    documents = [ward.upload(ward.text(1)) for _ in range(count)]
     time.sleep(max(0, began + seconds - 5 - time.monotonic()))
     explained = [ward.product.document(each)["explain"] for each in documents[:: count // 10]]
     time.sleep(max(0, began + seconds - time.monotonic()))

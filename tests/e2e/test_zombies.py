@@ -9,7 +9,7 @@ from itertools import cycle, islice
 import pytest
 
 from tests.e2e.audit import Audit
-from tests.e2e.lab import PATIENCE, Lab, text
+from tests.e2e.lab import PATIENCE, Lab
 from tests.e2e.product import wait_for
 from tests.e2e.stores import assert_exact
 
@@ -39,7 +39,7 @@ def test_a_worker_that_was_stopped_too_long_writes_nothing_more(
 ) -> None:
     rounds, size, seconds = (5, 10, 60) if full else (1, 2, 10)
     ward = lab(WORKERS=str(size + 1), MAX_DEATHS="9")
-    content = text(70 if full else 10)  # three batches
+    content = ward.text(70 if full else 10)  # three batches
     undisturbed = ward.undisturbed(content)
     audit = Audit(ward.stores)
     failpoints = cycle(FAILPOINTS)
