@@ -22,10 +22,14 @@ def canary():
 
 
 @pytest.mark.timeout(600)
-def test_hostile_office_files_are_read_or_refused_and_nobody_dies(canary, tmp_path: Path):
+def test_hostile_office_files_are_read_or_refused_and_nobody_dies(
+    canary, tmp_path: Path, pytestconfig
+):
     host, port = canary.getsockname()
     made = hostile_office.documents(f"http://{host}:{port}/x")
     assert len(made) > 150
+    if not pytestconfig.getoption("full"):
+        made = made[::3]
     died, speechless = {}, []
     for name, content in made:
         path = tmp_path / "file"
