@@ -1,5 +1,6 @@
 """A pytest plugin: starts the embedded servers before the settings are read."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from deploy.local.servers import embedded_servers
 
 _servers = ExitStack()
+gc.disable()  # until all is collected, all of which stays
 
 # Of the process that hands the tests out to others: it reads the settings, and asks no server.
 NOBODY = {
