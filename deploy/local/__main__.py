@@ -86,8 +86,10 @@ def first_run(supervisor: Supervisor, home: Path, env: dict[str, str], console: 
     password = chosen or secrets.token_urlsafe(12)
     user = {**environment("admin", env), "DJANGO_SUPERUSER_PASSWORD": password}
     # The migration has made Django's checks a moment ago: a third of what such a command takes.
-    create = ("createsuperuser", "--skip-checks", "--noinput")
-    create += ("--username=admin", "--email=admin@localhost")
+    create = (
+        *("createsuperuser", "--skip-checks", "--noinput"),
+        *("--username=admin", "--email=admin@localhost"),
+    )
     try:
         supervisor.run(manage("admin", user, *create))
         login = "admin, with LUMIKB_ADMIN_PASSWORD" if chosen else f"admin / {password}"
