@@ -53,9 +53,10 @@ def test_each_passage_is_embedded_once_but_for_the_batch_of_each_kill(
     pages, seconds = (1000, 0.5) if full else (14, 0.05)
     kills = kills if full else min(kills, 2)
     pace(seconds)
-    undisturbed = None if full else ward.undisturbed(long_pdf(pages), ".pdf")
+    content = long_pdf(pages, 30 if full else 6)
+    undisturbed = None if full else ward.undisturbed(content, ".pdf")
     calls = len(ward.embedding.stub.calls)
-    document = ward.upload(long_pdf(pages), ".pdf")
+    document = ward.upload(content, ".pdf")
     bar: list[float] = []
     batch = BATCH if full else 4
 
@@ -97,11 +98,11 @@ def test_the_memory_of_the_worker_does_not_grow_with_the_document(
     ward: Lab, pace: Callable[[float], None], full: bool
 ) -> None:
     pace(0)
-    pages, filling = (20_000, 15_000) if full else (400, 1000)
-    ward.undisturbed(long_pdf(20, 10, filling), ".pdf")
+    pages, lines, filling = (20_000, 10, 15_000) if full else (400, 2, 1000)
+    ward.undisturbed(long_pdf(20, lines, filling), ".pdf")
     before = peak(ward)
     began = time.monotonic()
-    document = ward.upload(long_pdf(pages, 10, filling), ".pdf")
+    document = ward.upload(long_pdf(pages, lines, filling), ".pdf")
     longest = 0.0
 
     def is_ready() -> bool:
@@ -123,9 +124,9 @@ def test_the_memory_of_the_worker_does_not_grow_with_the_document(
     assert longest <= LONGEST_TRANSACTION
 
 
-def long_pdf(pages: int, lines: int = 30, filling: int = 0) -> bytes:
-    """Three passages on each page (of 10 lines: one), and so many bytes beside it that nobody
-    reads.
+def long_pdf(pages: int, lines: int, filling: int = 0) -> bytes:
+    """A passage for 10 lines of each page, for 2 in the small run, and so many bytes beside it that
+    nobody reads.
     """
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
