@@ -36,6 +36,10 @@ TICK = 1.0  # seconds between two looks of a relay into the outbox (processing/r
 RETRY = 0.05  # seconds between two of a hoarder's tries
 REFUSALS = ("too many clients", "too many connections", "connection slots are reserved")
 OPS = ("relay", "reconcile")
+LIMITS = """
+    SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname IN ('lumikb_web', 'lumikb_worker')
+    ORDER BY rolname
+"""
 
 
 @dataclass(frozen=True)
@@ -143,11 +147,9 @@ def hoarded(product: Product) -> Iterator[dict[str, int]]:
     with psycopg.connect(superuser, autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS stranger")
         connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
-    wanted = [
-        (url("lumikb_web", secrets["lumikb_web"]), 60),
-        (url("lumikb_worker", secrets["lumikb_worker"]), 80),
-        (url("stranger", "stranger"), STRANGERS),
-    ]
+        limits = connection.execute(LIMITS).fetchall()
+    wanted = [(url(role, secrets[role]), limit) for role, limit in limits]
+    wanted.append((url("stranger", "stranger"), STRANGERS))
     hoards = [Hoard(*each) for each in wanted]
     try:
         for hoard in hoards:

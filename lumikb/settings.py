@@ -291,7 +291,7 @@ DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", "LumiKB <lumikb@localhost>")
 
 # Connections of a process; its role says which kind it is (deploy/postgres/roles.sql).
 WEB_POOL_SIZE = env.int("WEB_POOL_SIZE", 10)
-WORKER_POOL_SIZE = env.int("WORKER_POOL_SIZE", 4)  # statements are short: its threads share them
+WORKER_POOL_SIZE = env.int("WORKER_POOL_SIZE", 2)  # its threads share them: benchmarks/workers.py
 OPS_POOL_SIZE = 2  # relay, reconcile, and the web's health and metrics
 # Processes of each kind on all machines together, for `manage.py check --database default`.
 WEB_PROCESSES = env.int("WEB_PROCESSES", 2)

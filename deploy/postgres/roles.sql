@@ -27,7 +27,8 @@ ALTER ROLE lumikb CONNECTION LIMIT 10;
 
 ALTER ROLE lumikb_web CONNECTION LIMIT 60;
 
-ALTER ROLE lumikb_worker CONNECTION LIMIT 80;
+-- Fifty workers, and ten: a session outlives its killed worker while it waits for a lock.
+ALTER ROLE lumikb_worker CONNECTION LIMIT 160;
 
 ALTER ROLE lumikb_ops CONNECTION LIMIT 30;
 

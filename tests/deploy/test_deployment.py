@@ -3,6 +3,7 @@ accept them is `make check-deploy`.
 """
 
 import ast
+import configparser
 import os
 import re
 import shlex
@@ -326,18 +327,53 @@ def test_the_builder_is_sent_what_the_image_copies():
 # --- Numbers ------------------------------------------------------------------------------------
 
 
+def limits() -> dict[str, int]:
+    """Of the roles."""
+    roles = (DEPLOY / "postgres/roles.sql").read_text()
+    found = re.findall(r"ALTER ROLE (\w+) CONNECTION LIMIT (\d+)", roles)
+    return {role: int(limit) for role, limit in found}
+
+
+def server() -> dict[str, int]:
+    return {name: int(value) for name, value in postgres._production_settings().items()}
+
+
 def test_all_processes_together_fit_into_postgresql(settings):
     for name in ("WEB_PROCESSES", "WORKER_PROCESSES", "RELAY_PROCESSES"):
         setattr(settings, name, int(example_variables("")[name]))
-    need = checks.needs()
-    roles = (DEPLOY / "postgres/roles.sql").read_text()
-    for role, connections in need.items():
-        [limit] = re.findall(rf"ALTER ROLE {role} CONNECTION LIMIT (\d+)", roles)
-        assert connections <= int(limit), role
-    server = {name: int(value) for name, value in postgres._production_settings().items()}
-    assert checks._server_errors(server) == []
-    limits = [int(limit) for limit in re.findall(r"CONNECTION LIMIT (\d+)", roles)]
-    assert sum(limits) + server["superuser_reserved_connections"] <= server["max_connections"]
+    for role, connections in checks.needs().items():
+        assert connections <= limits()[role], role
+    assert checks._server_errors(server()) == []
+    taken = sum(limits().values()) + server()["superuser_reserved_connections"]
+    assert taken <= server()["max_connections"]
+
+
+def test_what_the_readme_says_of_connections_is_so(settings):
+    for role, limit in limits().items():
+        assert re.search(rf"^\| `{role}` \| .* \| {limit} \|$", README, re.MULTILINE), role
+    row = (
+        r"^\| (.+) \| (\d+), (\d+), (\d+) \| (\d+) \+ (\d+) \+ (\d+) \| (\d+), (\d+), (\d+); (\d+) "
+    )
+    rows = {name: [*map(int, rest)] for name, *rest in re.findall(row, README, re.MULTILINE)}
+    assert len(rows) == 3
+    shipped = [limits()[role] for role in checks.needs()] + [server()["max_connections"]]
+    for name, numbers in rows.items():
+        settings.WEB_PROCESSES, settings.WORKER_PROCESSES, settings.RELAY_PROCESSES = numbers[:3]
+        assert [*checks.needs().values()] == numbers[3:6], name
+        *allowed, most = numbers[6:]
+        assert all(need <= limit for need, limit in zip(numbers[3:6], allowed, strict=True)), name
+        assert sum(allowed) + limits()["lumikb"] + 3 <= most, name
+        assert numbers[6:] == shipped or name == "some hosts"
+
+
+def test_pgbouncer_lets_in_as_many_as_postgresql_does():
+    bouncer = configparser.ConfigParser(interpolation=None)
+    bouncer.read(DEPLOY / "postgres/pgbouncer.ini")
+    users = {role: f"max_user_connections={limits()[role]}" for role in checks.needs()}
+    assert dict(bouncer["users"]) == users
+    assert bouncer.getint("pgbouncer", "default_pool_size") == max(limits().values())
+    waiting = bouncer.getint("pgbouncer", "max_client_conn")
+    assert waiting > sum(limits()[role] for role in checks.needs())
 
 
 def test_what_is_started_is_what_the_budget_counts():

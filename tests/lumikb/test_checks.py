@@ -33,7 +33,7 @@ def test_the_sum_of_each_role_is_that_of_its_processes(settings: Any) -> None:
     settings.WEB_PROCESSES, settings.WORKER_PROCESSES, settings.RELAY_PROCESSES = 3, 7, 2
     assert checks.needs() == {
         "lumikb_web": 3 * 10,
-        "lumikb_worker": 7 * (4 + 1),  # the heartbeat's own
+        "lumikb_worker": 7 * (2 + 1),  # the heartbeat's own
         "lumikb_ops": 3 * 2
         + 2 * (2 + 1)
         + (2 + 1),  # health, relays with LISTEN, reconcile with its lock
@@ -83,7 +83,7 @@ def test_a_role_that_is_missing_is_an_error(superuser: psycopg.Connection) -> No
     ("processes", "said"),
     [
         ({"RELAY_PROCESSES": 15}, "E005) relay, reconcile and health may open 52 connections; 30"),
-        ({"WORKER_PROCESSES": 31}, "E006) web and workers may open 175 connections; PostgreSQL le"),
+        ({"WORKER_PROCESSES": 73}, "E006) web and workers may open 239 connections; PostgreSQL le"),
     ],
 )
 def test_more_processes_than_the_server_has_connections_for_are_an_error(
