@@ -4,6 +4,7 @@ One collection per generation (generations.py). A point is a passage: its id is 
 payload holds ids only. It is a projection of PostgreSQL and can be rebuilt.
 """
 
+import atexit
 import json
 import math
 import warnings
@@ -317,6 +318,8 @@ def create_indexes(keys: Iterable[str] = INDEXES, name: str | None = None) -> No
 def _client() -> QdrantClient:
     # A key over plain HTTP is what a private network has; the client would warn of it each time.
     warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
+    # It closes its connections when it is let go of, and warns when Python itself is half gone.
+    atexit.register(_client.cache_clear)
     return QdrantClient(
         url=settings.QDRANT_URL,
         api_key=settings.QDRANT_API_KEY,
