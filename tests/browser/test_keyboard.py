@@ -29,6 +29,8 @@ def test_keys_alone_suffice_to_upload_to_search_and_to_share(
 ) -> None:
     page = people("olga").page
     people("nora")  # has an account
+    # Choosers are caught from here on: asked for with the key, they are sometimes caught too late.
+    page.on("filechooser", lambda _: None)
     page.goto("/")
     go_to(page, page.get_by_label("Name", exact=True))
     page.keyboard.type("Keys")
