@@ -123,9 +123,23 @@ def is_ole(*streams: str) -> Callable[[bytes, IO[bytes]], bool]:
     names = [name.encode("utf-16-le") + b"\0\0" for name in (*streams, "EncryptedPackage")]
 
     def recognises(head: bytes, file: IO[bytes]) -> bool:
-        return head.startswith(_OLE2) and any(_has(file, name) for name in names)
+        if not head.startswith(_OLE2):
+            return False
+        return any(_has(file, name) for name in names) or _is_cut_off(head, file)
 
     return recognises
+
+
+def _is_cut_off(head: bytes, file: IO[bytes]) -> bool:
+    """Whether a container ends before or within its directory: what it was, only its name says, and
+    parsing will say that it is damaged.
+    """
+    if len(head) < 512:
+        return True
+    shift, first = (int.from_bytes(head[at : at + 4], "little") for at in (0x1E, 0x30))
+    shift &= 0xFFFF
+    size = file.seek(0, os.SEEK_END)
+    return shift in (9, 12) and ((first + 1) << shift >= size or size % (1 << shift) > 0)
 
 
 def of_open_document(kind: str) -> Callable[[bytes, IO[bytes]], bool]:
@@ -158,7 +172,7 @@ def contains(folder: str) -> Callable[[bytes, IO[bytes]], bool]:
 
     def recognises(head: bytes, file: IO[bytes]) -> bool:
         if head.startswith(_OLE2):  # how Office wraps a file with a password
-            return _has(file, "EncryptedPackage".encode("utf-16-le"))
+            return _has(file, "EncryptedPackage".encode("utf-16-le")) or _is_cut_off(head, file)
         if not head.startswith(_ZIP):
             return False
         directory = _directory(file)
@@ -170,7 +184,9 @@ def contains(folder: str) -> Callable[[bytes, IO[bytes]], bool]:
 
 
 def has_directory(head: bytes, file: IO[bytes]) -> bool:
-    """Whether it is no zip archive, or a whole one."""
+    """Whether it is no archive and no container, or a whole one."""
+    if head.startswith(_OLE2):
+        return not _is_cut_off(head, file)
     return not head.startswith(_ZIP) or b"PK\x01\x02" in _directory(file)
 
 

@@ -102,8 +102,10 @@ def nothing_read(found: Iterable[tuple[str, int]], is_empty: bool) -> str:
     for kind, count in found:
         counts[kind] += count
     counted = (_counted(kind, count) for kind, count in counts.most_common() if kind not in WHOLE)
-    said = ", ".join(counted) or "it is damaged"
-    if RECOGNISABLE.intersection(counts):
+    said = ", ".join(counted)
+    if not said:
+        said, advice = "it is damaged", "save it again and upload the result"
+    elif RECOGNISABLE.intersection(counts):
         advice = "run text recognition (OCR) on it and upload the result"
     elif "wordless_page" in counts:
         advice = "if there is text on it, upload a sharper copy"

@@ -27,7 +27,7 @@ from processing.parsing.html import decode_markup, inline_picture, read_markup
 from processing.parsing.letter import Attachment, Letter, add_letter
 from processing.parsing.sentences import DAMAGED
 
-NO_TEXT = "This message contains no text; check that it is the right one and upload it again."
+NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
 MAX_MESSAGES = 50_000
 MAX_PARTS = 2_000  # of one message
 MAX_PART_DEPTH = 30

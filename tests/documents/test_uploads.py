@@ -347,6 +347,19 @@ def test_what_we_cannot_read_is_refused_with_a_list_of_what_we_can(
     assert (rows(), objects(), list(received.iterdir())) == ((0, 0, 0), [], [])
 
 
+@pytest.mark.parametrize("content_type", [files.DOC, files.PPT, files.XLS, files.MSG])
+def test_a_file_of_the_old_programs_that_is_cut_off_is_taken_to_be_told_that_it_is_damaged(
+    content_type: str,
+) -> None:
+    name, content = files.samples()[content_type]
+    directory = 512 * (int.from_bytes(content[0x30:0x34], "little") + 1)
+    for length in (100, directory, directory + 100):
+        cut = io.BytesIO(content[:length])
+        assert filetypes.detect_type(name, cut) == content_type
+        with pytest.raises(refusals.Refused, match="not what the name says"):
+            filetypes.detect_type("a.pdf", cut)
+
+
 @pytest.mark.parametrize("name", ["a.docx", "a.pptx", "a.xlsx"])
 def test_an_office_file_with_a_password_is_taken_to_be_told_why_it_fails(name: str) -> None:
     assert filetypes.detect_type(name, io.BytesIO(files.encrypted_office()))

@@ -212,6 +212,8 @@ def test_rtf_that_is_cut_off_is_read_as_far_as_it_goes():
     document = read(rb"{\rtf1 One\par Two {\b th", files.RTF)
     assert document.text == "One\nTwo th"
     assert document.unread == (Unread("damaged_file"),)
+    sentence = "Nothing in this file was read: it is damaged; save it again and upload the result."
+    assert answer(io.BytesIO(rb"{\rtf1 {\fonttbl"), files.RTF)["error"] == ["no_text", sentence]
 
 
 def test_rtf_nested_deeply_is_read():
