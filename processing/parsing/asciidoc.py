@@ -7,21 +7,25 @@ from typing import IO
 
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline, clean
+from processing.parsing.markdown import PICTURE
 
 NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
 
 MAX_TITLE_LINE = 1_000
 _HEADING = re.compile(r"(={1,6}|#{1,6})[ \t]+(\S.*?)(?:[ \t]+\1)?")
 _BLOCK = re.compile(r"(-{4,}|\.{4,}|\+{4,}|/{4,}|`{3,}).*")
-_MARKS = re.compile(r"[*`_#]{1,2}(?=\w)|(?<=\w)[*`_#]{1,2}(?!\w)|\[\[[^\]]*\]\]")
+_MARKS = re.compile(r"(?<!\w)([*`_#]{1,2})(\S(?:.*?\S)?)\1(?!\w)|\[\[[^\]]*\]\]")
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
     """Raises as `decode`."""
+    text, pictures = PICTURE.subn("", clean(decode(file.read())))
+    if pictures:
+        draft.unread("picture", count=pictures)
     outline = Outline()
     lines: list[str] = []
     block = ""
-    for line in clean(decode(file.read())).split("\n"):
+    for line in text.split("\n"):
         mark = _BLOCK.fullmatch(line[:MAX_TITLE_LINE])
         if block:
             is_comment = block.startswith("////")
@@ -41,6 +45,6 @@ def read(file: IO[bytes], draft: Draft) -> None:
         elif len(line) <= MAX_TITLE_LINE and (heading := _HEADING.fullmatch(line)):
             draft.add("\n".join(lines), heading=outline.path)
             lines = []
-            outline.enter(len(heading[1]), _MARKS.sub("", heading[2]))
+            outline.enter(len(heading[1]), _MARKS.sub(r"\2", heading[2]))
         lines.append(line)
     draft.add("\n".join(lines), heading=outline.path)

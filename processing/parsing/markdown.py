@@ -30,7 +30,8 @@ _HTML = re.compile(
 MAX_RULE_LINE = 2_000
 _RULE = re.compile(r"\s*\|?(?:\s*:?-+:?\s*\|)*(?:\s*:?-+:?\s*)?")
 _BAR = re.compile(r"(?<!\\)\|")
-_PICTURE = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.=-]+)*;base64,[\w+/=%-]*")
+# A picture that a text holds itself.
+PICTURE = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.=-]+)*;base64,[\w+/=%-]*")
 _BEGIN, _END = "\ue0f0", "\ue0f1"  # of private use: they mean nothing in a file
 _MARK = re.compile(f"{_BEGIN}(\\d*){_END}")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
@@ -66,7 +67,7 @@ class _Pictures:
             self._sources.append(match[0])
             return f"{_BEGIN}{len(self._sources) - 1}{_END}"
 
-        return _PICTURE.sub(mark, _MARK.sub("", text))
+        return PICTURE.sub(mark, _MARK.sub("", text))
 
     def restored(self, text: str) -> str:
         """With the pictures themselves."""

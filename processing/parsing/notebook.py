@@ -68,7 +68,9 @@ def _list(value: object) -> list[Any]:
 
 
 def _text(value: object, joint: str = "") -> str:
-    """A text, or the lines of one."""
+    """A text, or the lines of one; in the second version without their ends."""
     if isinstance(value, list):
-        return joint.join(part for part in value if isinstance(part, str))
+        lines = [part for part in value if isinstance(part, str)]
+        is_ended = any(line.endswith("\n") for line in lines)
+        return (joint if is_ended else "\n").join(lines)
     return value if isinstance(value, str) else ""

@@ -7,6 +7,7 @@ from typing import IO
 
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline, clean
+from processing.parsing.markdown import PICTURE
 
 NO_TEXT = "This file contains no text; check that it is the right one and upload it again."
 
@@ -15,11 +16,15 @@ _RULE = re.compile(r"""([!-/:-@[-`{-~])\1{2,}""")
 # "..", and no directive, target, footnote or substitution behind it.
 _COMMENT = re.compile(r"\.\.(?:[ \t]+(?![\w:.+-]+::|_|\[|\|).*)?")
 _MARKS = re.compile(r"``|\*\*|[*`]|:[\w-]+:(?=`)|`_\b")
+_ESCAPE = re.compile(r"\\(\S)")
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
     """Raises as `decode`."""
-    lines = _without_comments(clean(decode(file.read())).split("\n"))
+    text, pictures = PICTURE.subn("", clean(decode(file.read())))
+    if pictures:
+        draft.unread("picture", count=pictures)
+    lines = _without_comments(text.split("\n"))
     if included := sum(line.lstrip().startswith(".. include::") for line in lines):
         draft.unread("included_file", count=included)
     outline = Outline()
@@ -31,7 +36,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
             draft.add("\n".join(lines[start:number]), heading=outline.path)
             if kind not in kinds:
                 kinds.append(kind)
-            outline.enter(kinds.index(kind) + 1, _MARKS.sub("", title))
+            outline.enter(kinds.index(kind) + 1, _ESCAPE.sub(r"\1", _MARKS.sub("", title)))
             start, number = number, number + length
             continue
         number += 1

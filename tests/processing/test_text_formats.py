@@ -141,6 +141,27 @@ def test_asciidoc_has_headings_but_not_in_blocks_of_code():
     ]
 
 
+def test_pictures_in_texts_are_no_words_and_are_said():
+    picture = "data:image/png;base64,iVBORw0KGgo="
+    for content_type, text in (
+        (files.RST, f"A\\_b \\| c\n=========\n\n.. image:: {picture}\n\nText"),
+        (files.ASCIIDOC, f"= A_b | *c*\n\nimage::{picture}[]\n\nText"),
+    ):
+        document = read(text.encode(), content_type)
+        assert document.sections[0].heading == "A_b | c"
+        assert "base64" not in document.text
+        assert document.text.endswith("Text")
+        assert document.unread == (Unread("picture"),)
+
+
+def test_signs_in_a_heading_are_no_marks_unless_they_are_two():
+    text = "== C# and snake_case\n\nx\n\n== The `a_b` of **bold** [[id]]F#\n\ny"
+    assert [heading for _, heading, _ in parts_of(text, files.ASCIIDOC)] == [
+        "C# and snake_case",
+        "The a_b of bold F#",
+    ]
+
+
 def test_tex_is_read_as_it_is_printed():
     text = r"""\documentclass{article}
 \usepackage[utf8]{inputenc} \title{Gr\"o\ss e} \author{Ada}
@@ -192,6 +213,16 @@ def test_a_notebook_is_its_cells_in_order_with_what_they_wrote():
         (None, "Title", "Broken"),
     ]
     assert document.unread == (Unread("picture"),)
+
+
+def test_the_lines_of_an_early_notebook_have_no_ends():
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title", "", "Text"]},
+        {"cell_type": "code", "input": ["a = 1", "b = 2"], "outputs": [{"text": ["1", "2"]}]},
+    ]
+    notebook = {"nbformat": 2, "worksheets": [{"cells": cells}]}
+    document = read(json.dumps(notebook).encode(), files.NOTEBOOK)
+    assert [text for _, _, text in parts(document)] == ["# Title\n\nText", "a = 1\nb = 2", "1\n2"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', "[" * 100_000])
