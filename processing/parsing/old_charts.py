@@ -32,6 +32,7 @@ class Chart:
         points = sorted({*self.categories, *(point for point, _ in self.values)})
         count = min(max((number + 1 for _, number in self.values), default=0), MAX_SERIES)
         names = [*self.series, *[""] * count][:count]
+        points = points[: MAX_POINTS // max(count, 1)]  # however far apart the values are
         if points:
             rows = (
                 [self.categories.get(n, ""), *(self.values.get((n, m), "") for m in range(count))]
