@@ -21,6 +21,7 @@ from processing.chunking import Piece
 from processing.errors import PermanentError, RetryableError
 
 SHOWN_CHARS = 100
+MOST_OF_A_FILE = 10  # passages in the sample
 
 
 def main() -> None:
@@ -45,8 +46,15 @@ def main() -> None:
             if not is_exact:
                 print(f"WRONG {path.name} {piece.start}:{piece.end} {piece.text[:SHOWN_CHARS]!r}")
     print(f"text[start:end] is exact for {exact} of {len(passages)} passages of {files} files")
-    chosen = random.Random(options.seed).sample(passages, min(options.sample, len(passages)))
-    for path, piece in sorted(chosen, key=lambda entry: (entry[0].name, entry[1].position)):
+    random.Random(options.seed).shuffle(passages)
+    taken: Counter[Path] = Counter()
+    chosen = []
+    for path, piece in passages:
+        taken[path] += 1
+        if taken[path] <= MOST_OF_A_FILE:
+            chosen.append((path, piece))
+    chosen = sorted(chosen[: options.sample], key=lambda each: (each[0].name, each[1].position))
+    for path, piece in chosen:
         text = " ".join(piece.text.split())[:SHOWN_CHARS]
         print(f"{path.name} | {_place(path, piece)} | {piece.heading} | {text}")
 

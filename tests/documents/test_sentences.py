@@ -68,6 +68,15 @@ def test_what_may_be_over_is_known_for_every_kind_of_failure() -> None:
     assert passing - of_the_file - too_slow_for_two_tries - of_a_search <= MAY_BE_OVER
 
 
+def test_each_failure_is_brought_about_by_a_test() -> None:
+    """Those of readers one by one: tests/processing/test_failure_places.py."""
+    others = (path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__))
+    said = "".join(path.read_text() for path in others)
+    of_lifecycle = {"worker_died", "given_up", "service_unavailable", "internal_error"}
+    known = codes("PermanentError") | codes("RetryableError") | of_lifecycle
+    assert {code for code in known if f'"{code}"' not in said} == set()
+
+
 @pytest.mark.parametrize("code", ["encrypted", "corrupt", "no_text", "too_large", "a_new_one"])
 def test_nobody_is_invited_to_try_again_what_fails_again(
     code: str, page: Client, make_document: MakeDocument

@@ -4,11 +4,12 @@ that is true of it.
 
 import ast
 import gzip
+import hashlib
 import io
 import struct
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -18,15 +19,16 @@ from PIL import Image
 
 from processing import parsing
 from processing.errors import PermanentError
-from processing.parsing import draft, look, pdf
+from processing.parsing import draft, look, pdf, sandbox, sentences
 from processing.parsing.child import answer
 from processing.parsing.model import USUAL, Limits
 from processing.parsing.sentences import DAMAGED, ENCRYPTED, NO_AREA, NO_SUCH_PAGE
 from tests.processing import files, old_office, pdfs, scans
+from tests.processing.test_parsing_sandbox import document, hostile, servers  # noqa: F401 (fixtures)
 
 FOLDER = Path(parsing.__path__[0])
-# These say what became of a child, which `test_parsing_sandbox` and `test_pieces` make end so.
-OF_CHILDREN = {"sandbox.py", "child.py"}
+OF_CHILDREN = {"sandbox.py"}  # what became of a child
+ELSEWHERE = {"child.py"}  # within one: `test_parsing_sentences`
 PNG, TIFF = "image/png", "image/tiff"
 BOMB = "This file unpacks to far more than we read; split it and upload the parts."
 USUAL_SECTIONS = draft.MAX_SECTIONS
@@ -98,9 +100,9 @@ def parts_in_parts(depth: int) -> bytes:
     return b"From: a@example.org\n" + b"".join(parts)
 
 
-def deck(document: bytes = b"", user: bytes = bytes(40)) -> bytes:
+def deck(stream: bytes = b"", user: bytes = bytes(40)) -> bytes:
     return old_office.container(
-        {"PowerPoint Document": document.ljust(4096, b"\0"), "Current User": user.ljust(4096)}
+        {"PowerPoint Document": stream.ljust(4096, b"\0"), "Current User": user.ljust(4096)}
     )
 
 
@@ -193,7 +195,7 @@ CASES = [
     Case("it has three messages", (files.samples()[files.MBOX][1] + b"\n") * 3, files.MBOX,
          "This mailbox has more than 2 messages; split it and upload the parts.",
          most=("mail.MAX_MESSAGES", 2)),
-    Case("it has parts in parts without end", parts_in_parts(2_000), files.EML, DAMAGED),
+    Case("it has parts in parts without end", parts_in_parts(1_100), files.EML, DAMAGED),
     # Pictures and PDF
     Case("it has two pages", scans.tiff([scans.page("a", dpi=60)] * 2), TIFF,
          "This file has more than 1 pages; split it and upload the parts.",
@@ -228,19 +230,74 @@ def test_each_sentence_is_true_of_its_file(case: Case) -> None:
     assert said_of(case) == case.sentence
 
 
-def test_each_place_that_refuses_a_file_has_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    reached: set[Place] = set()
+@pytest.fixture
+def reached(monkeypatch: pytest.MonkeyPatch) -> set[Place]:
+    """Where a PermanentError was made in this process."""
+    found: set[Place] = set()
     init = PermanentError.__init__
 
     def noted(error: PermanentError, code: str, sentence: str) -> None:
         frame = sys._getframe(1)
-        reached.add((frame.f_code.co_filename, frame.f_lineno))
+        found.add((frame.f_code.co_filename, frame.f_lineno))
         init(error, code, sentence)
 
     monkeypatch.setattr(PermanentError, "__init__", noted)
+    return found
+
+
+def test_each_place_that_refuses_a_file_has_one_here(reached: set[Place]) -> None:
     for case in CASES:
         said_of(case)
     assert set(places()) - reached == set()
+
+
+# One page, which takes more than a second: no other child would come further.
+LONG_PAGE = b"".join(pdfs.said(n % 500, n * 7 % 800, f"w{n}", 5) for n in range(150_000))
+LONG_TEXT = ("Ж" * 999 + "\n").encode() * 30_000
+
+
+def test_each_place_that_judges_a_child_is_reached_and_says_what_is_true(
+    reached: set[Place],
+    hostile: Callable[..., object],  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(
+        data: bytes, content_type: str = files.PDF, ask: Callable[..., object] = sandbox.parse,
+        **options: object,
+    ) -> Callable[[], object]:  # fmt: skip
+        path = tmp_path / hashlib.sha256(data).hexdigest()
+        path.write_bytes(data)
+        return lambda: ask(path, content_type, **options)
+
+    def drawn(path: Path, content_type: str, **options: int) -> object:
+        return sandbox.draw(path, content_type, **options)
+
+    long = pdfs.of_page(LONG_PAGE)
+    small = 400 * 1024**2
+    piece = "{'text': 'x' * 99, 'sections': [], 'passed': [], 'unit': 2, 'place': ''}"
+    too_much = f"os.write(15, json.dumps({piece}).encode() + b'\\n')"
+    many = Limits(chars=50)
+    situations: list[tuple[Callable[[], object], str]] = [
+        (asked(b"x", "application/x-none"), "We cannot read files of this type; convert it to PDF"),
+        (asked(b"%PDF gone"), DAMAGED),
+        (asked(long, timeout=300), sentences.at("page 1", sentences.TOO_SLOW)),
+        (asked(LONG_TEXT, files.TEXT, memory_bytes=small), sentences.TOO_MUCH_MEMORY),
+        (asked(long, ask=drawn, page=1, timeout=300), sentences.TOO_LARGE_TO_DRAW),
+        (asked(long, ask=drawn, page=1, timeout=0.05), sentences.TOO_LARGE_TO_DRAW),
+        (asked(files.pdf(["a"]), ask=drawn, page=2), NO_SUCH_PAGE),
+        # No file is known that crashes a library, or makes a child write too much.
+        (lambda: hostile("os.abort()"), sentences.BROKE_OFF),
+        (lambda: hostile(f"x = b'x' * {small}\nos.abort()", memory_bytes=2 * small),
+         sentences.TOO_MUCH_MEMORY),
+        (lambda: hostile(too_much, limits=many), sentences.TOO_MUCH_TEXT),
+    ]  # fmt: skip
+    monkeypatch.setattr(sandbox, "MAX_CPU_SECONDS", 1)
+    for situation, sentence in situations:
+        with pytest.raises(PermanentError) as caught:
+            situation()
+        assert caught.value.sentence.startswith(sentence)
+    assert set(places(OF_CHILDREN)) - reached == set()
 
 
 def said_of(case: Case) -> str:
@@ -254,13 +311,14 @@ def said_of(case: Case) -> str:
         try:
             return str(look.draw(file, case.content_type, case.page, case.limits))
         except PermanentError as error:
+            assert error.code in ("no_page", "corrupt")  # noqa: PT017 (both are right)
             return error.sentence
 
 
-def places() -> Iterator[Place]:
-    """Each call of PermanentError in the readers."""
+def places(names: set[str] | None = None) -> Iterator[Place]:
+    """Each call of PermanentError in the modules of these names; else in the readers."""
     for path in sorted(FOLDER.rglob("*.py")):
-        if path.name in OF_CHILDREN:
+        if path.name not in names if names else path.name in OF_CHILDREN | ELSEWHERE:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "PermanentError":

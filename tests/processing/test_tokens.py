@@ -151,5 +151,6 @@ def test_a_service_that_does_not_count_is_an_outage(settings: Any, status: int) 
 def test_nonsense_for_a_count_is_tried_again(settings: Any) -> None:
     with stubbed(lambda call: Reply({"tokens": []})) as stub:
         settings.EMBEDDING_TOKENIZE_URL = f"{stub.url}/tokenize"
-        with pytest.raises(RetryableError):
+        with pytest.raises(RetryableError) as caught:
             tokens.passage_fits("", "слово " * 200)
+    assert caught.value.code == "bad_token_count"

@@ -150,8 +150,9 @@ def test_whose_fault_it_is(reranker: Stub, settings: Any) -> None:
         (scored((5, 1.0)), RetryableError),
     ):
         reranker.answer = answer
-        with pytest.raises(kind):
+        with pytest.raises(kind) as caught:
             reranking.best_first("q", ["a", "b"])
+    assert caught.value.code == "bad_reranking"
     settings.RERANK_API_BASE = refused_url()
     with pytest.raises(ServiceUnavailable, match="no connection"):
         reranking.best_first("q", ["a", "b"])
