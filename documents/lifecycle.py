@@ -943,10 +943,7 @@ def _record(
     epoch: int | None = None,
     by: Any = None,
 ) -> None:
-    DocumentEvent.objects.bulk_create(
-        DocumentEvent(document_id=each, kind=kind, detail=detail[:500], epoch=epoch or 0, by_id=by)
-        for each in _all(documents)
-    )
+    DocumentEvent.add(_all(documents), kind, detail[:500], epoch or 0, by)
 
 
 def _post(

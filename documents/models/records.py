@@ -116,6 +116,22 @@ class DocumentEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.detail}".strip()
 
+    @classmethod
+    def add(
+        cls, documents: Collection[UUID], kind: str, detail: str, epoch: int, by: int | None
+    ) -> None:
+        """One of each, which takes a quarter of the time of a thousand objects; for
+        lifecycle.py.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                INSERT INTO documents_documentevent (document_id, kind, detail, epoch, by_id)
+                SELECT unnest(%s::uuid[]), %s, %s, %s, %s
+                """,
+                [list(documents), kind, detail, epoch, by],
+            )
+
 
 class DocumentError(models.Model):
     """What a worker's log said of a document, with the traceback; for operators, not for people."""
