@@ -24,7 +24,11 @@ from processing.parsing.child import answer
 from processing.parsing.model import USUAL, Limits
 from processing.parsing.sentences import DAMAGED, ENCRYPTED, NO_AREA, NO_SUCH_PAGE
 from tests.processing import files, old_office, pdfs, scans
-from tests.processing.test_parsing_sandbox import document, hostile, servers  # noqa: F401 (fixtures)
+from tests.processing.test_parsing_sandbox import (  # noqa: F401 (fixtures)
+    document,
+    hostile,
+    obedient,
+)
 
 FOLDER = Path(parsing.__path__[0])
 OF_CHILDREN = {"sandbox.py"}  # what became of a child
