@@ -34,10 +34,11 @@ _DAMAGES = (xlrd.compdoc.CompDocError, struct.error)
 def read(file: IO[bytes], draft: Draft) -> None:
     """Raises PermanentError: `encrypted`, `corrupt`; `too_large` past MAX_CELLS."""
     container = Container(file)  # says of what it is that it is no workbook
-    file.seek(0)
+    # Not the container itself: of one that goes in a circle, xlrd would read without end.
+    stream = container.read("Workbook") or container.read("Book")
     try:
         book = xlrd.open_workbook(
-            file_contents=file.read(),
+            file_contents=stream,
             formatting_info=True,
             ragged_rows=True,  # one cell far to the right does not make all rows long
             logfile=io.StringIO(),
@@ -48,7 +49,6 @@ def read(file: IO[bytes], draft: Draft) -> None:
         raise PermanentError("corrupt", DAMAGED) from error
     except (*_DAMAGES, AssertionError, ArithmeticError, LookupError, ValueError) as error:
         raise PermanentError("corrupt", DAMAGED) from error
-    stream = container.read("Workbook")
     drawn = drawn_on(stream)
     cells = 0
     for sheet in book.sheets():

@@ -132,6 +132,13 @@ def test_old_sheets_say_which_rows_and_columns_are_hidden_and_read_those_that_ar
 # What is wrong with them
 
 
+def test_a_workbook_whose_sectors_go_in_a_circle_is_damaged():
+    data = bytearray(old.xls({"A": [["x"] * 50] * 50}))
+    table = 512 * (int.from_bytes(data[0x4C:0x50], "little") + 1)
+    data[table + 4 : table + 8] = (1).to_bytes(4, "little")  # the second follows itself
+    assert answer(io.BytesIO(data), files.XLS)["error"] == ["corrupt", sentences.DAMAGED]
+
+
 @pytest.mark.parametrize(
     ("content_type", "data"),
     [
