@@ -43,19 +43,19 @@ def test_what_a_search_answers(
     olga = people("olga")
     page = olga.page
     page.goto("/")
-    page.get_by_label("Name", exact=True).fill("Ferry")
+    page.get_by_label("Name", exact=True).fill("Barges")
     page.get_by_role("button", name="Create").click()
     page.wait_for_url("**/kb/**")
-    log = tmp_path / "ferry log.md"
+    log = tmp_path / "barge log.md"
     days = (
-        f"# Day {day}\n\n" + " ".join(f"The ferryman saw {day * n} herons." for n in range(30))
+        f"# Day {day}\n\n" + " ".join(f"The bargeman saw {day * n} kestrels." for n in range(30))
         for day in range(1, 6)
     )
     log.write_text("\n\n".join(days))
     page.locator("#files").set_input_files([log])
     expect(page.locator("#uploads-title")).to_have_text("1 ready", timeout=60_000)
 
-    page.goto("/search/?q=ferryman&name=ferry&type=md")
+    page.goto("/search/?q=bargeman&name=barge&type=md")
     expect(page.get_by_text("in this file")).to_be_visible()
     olga.check("search-narrowed", pictures)
     page.goto("/search/?q=asdfqwer+zxcv")
@@ -63,7 +63,7 @@ def test_what_a_search_answers(
     expect(page.locator(".hit").first).to_be_visible()
     olga.check("search-nothing-fits", pictures)
     with stopped(product, "embeddings"):
-        page.goto("/search/?q=herons+of+the+ferryman")
+        page.goto("/search/?q=kestrels+of+the+bargeman")
         expect(page.get_by_text("Only half an answer")).to_be_visible()
         expect(page.locator(".hit").first).to_be_visible()
         olga.check("search-half", pictures)

@@ -10,9 +10,9 @@ from system_calls import syscalls
 from processing.errors import PermanentError
 from processing.parsing import client, parse, seccomp
 from tests.processing import files
-from tests.processing.test_parsing_sandbox import HAS_SECCOMP, document, hostile, servers
+from tests.processing.test_parsing_sandbox import HAS_SECCOMP, document, hostile, obedient, servers
 
-__all__ = ["document", "hostile", "servers"]  # fixtures
+__all__ = ["document", "hostile", "obedient", "servers"]  # fixtures
 
 pytestmark = pytest.mark.skipif(not HAS_SECCOMP, reason="no seccomp on this system")
 
