@@ -43,6 +43,7 @@ def _version() -> str:
     digest = hashlib.sha256(sys.version.encode())
     for path in sorted(path for pattern in _SOURCES for path in _HERE.glob(pattern)):
         digest.update(path.name.encode() + path.read_bytes())
-    for line in sorted(f"{each.name}=={each.version}" for each in distributions()):
+    # As a set: importlib_metadata, imported by another thread meanwhile, would tell of each twice.
+    for line in sorted({f"{each.name}=={each.version}" for each in distributions()}):
         digest.update(line.encode())
     return digest.hexdigest()
