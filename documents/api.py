@@ -198,7 +198,7 @@ def list_knowledge_bases(
 ) -> Any:
     """By name. A page beyond the last one is empty."""
     found = KnowledgeBase.objects.visible_to(request.user).called(q)
-    return found if limit is None else found[(page - 1) * limit : page * limit]
+    return list(found if limit is None else found[(page - 1) * limit : page * limit])
 
 
 @router.post("knowledge-bases", response={201: KnowledgeBaseOut, **problems(403)})
@@ -362,7 +362,8 @@ def get_content(request: HttpRequest, document_id: UUID) -> HttpResponseBase:
     """The original file."""
     document = document_for(request.user, document_id)
     response = original(document)
-    audit.record(audit.Action.DOWNLOADED, request.user, document)
+    if request.META["REQUEST_METHOD"] == "GET":  # and not HEAD, which carries nothing away
+        audit.record(audit.Action.DOWNLOADED, request.user, document)
     return response
 
 

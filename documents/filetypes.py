@@ -16,16 +16,21 @@ def clean_filename(name: str) -> str:
 
     Raises Refused when nothing is left of it.
     """
-    name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    # Control, format (bidi, zero width), surrogate and unassigned characters.
-    name = "".join(c for c in name if unicodedata.category(c)[0] != "C")
-    name = re.sub(r"\s+", " ", unicodedata.normalize("NFC", name)).strip().rstrip(". ")
+    name = visible(name.replace("\\", "/").rsplit("/", 1)[-1]).rstrip(". ")
     path = PurePosixPath(name)
     if not path.stem.strip(". "):
         raise invalid_filename("The file has no usable name; rename it and upload it again.")
     if len(name) > 255:
         name = path.stem[: 255 - len(path.suffix)].rstrip() + path.suffix
     return name
+
+
+def visible(name: str) -> str:
+    """A name in NFC, on one line, without what nobody sees: control, format (bidi, zero width),
+    surrogate and unassigned characters.
+    """
+    name = "".join(c for c in name if unicodedata.category(c)[0] != "C")
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", name)).strip()
 
 
 def detect_type(filename: str, file: IO[bytes]) -> str:

@@ -7,10 +7,23 @@ from django.db import transaction
 from django.http import Http404
 
 from . import audit
+from .filetypes import visible
 from .models import KnowledgeBase, Membership
 
 
-class KnowledgeBaseForm(forms.ModelForm):
+class _NamedForm(forms.ModelForm):
+    """Of something with a name that people tell apart by looking at it."""
+
+    def clean_name(self) -> str:
+        name = " ".join(str(self.cleaned_data["name"]).split())
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise forms.ValidationError("Half of a surrogate pair is no character.")
+        if not (name := visible(name)):
+            raise forms.ValidationError("Nothing of this name can be seen.")
+        return name
+
+
+class KnowledgeBaseForm(_NamedForm):
     """Makes a knowledge base of a name; `slug` is what its slug is to begin with, else the name."""
 
     slug = forms.CharField(max_length=100, required=False)
@@ -30,7 +43,7 @@ class KnowledgeBaseForm(forms.ModelForm):
         return knowledge_base
 
 
-class AboutForm(forms.ModelForm):
+class AboutForm(_NamedForm):
     """A knowledge base's name and description."""
 
     class Meta:

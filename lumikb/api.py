@@ -1,6 +1,6 @@
 """/api/v1/: who calls, and one form for every error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
 from typing import Any
 
@@ -22,6 +22,8 @@ from search.api import router as search_router
 
 from .errors import NOT_FOUND, error_body
 from .strictness import refuse_unknown
+
+MOST_SAID = 3  # faults of a request, in its sentence; all of them are in the details
 
 
 class Bearer(HttpBearer):
@@ -126,7 +128,15 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     if unknown:
         return _refused(request, unknown_fields(unknown))
     wrong = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors}
-    return _error(request, 400, "invalid_request", "The request is not of the right form.", wrong)
+    said = [f"{_field(each['loc'])}: {each['msg']}" for each in error.errors[:MOST_SAID]]
+    message = f"The request is not of the right form. {'; '.join(said)}."
+    return _error(request, 400, "invalid_request", message, wrong)
+
+
+def _field(loc: Sequence[str | int]) -> str:
+    """As the client wrote it: without the part of the request and our argument that it is for."""
+    own = loc[2:] if loc[0] == "body" else loc[1:]
+    return ".".join(map(str, own)) or "the body"
 
 
 @api.exception_handler(HttpError)
@@ -136,7 +146,10 @@ def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
         response = _error(request, 401, "unauthenticated", message)
         response["WWW-Authenticate"] = "Bearer"
         return response
-    return _error(request, error.status_code, "invalid_request", str(error))
+    message = "The body is no JSON; send one object as application/json."
+    if error.status_code != 400:  # Ninja's own of it say nothing else
+        message = str(error)
+    return _error(request, error.status_code, "invalid_request", message)
 
 
 def _error(

@@ -21,6 +21,10 @@ from documents.refusals import Refused, no_room
 from documents.room import is_full
 
 RETRY_AFTER_SECONDS = "5"
+UNKEEPABLE = (
+    "The request has a text or a number that cannot be kept: a NUL, half of a surrogate pair, or "
+    "more digits than there is room for. Send it without."
+)
 NOT_FOUND = "There is nothing here, or it is not yours to see or change."
 
 
@@ -53,10 +57,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
         error = no_room()
     if isinstance(error, Refused):
         return _answer(request, error.status, error.code, error.message)
-    if isinstance(error, DataError | UnreadablePostError) or (
+    if isinstance(error, UnreadablePostError):
+        return bad_request(request, error)
+    if isinstance(error, DataError) or (
         isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed"
     ):
-        return bad_request(request, error)
+        return _answer(request, 400, "invalid_request", UNKEEPABLE)
     if isinstance(error, OperationalError | InterfaceError):
         message = "The database does not answer just now; please try again in a moment."
         return _answer(request, 503, "service_unavailable", message)
@@ -98,9 +104,12 @@ def method_not_allowed(
         response = get_response(request)
         if response.status_code != 405:
             return response
-        message = f"{request.method} is not possible here, only {response['Allow']}."
+        allowed = response["Allow"].split(", ")
+        if "GET" in allowed and "HEAD" not in allowed:
+            allowed.append("HEAD")
+        message = f"{request.method} is not possible here, only {', '.join(allowed)}."
         answer = _answer(request, 405, "method_not_allowed", message)
-        answer["Allow"] = response["Allow"]
+        answer["Allow"] = ", ".join(allowed)
         return answer
 
     return middleware

@@ -95,6 +95,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "lumikb.errors.method_not_allowed",
+    "lumikb.head.as_get",
     "lumikb.throttle.remember_browsers",
     "axes.middleware.AxesMiddleware",
 ]

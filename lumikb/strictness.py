@@ -50,6 +50,6 @@ def _fields(request: HttpRequest) -> set[str]:
         return set()
     try:
         content = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or deeper than anybody means
         return {"the body"}
     return set(content) if isinstance(content, dict) else {"the body"}

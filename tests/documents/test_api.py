@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from documents import lifecycle
-from documents.models import ApiToken, Chunk, Document, KnowledgeBase, Membership
+from documents.models import ApiToken, AuditEntry, Chunk, Document, KnowledgeBase, Membership
 
 pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
@@ -465,6 +465,65 @@ def test_what_is_not_the_right_json_is_400(path: str, body: bytes, client: Clien
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/api/v1/search", b'{"query": "x", "limit": 0}', "limit: Input should be greater"),
+        (f"{DOCUMENTS}/states", b'{"ids": ["x"]}', "ids.0: Input should be a valid UUID"),
+        ("/api/v1/search", b"query=x", "The body is no JSON; send one object as application/json."),
+        ("/api/v1/search", b'{"query": "x", "tags": ["\\u0000"]}', "Send it without."),
+        ("/api/v1/search", b'{"query": "x", "name": "a\\u0000"}', "Send it without."),
+        (KNOWLEDGE_BASES, b"[" * 100_000, "The body is no JSON"),
+    ],
+)
+def test_the_sentence_says_what_is_to_be_done(
+    path: str, body: bytes, said: str, client: Client
+) -> None:
+    response = client.post(path, body, "application/json")
+    assert response.status_code == 400
+    assert said in error_of(response)["message"]
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000])
+def test_a_body_that_is_deeper_than_anybody_means_is_refused(
+    body: bytes, client: Client, ready: Document
+) -> None:
+    response = client.post(url(ready, "/requeue"), body, "application/json")
+    assert (response.status_code, error_of(response)["code"]) == (422, "unknown_field")
+
+
+@pytest.mark.parametrize("part", ["", "/events", "/content"])
+def test_head_answers_as_get_does_without_the_body(
+    part: str, client: Client, ready: Document
+) -> None:
+    got, head = client.get(url(ready, part)), client.head(url(ready, part))
+    assert (head.status_code, head.getvalue()) == (200, b"")  # type: ignore[attr-defined]
+    for name in ("Content-Type", "Content-Length"):
+        assert head.headers[name] == got.headers[name]
+    assert AuditEntry.objects.filter(action="downloaded").count() == (part == "/content")
+
+
+def test_head_of_what_is_not_there_or_has_no_get(client: Client) -> None:
+    assert client.head(f"{KNOWLEDGE_BASES}/other").status_code == 404
+    assert client.head("/api/v1/search").status_code == 405
+    assert client.put(KNOWLEDGE_BASES).headers["Allow"].endswith(", HEAD")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("Field\u202e \x1b[31mNotes", "Field [31mNotes"),
+        ("one\r\nname", "one name"),
+        ("Cafe\u0301 \U0001f426", "Café \U0001f426"),
+    ],
+)
+def test_a_knowledge_bases_name_is_what_people_see(sent: str, kept: str, client: Client) -> None:
+    response = client.post(KNOWLEDGE_BASES, {"name": sent}, "application/json")
+    assert (response.status_code, response.json()["name"]) == (201, kept)
+    response = client.post(KNOWLEDGE_BASES, {"name": "\u200b"}, "application/json")
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize(
     ("method", "path"),
     [
         ("DELETE", KNOWLEDGE_BASES),
@@ -489,6 +548,7 @@ def test_a_wrong_method_is_405_and_says_which_are_right(
 @pytest.mark.parametrize(
     "path",
     [
+        KNOWLEDGE_BASES + "?q={}",
         KNOWLEDGE_BASES + "/{}",
         KNOWLEDGE_BASES + "/{}/documents",
         DOCUMENTS + "?q={}",
