@@ -110,12 +110,21 @@ class _Document:
         self._sheet = styles_of(self._part(_STYLES))
         # What belongs to these two stands behind them.
         self.numbers = numbers_of(self._behind(_LISTS), self._behind(_OVERRIDES))
-        gone = [
-            (first, last)
+        characters = [
+            (first, last, {code for code, value in _codes(codes) if value & 1})
             for first, last, codes in self._runs(_CHARACTERS, self._character_page)
-            if any(code in (_DELETED, _HIDDEN) and value & 1 for code, value in _codes(codes))
         ]
-        self.text = "".join(self._decoded(piece, gone) for piece in self._pieces)
+        deleted = [(first, last) for first, last, codes in characters if _DELETED in codes]
+        hidden = list(
+            _in_a_row(
+                (first, last)
+                for first, last, codes in characters
+                if _HIDDEN in codes and _DELETED not in codes
+            )
+        )
+        self.text = "".join(self._decoded(piece, deleted + hidden) for piece in self._pieces)
+        # Stretches of words that are not shown.
+        self.hidden = sum(self._has_words(piece, part) for piece in self._pieces for part in hidden)
 
     def paragraphs(self, start: int, end: int) -> Iterator[_Paragraph]:
         """Those of a part of the text."""
@@ -189,6 +198,14 @@ class _Document:
             data.decode("cp1252" if narrow else "utf-16-le", "replace") if narrow else _wide(data)
         )
 
+    def _has_words(self, piece: tuple[int, int, int, bool], part: tuple[int, int]) -> bool:
+        """Whether some stand in the piece between these two bytes of the file."""
+        first, end, place, narrow = piece
+        low, high = max(part[0], place), min(part[1], place + (end - first) * (1 if narrow else 2))
+        data = self._data[low:high]
+        text = data.decode("cp1252", "replace") if narrow else _wide(bytearray(data))
+        return any(map(str.isalnum, _shown(text)))
+
     def _style_at(self, character: int) -> tuple[int, bytes]:
         """(number of the style, formatting) of the paragraph to which a character belongs."""
         piece = self._pieces[max(bisect_right(self._starts, character) - 1, 0)]
@@ -237,6 +254,20 @@ class _Document:
                 yield places[number], places[number + 1], page[at + 1 : at + 1 + page[at]]
 
 
+def _in_a_row(places: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The same with those as one that touch: begin and code of a field are formatted apart."""
+    begun: tuple[int, int] | None = None
+    for first, last in places:
+        if begun is not None and first <= begun[1]:
+            begun = begun[0], max(begun[1], last)
+            continue
+        if begun is not None:
+            yield begun
+        begun = first, last
+    if begun is not None:
+        yield begun
+
+
 def _wide(data: bytearray) -> str:
     """One character for each two bytes, halves of a pair too."""
     return "".join(map(chr, struct.unpack(f"<{len(data) // 2}H", data)))
@@ -276,6 +307,8 @@ class _Writer:
         start = self._aside(start, ends, "Endnotes")
         start = self._aside(start, boxes, "")
         self._aside(start, head_boxes, "", once=True)
+        if self._document.hidden:
+            self._draft.unread("hidden_part", count=self._document.hidden)
 
     def _part(self, start: int, length: int) -> int:
         end = min(start + length, len(self._document.text))

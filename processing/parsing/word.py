@@ -64,6 +64,7 @@ class _Reader:
         self._embedded: list[str] = []  # parts that are files of their own
         self._pictures = Pictures(draft, package.content)
         self._joins = ""  # a paragraph whose end was deleted: the next one goes on
+        self._hidden = 0  # stretches of words that are not shown
 
     def read(self) -> None:
         root = self._package.xml(self._main, "document")
@@ -84,6 +85,8 @@ class _Reader:
             read_object(self._package, part, "", self._draft)
         if self._package.damaged:
             self._draft.unread("damaged_part", count=self._package.damaged)
+        if self._hidden:
+            self._draft.unread("hidden_part", count=self._hidden)
 
     def _beside(self, kind: str) -> Any:
         name = self._package.first(self._main, kind)
@@ -108,6 +111,7 @@ class _Reader:
         style = self._styles.of(properties, "pStyle")
         runs = _Runs(self._styles, style)
         runs.take(paragraph)
+        self._hidden += runs.hidden
         text = "".join(runs.parts)
         if properties is not None and (
             is_on(properties.find(f"{W}rPr"), "del") or _is_drop_cap(properties)
@@ -264,6 +268,8 @@ class _Runs:
     def __init__(self, styles: Styles, style: Style) -> None:
         self.parts: list[str] = []
         self.drawn: list[Any] = []
+        self.hidden = 0  # stretches of words that are not shown
+        self._was_hidden = False
         self._styles = styles
         self._style = style
         self._codes: list[bool] = []  # of the open fields, whether we are still in the code
@@ -294,12 +300,15 @@ class _Runs:
         for node in children(run):
             if local(node) == "fldChar":
                 self._follow_field(node)
+            if is_hidden and not any(self._codes):
+                self._pass_over(node)
             if is_hidden or any(self._codes[:-1]):
                 continue
             if self._codes and self._codes[-1] and local(node) != "fldChar":
                 continue
             match local(node):
                 case "t":
+                    self._was_hidden = False
                     text = node.text or ""
                     if _is_power(text, value(run, "rPr/vertAlign"), self.parts):
                         self.parts.append("^")
@@ -319,6 +328,12 @@ class _Runs:
                     self.drawn.append(node)
                 case name if name not in _GONE:
                     self.take(node)
+
+    def _pass_over(self, node: Any) -> None:
+        """Count what is hidden, once from where that begins to where something is shown again."""
+        if any(map(str.isalnum, "".join(node.itertext(f"{W}t")))):
+            self.hidden += not self._was_hidden
+            self._was_hidden = True
 
     def _follow_field(self, character: Any) -> None:
         """A field is its code, then what that results in; either may have others in it."""

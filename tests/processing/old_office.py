@@ -96,10 +96,11 @@ def doc(
     encrypted: bool = False,
     lists: tuple[bytes, bytes, bytes] = (b"", b"", b""),
     pictures: bytes = b"",
+    hidden: str = "",
 ) -> bytes:
     """[MS-DOC] of (style, text) or (style, text, formatting): style 1 to 9 is a heading, -1 a row
     of cells, between which "|" stands. `lists` are the table of lists, what follows it, and the
-    table of their overrides.
+    table of their overrides; `hidden` is a part of the text that is.
     """
     text, styles = "", []
     for style, content, *formatting in paragraphs:
@@ -140,6 +141,15 @@ def doc(
     struct.pack_into("<II", data, 0x1A2, 0, len(table))
     struct.pack_into("<II", data, 0x102, len(table), 12)
     table += struct.pack("<III", start, start + 2 * body, number_of_page)
+    if hidden:
+        at = start + 2 * text.index(hidden)
+        page = bytearray(512)
+        struct.pack_into("<IIB", page, 0, at, at + 2 * len(hidden), 250)
+        page[500:504] = struct.pack("<BHB", 3, 0x083C, 1)
+        page[511] = 1
+        struct.pack_into("<II", data, 0xFA, len(table), 12)
+        table += struct.pack("<III", at, at + 2 * len(hidden), len(data) // 512)
+        data += page
     for place, content, behind in ((0x2E2, *lists[:2]), (0x2EA, lists[2], b"")):
         struct.pack_into("<II", data, place, len(table), len(content))
         table += content + behind

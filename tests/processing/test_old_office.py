@@ -54,6 +54,21 @@ def test_old_word_draws_the_numbers_of_its_lists():
         assert "First\nSecond\nPoint" in read(data, files.DOC).text
 
 
+@pytest.mark.parametrize(
+    ("hidden", "text", "count"),
+    [
+        ("secret plan", "Our  is\nto wait.", 1),
+        ("\x13XE plan\x15", "Our secret plan is\nto wait.", 0),  # what an index is made from
+        ("is\rto", "Our secret plan\nwait.", 1),
+    ],
+)
+def test_what_an_old_document_hides_is_said(hidden, text, count):
+    paragraphs = [(0, "Our secret plan\x13XE plan\x15 is"), (0, "to wait.")]
+    document = read(old.doc(paragraphs, hidden=hidden), files.DOC)
+    assert [line.strip() for line in document.text.split("\n")] == text.split("\n")
+    assert document.unread == ((Unread("hidden_part", count=count),) if count else ())
+
+
 def test_a_power_in_rtf_is_a_power():
     data = rb"{\rtf1 10{\super 6} m{\super 2} 5\super 3\nosupersub 1\par}"
     assert read(data, files.RTF).text == "10^6 m2 5^31"

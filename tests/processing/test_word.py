@@ -3,6 +3,7 @@
 import pytest
 
 from processing.chunking import split
+from processing.errors import PermanentError
 from processing.parsing.model import Unread
 from processing.parsing.word_numbers import in_format
 from tests.processing import files
@@ -198,7 +199,16 @@ def test_hidden_text_is_not_there_however_it_is_hidden():
     )
     runs = r("seen") + r("own", "<w:vanish/>") + r("styled", '<w:rStyle w:val="Secret"/>')
     runs += r(" again", '<w:rStyle w:val="Secret"/><w:vanish w:val="0"/>')
-    assert text(word(f"<w:p>{runs}</w:p>", {"styles.xml": ("styles", styles)})) == "seen again"
+    runs += r("XE", "<w:vanish/>").replace("w:t", "w:instrText") + r("last", "<w:vanish/>")
+    document = read(word(f"<w:p>{runs}</w:p>", {"styles.xml": ("styles", styles)}), files.DOCX)
+    assert document.text == "seen again"
+    assert document.unread == (Unread("hidden_part", count=2),)
+
+
+def test_a_document_of_hidden_text_only_is_refused_with_the_reason():
+    with pytest.raises(PermanentError) as error:
+        read(word(p("") + f"<w:p>{r('secret', '<w:vanish/>')}</w:p>"), files.DOCX)
+    assert "1 hidden part was not read" in error.value.sentence
 
 
 def test_blocks_inside_of_tags_and_controls_stand_in_their_order():
