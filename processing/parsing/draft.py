@@ -25,6 +25,8 @@ SEPARATOR = "\n\n"
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\xad\ufeff]")
 # What colours a terminal: without its first sign, the rest would stand in the words.
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?)")
+# As printers were told to write bold letters and lines below them: each is there twice.
+_STRUCK_OVER = re.compile(r"[^\n\x08]\x08")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _SPACE = re.compile(r"\s*")
@@ -36,6 +38,8 @@ def clean(text: str) -> str:
     """
     if "\x1b" in text:
         text = _TERMINAL.sub("", text)
+    if "\x08" in text:
+        text = _STRUCK_OVER.sub("", text)
     text = re.sub(r"\r\n?|[\x0b\x0c]", "\n", text)
     text = _SURROGATES.sub("\ufffd", _CONTROLS.sub("", text))
     # Line by line: a regular expression for trailing spaces takes quadratic time on a long run of

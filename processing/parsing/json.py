@@ -15,15 +15,20 @@ MAX_DEPTH = 12  # of headings; what lies deeper is one line
 MAX_COLUMNS = 50
 MAX_HEADINGS = 50_000  # what is beyond them has none of its own
 
+_WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
-    """What is no JSON is taken as plain text. Raises as `decode`."""
+    """What is no JSON is taken as plain text, and said to be damaged where it breaks off. Raises as
+    `decode`.
+    """
     text = decode(file.read()).lstrip("\ufeff")
     try:
         values = _values(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and _is_cut_off(text, error):
+            draft.unread("damaged_file")
         draft.add(text)
         return
     _Writer(draft).write(values[0] if len(values) == 1 else values)
@@ -38,6 +43,14 @@ def _values(text: str) -> list[Any]:
         while end < len(text) and text[end].isspace():
             end += 1
     return values
+
+
+def _is_cut_off(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether it would be JSON if it went on."""
+    if text[:1] not in ("{", "["):
+        return False
+    rest = text[error.pos :].strip()
+    return "Unterminated" in error.msg or any(word.startswith(rest) for word in _WORDS)
 
 
 class _Writer:

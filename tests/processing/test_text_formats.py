@@ -50,6 +50,25 @@ def test_what_is_no_json_is_plain_text(text):
     assert read(text.encode(), files.JSON).text == text
 
 
+@pytest.mark.parametrize(
+    ("text", "is_cut"),
+    [
+        ('{"a": "of', True),
+        ('{"a": [1, 2', True),
+        ('{"a": 1, "b"', True),
+        ('[{"a": tr', True),
+        ('{"a": 1}\n{"a":', True),
+        ('{"a": 1, // no\n}', False),
+        ("{'a': 1}", False),
+        ("no JSON", False),
+    ],
+)
+def test_json_that_breaks_off_is_said_to_be_damaged(text, is_cut):
+    document = read(text.encode(), files.JSON)
+    assert document.text == text
+    assert document.unread == ((Unread("damaged_file"),) if is_cut else ())
+
+
 def test_many_objects_do_not_have_a_section_each():
     value = [{"a": {"b": [n]}} for n in range(60_000)]
     document = read(json.dumps(value).encode(), files.JSON)
@@ -284,6 +303,11 @@ def test_letters_that_cannot_be_told_are_in_the_report_once():
 def test_what_colours_a_terminal_is_no_part_of_the_words():
     log = "\x1b[32mINFO\x1b[0m started\n\x1b[1;31mERROR\x1b[m \x1b]0;title\x07failed\n"
     assert read(log.encode(), "text/x-log").text == "INFO started\nERROR failed"
+
+
+def test_letters_that_are_struck_over_each_other_are_there_once():
+    page = b"N\x08NA\x08AM\x08ME\x08E\n     _\x08l_\x08s \x08lists\n\x08"
+    assert read(page, files.TEXT).text == "NAME\n     lslists"
 
 
 def test_commands_that_a_tex_file_makes_say_what_they_stand_for():
