@@ -40,7 +40,7 @@ def add_letter(letter: Letter, draft: Draft) -> None:
     outline = Outline()
     path = outline.enter(1, subject)
     fields = [(name, _on_one_line(value)) for name, value in letter.fields if value.strip()]
-    head = [f"Subject: {clean(letter.subject)}"] if letter.subject.strip() else []
+    head = [f"Subject: {_on_one_line(letter.subject)}"] if letter.subject.strip() else []
     head += [f"{name}: {value}" for name, value in fields]
     draft.add("\n".join(head), heading=path, apart=True)
     body = Draft(draft)

@@ -40,6 +40,12 @@ _OUTLOOK = {"application/ms-tnef", "application/vnd.ms-tnef"}
 _ENCRYPTED = {"application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted"}
 _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature"}
 _SIGNATURES |= {"application/x-pkcs7-signature"}
+_RESOURCES = {"application/applefile"}  # a Mac's remarks on the file beside them
+_REPORTS = {"message/delivery-status", "message/disposition-notification"}
+_PGP = re.compile(r"-----BEGIN PGP MESSAGE-----.*?-----END PGP MESSAGE-----", re.DOTALL)
+# RFC 3676: the marks of a quotation, a space that only protects the line, its text.
+_FLOWED = re.compile(r"(>*) ?(.*)")
+_SIGN_OFF = "-- "
 _LOGO_BYTES = 8 * 1024  # what is shown within the text and larger may be a photograph of text
 _CUT_OFF = (email.errors.CloseBoundaryNotFoundDefect, email.errors.StartBoundaryNotFoundDefect)
 _RAW = email.policy.compat32.clone(max_line_length=0, mangle_from_=False)
@@ -118,6 +124,8 @@ class _Parts:
         kind = part.get_content_type()
         if kind in _ENCRYPTED and "signed" not in (_parameter(part, "smime-type") or ""):
             self._letter.locked_count += 1
+        elif kind in _REPORTS:
+            self._say(_report(part))
         elif kind == "message/rfc822" or (kind == "message/global" and part.is_multipart()):
             self._attach_message(part)
         elif part.is_multipart():
@@ -127,7 +135,7 @@ class _Parts:
                 return
             for child in children:
                 self.take(child, depth + 1)
-        elif kind not in _SIGNATURES:
+        elif kind not in _SIGNATURES | _RESOURCES:
             self._take_leaf(part, kind)
 
     def _take_leaf(self, part: email.message.Message, kind: str) -> None:
@@ -140,7 +148,7 @@ class _Parts:
                     letter.html += _markup(part, content)
                     return
                 if kind in ("text/plain", "text/enriched"):
-                    letter.plain += ("\n\n" if letter.plain else "") + _text(part, content)
+                    self._say(_text(part, content))
                     return
             except PermanentError:
                 pass  # it is no text
@@ -150,6 +158,12 @@ class _Parts:
             self._unpack(name, content)
             return
         letter.attachments.append(Attachment(name or _named(kind), content, kind))
+
+    def _say(self, text: str) -> None:
+        """Append plain text, without what nobody can read without a key."""
+        text, locked_count = _PGP.subn("", text)
+        self._letter.locked_count += locked_count
+        self._letter.plain += ("\n\n" if self._letter.plain else "") + text
 
     def _unpack(self, name: str, content: bytes) -> None:
         """What Outlook has put into one part; reported when it is damaged or empty."""
@@ -219,9 +233,39 @@ def _text(part: email.message.Message, content: bytes) -> str:
     """Raises as `decode`."""
     text = decode(content, _parameter(part, "charset"))
     if (_parameter(part, "format") or "").lower() == "flowed":
-        # RFC 3676: a line that ends with a space goes on.
-        text = re.sub(r"(?<=[^\n-]) \r?\n(?![>\n\r])", " ", text)
+        is_space_added = (_parameter(part, "delsp") or "").lower() == "yes"
+        text = _unfolded(text, "" if is_space_added else " ")
     return text
+
+
+def _unfolded(text: str, between: str) -> str:
+    """RFC 3676: a line that ends with a space goes on in the next one of the same quotation."""
+    lines: list[str] = []
+    open_quote = None  # the marks of the line that goes on
+    for line in text.splitlines():
+        quote, said = _FLOWED.match(line).groups()  # type: ignore[union-attr]
+        goes_on = said.endswith(" ") and said != _SIGN_OFF
+        if open_quote == quote and said != _SIGN_OFF:
+            lines[-1] += said
+        else:
+            lines.append(f"{quote} {said}" if quote else said)
+        if goes_on:
+            lines[-1] = lines[-1][:-1] + between
+        open_quote = quote if goes_on else None
+    return "\n".join(lines)
+
+
+def _report(part: email.message.Message) -> str:
+    """What became of a message: fields, in blocks."""
+    blocks = part.get_payload()
+    if not isinstance(blocks, list):
+        return _text(part, _content(part))
+    said = (
+        "\n".join(f"{name}: {_decoded(str(value))}" for name, value in block.raw_items())
+        for block in blocks
+        if isinstance(block, email.message.Message)
+    )
+    return "\n\n".join(filter(None, said))
 
 
 def _markup(part: email.message.Message, content: bytes) -> str:

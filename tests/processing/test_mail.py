@@ -315,3 +315,56 @@ def test_what_outlook_packs_into_one_part_is_read_and_a_damaged_one_said():
         assert read(message.as_bytes(), files.EML).unread == (
             Unread("embedded_file", "Re: offer > winmail.dat"),
         )
+
+
+@pytest.mark.parametrize(
+    ("written", "parameters", "text"),
+    [
+        ("One \ntwo.\n\n From \nhere", "", "One two.\n\nFrom here"),
+        ("> said \n> on\n>> deep \n> not\nno", "", "> said on\n>> deep\n> not\nno"),
+        ("Donau \ndampf", "; delsp=yes", "Donaudampf"),
+        ("End \n-- \nAda \nMüller", "", "End\n--\nAda Müller"),
+    ],
+)
+def test_lines_that_flow_are_one(written, parameters, text):
+    head = f"{HEAD}Content-Type: text/plain; charset=utf-8; format=flowed{parameters}\n\n"
+    assert parts_of(head + written, files.EML)[1][2] == text
+
+
+def test_what_became_of_a_message_is_read():
+    report = (
+        "Content-Type: multipart/report; boundary=x\n\n--x\n\nIt came back.\n--x\n"
+        "Content-Type: message/delivery-status\n\nReporting-MTA: dns; example.org\n\n"
+        "Final-Recipient: rfc822; bob@example.org\nStatus: 5.1.1\n--x--\n"
+    )
+    assert parts_of(HEAD + report, files.EML)[1][2] == (
+        "It came back.\n\nReporting-MTA: dns; example.org\n\n"
+        "Final-Recipient: rfc822; bob@example.org\nStatus: 5.1.1"
+    )
+
+
+def test_what_needs_a_key_within_a_text_is_no_text_and_said():
+    locked = "-----BEGIN PGP MESSAGE-----\n\nhQEMA0abcdef\n-----END PGP MESSAGE-----"
+    document = read(f"{HEAD}\nSee:\n{locked}\nBye\n".encode(), files.EML)
+    assert parts(document)[1][2] == "See:\n\nBye"
+    assert document.unread == (Unread("locked_part", "Re: offer"),)
+
+
+def test_a_file_that_a_mac_attached_is_one_file():
+    parts_ = (
+        "Content-Type: multipart/appledouble; boundary=x\n\n--x\n"
+        "Content-Type: application/applefile; name=a.txt\n\nxx\n--x\n"
+        "Content-Type: text/plain; name=a.txt\n\nread\n--x--\n"
+    )
+    document = read((HEAD + parts_).encode(), files.EML)
+    assert parts(document)[-1] == (None, "Re: offer > a.txt", "read")
+    assert document.unread == ()
+
+
+def test_a_subject_over_several_lines_is_one():
+    message = "Subject: A long\n subject\n\tof =?utf-8?q?Gr=C3=BC?=\n =?utf-8?q?=C3=9Fe?=\n\nHello"
+    subject = "A long subject of Grüße"
+    assert parts_of(message, files.EML) == [
+        (None, subject, f"Subject: {subject}"),
+        (None, subject, "Hello"),
+    ]
