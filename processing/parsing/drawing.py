@@ -229,6 +229,9 @@ def equation(element: Any) -> str:
     def of(name: str) -> str:
         return "".join(equation(child) for child in element.iterfind(f"{M}{name}"))
 
+    def each(name: str, between: str) -> str:
+        return between.join(equation(child) for child in element.iterfind(f"{M}{name}"))
+
     match local(element):
         case "t":
             return (element.text or "").translate(_INVISIBLE)
@@ -244,7 +247,19 @@ def equation(element: Any) -> str:
             return f"{of('deg')}√{grouped(of('e'))}"
         case "d":
             begin, end = _character(element, "begChr", "("), _character(element, "endChr", ")")
-            return f"{begin}{of('e')}{end}"
+            return f"{begin}{each('e', _character(element, 'sepChr', '|'))}{end}"
+        case "m" if element.tag == f"{M}m":  # the other one holds equations
+            return each("mr", "; ")
+        case "mr":
+            return each("e", ", ")
+        case "eqArr":
+            return each("e", "; ")
+        case "limLow":
+            return f"{of('e')}_{grouped(of('lim'))}"
+        case "limUpp":
+            return f"{of('e')}^{grouped(of('lim'))}"
+        case "func":
+            return f"{of('fName').rstrip()} {of('e')}"
         case "nary":
             lower, upper = of("sub"), of("sup")
             bounds = f"_{grouped(lower)}" * bool(lower) + f"^{grouped(upper)}" * bool(upper)

@@ -183,6 +183,12 @@ def test_the_text_is_what_stands_on_the_line():
          '<w:listEntry w:val="blue"/></w:ddList></w:ffData></w:fldChar></w:r>', "blue"),
         ("<m:oMath><m:f><m:num><m:r><m:t>a+b</m:t></m:r></m:num><m:den><m:r><m:t>c</m:t></m:r></m:den></m:f></m:oMath>", "(a+b)/c"),
         ("<m:oMath><m:sSup><m:e><m:r><m:t>x</m:t></m:r></m:e><m:sup><m:r><m:t>2</m:t></m:r></m:sup></m:sSup></m:oMath>", "x^2"),
+        ("<m:oMath><m:m><m:mr><m:e><m:r><m:t>1</m:t></m:r></m:e><m:e><m:r><m:t>2</m:t></m:r></m:e></m:mr>"
+         "<m:mr><m:e><m:r><m:t>3</m:t></m:r></m:e></m:mr></m:m></m:oMath>", "1, 2; 3"),
+        ("<m:oMath><m:func><m:fName><m:limLow><m:e><m:r><m:t>lim</m:t></m:r></m:e><m:lim><m:r><m:t>n→0</m:t></m:r></m:lim>"
+         "</m:limLow></m:fName><m:e><m:r><m:t>x</m:t></m:r></m:e></m:func></m:oMath>", "lim_(n→0) x"),
+        ('<m:oMath><m:d><m:dPr><m:begChr m:val="{"/><m:endChr m:val=""/></m:dPr><m:e><m:eqArr><m:e><m:r><m:t>1</m:t></m:r></m:e>'
+         "<m:e><m:r><m:t>2</m:t></m:r></m:e></m:eqArr></m:e></m:d></m:oMath>", "{1; 2"),
         ("<w:smartTag>" + r("Town") + "</w:smartTag>", "Town"),
         ("<w:hyperlink>" + r("link") + "</w:hyperlink>", "link"),
         ("<w:fldSimple>" + r("7") + "</w:fldSimple>", "7"),
