@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 from urllib.parse import unquote
 
+from lxml import etree
 from selectolax.lexbor import LexborHTMLParser
 
 from processing.parsing.decoding import decode
 from processing.parsing.draft import Draft, Outline
 from processing.parsing.drawing import is_exponent
+from processing.parsing.mathml import formula
 from processing.parsing.picture import add_shown
 from processing.parsing.styles import Styles
 from processing.parsing.tables import ABOVE, LEFT, add_table
@@ -42,6 +44,7 @@ _INPUTS = {None, "", "text", "email", "number", "tel", "url", "date", "month", "
 _MARKS = {"checkbox": ("☐", "☑"), "radio": ("○", "◉")}
 _NUMBERS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _SPACE = re.compile(r"[ \t\n\r\f]+")
+_FRAME = re.compile(r"<frame\s[^<>]*?src\s*=", re.IGNORECASE)
 _OPENERS = ("aria-controls", "data-target", "data-bs-target", "href")
 _QUOTED = re.compile(r"""["']#?([\w:.-]+)["']""")
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)
@@ -102,7 +105,9 @@ def read_markup(
     heading that is missing. `picture` loads what an image's `src` names, None if it cannot. Returns
     what came of the pictures (see `picture.add_shown`).
     """
-    tree = LexborHTMLParser(_flattened(markup))
+    if frames := len(_FRAME.findall(markup)):
+        draft.unread("included_file", count=frames)
+    tree = _parsed(markup)
     root = _main(tree)
     if root is None:
         return set()
@@ -177,11 +182,13 @@ class _Page:
         self._end()
 
     def _feed(self, node: Any, entering: bool) -> None:
-        if node.tag in _HEADINGS and entering:
+        level = _level(node)
+        if level and entering:
             self._end()
         self._lines.feed(node, entering)
-        if node.tag in _HEADINGS and not entering:
-            self._outline.enter(_HEADINGS[node.tag], self._lines.so_far())
+        if level and not entering:
+            self._outline.enter(level, self._lines.so_far())
+            self._lines.end()
 
     def _end(self) -> None:
         self._draft.add(self._lines.take(), heading=self._outline.path)
@@ -227,7 +234,7 @@ class _Page:
         self._frames += 1
         if not source or self._frames > MAX_FRAMES:
             return
-        body = LexborHTMLParser(_flattened(source)).body
+        body = _parsed(source).body
         if body is not None:
             self._lines.end()
             for inner, entering in _walk(body, self._is_leaf):
@@ -270,6 +277,33 @@ class _Page:
         return lines.take()
 
 
+def _parsed(markup: str) -> LexborHTMLParser:
+    """The page, in which formulas are text."""
+    tree = LexborHTMLParser(_flattened(markup))
+    inner = {node.mem_id for node in tree.css("math math")}
+    for node in tree.css("math"):
+        if node.mem_id not in inner:
+            node.replace_with(_formula(node))
+    return tree
+
+
+def _formula(node: Any) -> str:
+    """On one line, apart from the text where it has its own."""
+    parser = etree.XMLParser(recover=True, resolve_entities=False)
+    element = etree.fromstring(node.html.replace("&nbsp;", " "), parser)
+    said = node.text() if element is None else formula(element)
+    return f" {said} " if node.attributes.get("display") == "block" else said
+
+
+def _level(node: Any) -> int | None:
+    """Of a heading, by its tag or by its role."""
+    if node.tag in _HEADINGS or node.tag.startswith("-"):
+        return _HEADINGS.get(node.tag)
+    if node.attributes.get("role") != "heading":
+        return None
+    return min(max(_whole(node.attributes.get("aria-level"), 2), 1), 6)
+
+
 def _is_for_screens(style: Any) -> bool:
     media = (style.attributes.get("media") or "all").lower()
     return "all" in media or "screen" in media
@@ -297,6 +331,8 @@ def _flattened(markup: str) -> str:
         nonlocal depth
         kept = tag[0] if len(tag[0]) <= MAX_TAG_CHARS else f"<{tag[1]}{tag[2]}>"
         name = tag[2].lower()
+        if name in ("frameset", "noframes"):  # what stands there for browsers without frames
+            return ""
         if name in _FLAT:
             return kept
         if name == "template":
@@ -405,7 +441,11 @@ def _grid(rows: list[list[tuple[Any, str]]]) -> list[list[str]]:
     """A text for each place: cells over several rows or columns cover theirs."""
     grid: list[list[str]] = []
     below: dict[int, int] = {}  # column -> the rows that its cell still covers
+    part = None  # of the table: no cell reaches into the next one
     for cells in rows:
+        if cells and cells[0][0].parent.parent.mem_id != part:
+            part = cells[0][0].parent.parent.mem_id
+            below.clear()
         line: list[str] = []
         for cell, text in cells:
             while below.get(len(line), 0) > 0:
@@ -425,6 +465,8 @@ def _grid(rows: list[list[tuple[Any, str]]]) -> list[list[str]]:
 
 def _span(cell: Any, name: str) -> int:
     said = (cell.attributes.get(name) or "").strip()
+    if name == "rowspan" and said == "0":
+        return MAX_COLUMNS  # to the end
     return min(max(int(said), 1), MAX_COLUMNS) if said.isascii() and said.isdigit() else 1
 
 
@@ -500,8 +542,13 @@ class _Lines:
         list_ = item.parent
         if list_ is None or list_.tag != "ol":
             return "- "
-        start = _whole(list_.attributes.get("start"), 1) - 1
-        number = _whole(item.attributes.get("value"), self._numbers.get(list_.mem_id, start) + 1)
+        is_reversed = "reversed" in list_.attributes
+        first = sum(child.tag == "li" for child in _children(list_)) if is_reversed else 1
+        step = -1 if is_reversed else 1
+        before = _whole(list_.attributes.get("start"), first) - step
+        number = _whole(
+            item.attributes.get("value"), self._numbers.get(list_.mem_id, before) + step
+        )
         self._numbers[list_.mem_id] = number
         kind = item.attributes.get("type") or list_.attributes.get("type") or "1"
         return f"{in_format(number, _NUMBERS.get(kind, 'decimal'))}. "

@@ -3,6 +3,7 @@ outside of code) and the tables. HTML in it is read as HTML, and pictures in it 
 """
 
 import re
+from html import unescape
 from typing import IO
 
 from processing.parsing.decoding import decode
@@ -27,6 +28,9 @@ _HTML = re.compile(
     r"|summary|table|tbody|td|tfoot|th|thead|tr|ul|img|picture)(?:[\s>]|/>|$)",
     re.IGNORECASE,
 )
+# Those that go on to their own end, over empty lines too.
+_RAW = re.compile(r" {0,3}<(pre|script|style|textarea)(?:[\s>]|$)", re.IGNORECASE)
+_RAW_END = re.compile(r"</(pre|script|style|textarea)>", re.IGNORECASE)
 MAX_RULE_LINE = 2_000
 _RULE = re.compile(r"\s*\|?(?:\s*:?-+:?\s*\|)*(?:\s*:?-+:?\s*)?")
 _BAR = re.compile(r"(?<!\\)\|")
@@ -35,7 +39,7 @@ PICTURE = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.=-]+)*;base64,[\w+/=%-]*")
 _BEGIN, _END = "\ue0f0", "\ue0f1"  # of private use: they mean nothing in a file
 _MARK = re.compile(f"{_BEGIN}(\\d*){_END}")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_MARKS = re.compile(r"[*`]|(?<!\w)_+|_+(?!\w)|[ \t]*\{#[^}]*\}$")
+_MARKS = re.compile(r"\\([!-/:-@\[-`{-~])|[*`]|(?<!\w)_+|_+(?!\w)|[ \t]*\{#[^}]*\}$")
 
 
 def read(file: IO[bytes], draft: Draft) -> None:
@@ -86,14 +90,15 @@ def _read_body(
     lines: list[str], start: int, draft: Draft, outline: Outline, pictures: _Pictures
 ) -> None:
     fence = ""
+    ends = _raw_ends(lines)
     number = start
     while number < len(lines):
         fence, in_code = _follow_fence(fence, lines[number])
-        end = number if in_code else _block_end(lines, number)
+        end = number if in_code else _block_end(lines, number, ends)
         if end > number:
             pictures.add(lines[start:number])
             block = lines[number:end]
-            if _HTML.match(block[0]):
+            if _HTML.match(block[0]) or _RAW.match(block[0]):
                 markup = pictures.restored("\n".join(block))
                 read_markup(markup, draft, outline, titled=False)
             else:
@@ -137,8 +142,21 @@ def _without_comments(lines: list[str]) -> list[str]:
     return kept
 
 
-def _block_end(lines: list[str], number: int) -> int:
+def _raw_ends(lines: list[str]) -> dict[str, int]:
+    """The last line in which raw HTML of a kind ends."""
+    return {
+        end[1].lower(): number
+        for number, line in enumerate(lines)
+        for end in _RAW_END.finditer(line)
+    }
+
+
+def _block_end(lines: list[str], number: int, ends: dict[str, int]) -> int:
     """Behind the last line of a table or of HTML that begins here; `number` where none does."""
+    raw = _RAW.match(lines[number])
+    if raw and ends.get(raw[1].lower(), -1) >= number:
+        close = f"</{raw[1].lower()}>"
+        return next(n for n in range(number, len(lines)) if close in lines[n].lower()) + 1
     is_table = number + 1 < len(lines) and _is_table(lines[number], lines[number + 1])
     if not is_table and not _HTML.match(lines[number]):
         return number
@@ -200,4 +218,5 @@ def _heading(lines: list[str], number: int, start: int) -> tuple[int, str] | Non
 
 
 def _plain(title: str) -> str:
-    return _MARKS.sub("", _LINK.sub(r"\1", title))
+    """As it is shown: without marks; what stands behind a backslash is none."""
+    return _MARKS.sub(lambda mark: mark[1] or "", unescape(_LINK.sub(r"\1", title)))

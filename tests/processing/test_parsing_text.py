@@ -92,10 +92,35 @@ def test_html_leaves_out_the_machinery_and_follows_the_headings():
         ),
         ("<p>un<wbr>break<wbr>able soft&shy;ware H<sub>2</sub>O", "unbreakable software H2O"),
         ("<dl><dt>Grue<dd>A beast.</dl>", "Grue\nA beast."),
+        ("<ol reversed><li>b<li>a</ol><ol reversed start=9><li>x<li>y", "2. b\n1. a\n9. x\n8. y"),
+        ("<math><mfrac><mi>a</mi><mi>b</mi></mfrac><mo>&lt;</mo><mn>1</mn></math>.", "a/b < 1."),
+        (
+            "<table><thead><tr><th rowspan=2>A<th>B</thead><tr><td rowspan=0>1<td>2<tr><td>3",
+            "A | B\n1 | 2\n| 3",
+        ),
     ],
 )  # fmt: skip
 def test_html_shows_what_a_person_sees_or_can_open(body, text):
     assert read(body.encode(), files.HTML).text == text
+
+
+def test_a_heading_may_be_one_by_its_role():
+    page = "<h1>Top</h1>a<div role=heading aria-level=2>Sub</div>b<span role=heading>Next</span>c"
+    assert [(path, text) for _, path, text in parts_of(page, files.HTML)] == [
+        ("Top", "Top\n\na"),
+        ("Top > Sub", "Sub\nb"),
+        ("Top > Next", "Next\nc"),
+    ]
+
+
+def test_a_page_of_frames_says_that_they_are_other_files():
+    page = "<frameset cols=2><frame src=a.html><frame src=b.html><noframes>{}</noframes></frameset>"
+    document = read(page.format("<body><p>See <b>all</b>.</body>").encode(), files.HTML)
+    assert document.text == "See all."
+    assert document.unread == (Unread("included_file", count=2),)
+    with pytest.raises(PermanentError, match="2 files that it names as parts of it") as error:
+        read(page.format("").encode(), files.HTML)
+    assert error.value.code == "no_text"
 
 
 def test_an_answer_below_a_heading_that_is_a_button_is_cited_by_it():
@@ -144,6 +169,19 @@ def test_markdown_tables_keep_their_columns_names_and_html_in_it_is_read():
             "![p]() end\n\n shown\n```\n<!-- code --> <div>\n| a | b |\n|---|---|\n```",
             "",
         ),
+    ]
+
+
+def test_html_in_markdown_may_go_on_over_empty_lines_and_headings_have_no_marks():
+    source = (
+        "# C\\# &amp; `F\\#` \\*\n<pre>\na\n\n# none\n</pre>\n<script>\n\nx()\n</script>\nend\n"
+        "\n<pre>never closed\n\n# Last\n"
+    )
+    assert [(path, text) for _, path, text in parts_of(source, files.MARKDOWN)] == [
+        ("C# & F# *", "# C\\# &amp; `F\\#` \\*"),
+        ("C# & F# *", "a\n\n# none"),
+        ("C# & F# *", "end\n\n<pre>never closed"),
+        ("Last", "# Last"),
     ]
 
 
