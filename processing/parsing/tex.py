@@ -15,7 +15,17 @@ NO_TEXT = "This file contains no text; check that it is the right one and upload
 
 MAX_OWN_COMMANDS, MAX_OWN_CHARS = 2_000, 500
 
-_COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%[^\n]*(?:\n[ \t]*)?")
+_VERBATIM = re.compile(
+    r"\\begin\{(?P<name>verbatim|lstlisting|minted)\*?\}(?P<lines>.*?)\\end\{(?P=name)\*?\}"
+    r"|\\(?:verb|lstinline)\*?(?P<mark>[^a-zA-Z\s*{[])(?P<words>[^\n]*?)(?P=mark)",
+    re.DOTALL,
+)
+# What is left out, but not in what is printed as it is written.
+_COMMENT = re.compile(
+    rf"(?P<kept>{_VERBATIM.pattern})|(?<!\\)(?P<before>(?:\\\\)*)%[^\n]*(?:\n[ \t]*)?"
+    r"|\\begin\{comment\}.*?\\end\{comment\}|\\iffalse(?![a-zA-Z]).*?\\fi(?![a-zA-Z])",
+    re.DOTALL,
+)
 _SECTION = re.compile(
     r"\\(part|chapter|section|subsection|subsubsection|paragraph|subparagraph)\*?\s*"
     r"(?:\[[^\]]{0,300}\])?\s*\{"
@@ -46,13 +56,27 @@ _SILENT = re.compile(
     r"|bibliographystyle|vspace|hspace|setlength|setcounter|addtocounter|usepackage|documentclass"
     r"|includegraphics|pagestyle|thispagestyle|hypersetup|newcommand|renewcommand|def|definecolor"
     r"|color|fontsize|selectlanguage|graphicspath|addbibresource|pagenumbering|index|hyphenation)"
-    r"\*?\s*(?:\[[^\]]{0,300}\]\s*)*(?:\{[^{}]{0,2000}\}\s*){0,2}"
+    r"(?![a-zA-Z])\*?\s*(?:\[[^\]]{0,300}\]\s*)*(?:\{[^{}]{0,2000}\}\s*){0,2}"
 )
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{([a-zA-Z*]{1,40})\}(?:\[[^\]]{0,200}\])?")
 _COLUMNS = re.compile(
-    r"(\\begin\{(?:tabular[x*]?|longtable|array)\}(?:\{[^{}]*\})?)\{(?:[^{}]|\{[^{}]*\}){0,300}\}"
+    r"(\\begin\{(?:tabular[x*]?|longtable|array|minipage|multicols|thebibliography|wrapfigure)\*?\}"
+    r"(?:\[[^\]]{0,200}\])?)(?:\{(?:[^{}]|\{[^{}]*\}){0,300}\}){1,2}"
 )
-_VERBATIM = re.compile(r"\\begin\{(verbatim|lstlisting|minted)\*?\}(.*?)\\end\{\1\*?\}", re.DOTALL)
+# Commands of which the last argument is printed, after one or two that are not.
+_MEASURED = re.compile(
+    r"\\(?:(?:textcolor|colorbox|parbox|raisebox|rotatebox|scalebox)\*?\s*(?:\[[^\]]{0,200}\]\s*)*"
+    r"\{[^{}]{0,200}\}|(?:multicolumn|multirow|fcolorbox|resizebox)\*?\s*(?:\[[^\]]{0,200}\]\s*)*"
+    r"(?:\{(?:[^{}]|\{[^{}]*\}){0,200}\}\s*){2})(?=\s*\{)"
+)
+_ASIDE = re.compile(r"\\(?:footnote|footnotetext|thanks|marginpar)\s*(?:\[[^\]]{0,20}\])?\s*(?=\{)")
+_ITEM = re.compile(r"\\item\s*\[([^\]]{0,300})\]")
+_FORMULAS = re.compile(
+    r"\\begin\{(equation|align|gather|multline|eqnarray|displaymath|flalign)(\*?)\}(.{0,20000}?)"
+    r"\\end\{\1\2\}",
+    re.DOTALL,
+)
+_LABEL = re.compile(r"\\label\s*\{[^{}]{0,300}\}|(?<!\\)&")
 _LINK = re.compile(r"\\href\s*\{([^{}]{0,1000})\}")
 _MATH = re.compile(
     r"\$\$.{1,5000}?\$\$|\$[^$\n]{1,1000}\$|\\\[.{1,5000}?\\\]|\\\(.{1,1000}?\\\)", re.DOTALL
@@ -66,7 +90,9 @@ _CONTROLS = re.compile(r"\\([%&_#${}])")
 
 def read(file: IO[bytes], draft: Draft) -> None:
     """A section for each heading. Raises as `decode`."""
-    text = _COMMENT.sub(r"\1", clean(decode(file.read())))
+    text = _COMMENT.sub(
+        lambda match: match["kept"] or match["before"] or "", clean(decode(file.read()))
+    )
     preamble, begin, body = text.partition(r"\begin{document}")
     if begin:
         titles = (_argument(preamble, match.end()) for match in _TITLE.finditer(preamble))
@@ -140,11 +166,15 @@ def _plain(text: str) -> str:
         return f"\ue000{len(kept) - 1}\ue001"
 
     text = text.replace("\ue000", "").replace("\ue001", "")
-    text = _VERBATIM.sub(lambda match: keep(match[2]), text)
+    text = _VERBATIM.sub(lambda match: keep(match["lines"] or match["words"] or ""), text)
+    text = _FORMULAS.sub(lambda match: f"\n{keep(_LABEL.sub('', match[3]).strip())}\n", text)
     text = _MATH.sub(lambda match: keep(match[0]), text)
     text = _ACCENT.sub(_accented, text)
     text = _COLUMNS.sub(r"\1", text)
     text = _SILENT.sub(" ", text)
+    text = _MEASURED.sub("", text)
+    text = _ASIDE.sub(" ", text)
+    text = _ITEM.sub(r"\n- \1 ", text)
     text = _ENVIRONMENT.sub("\n", text)
     text = _LINK.sub(r"\1 ", text)
     text = re.sub(r"\\\\(?:\[[^\]]{0,20}\])?|\\(?:hline|toprule|midrule|bottomrule)\b", "\n", text)

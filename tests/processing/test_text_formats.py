@@ -200,13 +200,32 @@ x = \alpha % kept
         (
             None,
             "Erste Sache",
-            "Müller, naïve Čapek, $a^2$ : 100 % sicher.\n\na | b\nc | d\n\n\nx = \\alpha".replace(
-                "\n\n\n", "\n\n"
-            ),
+            "Müller, naïve Čapek, $a^2$ : 100 % sicher.\n\na | b\nc | d\n\nx = \\alpha % kept",
         ),
         (None, "Erste Sache > Two", "Two"),
-        (None, "Erste Sache > Two", "- einsNote\n- zwei"),
+        (None, "Erste Sache > Two", "- eins Note\n- zwei"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "printed"),
+    [
+        (r"\verb|a_%b| \lstinline!x{!", "a_%b x{"),
+        (r"\begin{comment}no\end{comment}a\iffalse no \fi b", "a b"),
+        (r"\begin{figure}\includegraphics[width=2cm]{plot}\caption{Sales}\end{figure}", "Sales"),
+        (r"\textcolor{red}{Stop} \colorbox{blue}{go} \parbox{2cm}{on}", "Stop go on"),
+        (r"\multicolumn{2}{|c|}{Both} & C", "Both | C"),
+        (r"\multirow{2}{*}{Two} & x", "Two | x"),
+        (r"\begin{minipage}[t]{0.5\textwidth}In it\end{minipage}", "In it"),
+        (r"\begin{align} a &= b \label{e} \end{align}", "a = b"),
+        (r"\begin{description}\item[Term] means\end{description}", "- Term means"),
+        (r"word\footnote[2]{Note} end\footnotemark", "word Note end"),
+        (r"\reflectbox{R} \indexed x", "R x"),
+    ],
+)  # fmt: skip
+def test_what_tex_does_not_print_is_left_out_and_words_stay_apart(source, printed):
+    document = read(rf"\begin{{document}}{source}\end{{document}}".encode(), files.TEX)
+    assert document.text == printed
 
 
 def test_a_notebook_is_its_cells_in_order_with_what_they_wrote():
