@@ -357,13 +357,13 @@ def test_a_file_that_a_mac_attached_is_one_file():
         "Content-Type: text/plain; name=a.txt\n\nread\n--x--\n"
     )
     document = read((HEAD + parts_).encode(), files.EML)
-    assert parts(document)[-1] == (None, "Re: offer > a.txt", "read")
+    assert parts(document)[1:] == [(None, "Re: offer > a.txt", "read")]
     assert document.unread == ()
 
 
 def test_a_subject_over_several_lines_is_one():
-    message = "Subject: A long\n subject\n\tof =?utf-8?q?Gr=C3=BC?=\n =?utf-8?q?=C3=9Fe?=\n\nHello"
-    subject = "A long subject of Grüße"
+    message = "Subject: A long\n subject\n\tof words\n\nHello"
+    subject = "A long subject of words"
     assert parts_of(message, files.EML) == [
         (None, subject, f"Subject: {subject}"),
         (None, subject, "Hello"),
