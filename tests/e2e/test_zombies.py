@@ -31,6 +31,7 @@ class Zombie:
     name: str  # the program's
     failpoint: str
     document: str
+    epoch: int  # of its claim
     stopped_at: float  # monotonic
 
 
@@ -84,9 +85,10 @@ def stop_at(failpoint: str, ward: Lab, content: bytes) -> Zombie:
     wait_for(lambda: not ward.failpoints.pending(failpoint, document=document), PATIENCE, failpoint)
     name = ward.name_of(ward.failpoints.taken(failpoint, document=document).pid)
     ward.product.signal(name, signal.SIGSTOP)
-    return Zombie(name, failpoint, document, time.monotonic())
+    epoch = int(ward.stores.held(document).row["epoch"])
+    return Zombie(name, failpoint, document, epoch, time.monotonic())
 
 
 def stopped_work(ward: Lab, zombie: Zombie) -> bool:
-    """Has it said so, of this document? It was the first to claim it."""
-    return f"[{zombie.document}] lost the lease of epoch 1: stopped" in ward.log()
+    """Has it said so, of this document?"""
+    return f"[{zombie.document}] lost the lease of epoch {zombie.epoch}: stopped" in ward.log()
