@@ -90,12 +90,14 @@ def register(document: Document, origin: str = "") -> Document:
 def replace(old: Document, new: Document, origin: str = "") -> Document | None:
     """Put `new` in the place of `old`, which stays searchable until `new` is READY.
 
-    None when `old` was deleted or replaced meanwhile. Raises DuplicateFilename when another
-    document has the new name, and KnowledgeBaseGone.
+    None when `old` was deleted, replaced or moved meanwhile: who may change it where it was may
+    not where it is. Raises DuplicateFilename when another document has the new name, and
+    KnowledgeBaseGone.
     """
     by = new.uploaded_by_id
+    still_there = Document.objects.live().filter(pk=old.pk, knowledge_base=new.knowledge_base_id)
     with _into_a_knowledge_base(), transaction.atomic():
-        if not _mark_deleted(Document.objects.live().filter(pk=old.pk)):
+        if not _mark_deleted(still_there):
             return None
         old.refresh_from_db(fields=["indexed_at", "replaces"])
         if old.indexed_at:

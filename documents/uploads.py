@@ -207,9 +207,8 @@ def replace(
             )
             with _registered(document, bounds, once):
                 if lifecycle.replace(old, document, origin) is None:
-                    raise Refused(
-                        "not_found", "The document to replace was deleted or replaced.", 404
-                    )
+                    message = "The document to replace was deleted, replaced or moved."
+                    raise Refused("not_found", message, 404)
     except (
         lifecycle.DuplicateFilename,
         lifecycle.KnowledgeBaseGone,

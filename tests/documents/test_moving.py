@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
 from django.test import Client
 
-from documents import bulk, counts, lifecycle, moving, removal
+from documents import bulk, counts, lifecycle, moving, removal, uploads
 from documents.models import AuditEntry, Document, KnowledgeBase, OutboxMessage
 from documents.refusals import Refused
 from processing import actors, pipeline, reconcile, relay
@@ -20,6 +20,7 @@ from processing.reconcile import objects as stored_objects
 from tests.conftest import process
 from tests.documents.test_races import in_thread, uncommitted, wait_until_blocked
 from tests.documents.test_removal import carry_on, rows_of
+from tests.documents.test_uploads import MULTIPART, multipart
 
 pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
@@ -440,6 +441,25 @@ def test_many_by_the_api(
 
 
 # --- At the same time -----------------------------------------------------------------------------
+
+
+def test_what_moves_while_its_replacement_is_on_its_way_is_no_business_of_who_sends_it(
+    make_document: MakeDocument,
+    other: KnowledgeBase,
+    editor: User,
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = make_document("plan.md")
+    before = default_storage.listdir(str(document.knowledge_base_id))
+    monkeypatch.setattr(uploads, "failpoint", lambda _: moving.move(document, other, editor))
+    answer = api(editor).put(
+        f"/api/v1/documents/{document.pk}/file", multipart(("plan.md", b"# New\n")), MULTIPART
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    there = Document.objects.get()
+    assert (there.deleted_at, there.knowledge_base) == (None, other)
+    assert default_storage.listdir(str(there.stored_in)) == before  # what came is not kept
 
 
 @pytest.mark.django_db(transaction=True)

@@ -909,6 +909,16 @@ MUTANTS = [
     ),
     # --- Documents that are moved ----------------------------------------------------------------
     Mutant(
+        "what was moved meanwhile is replaced where it was",
+        LIFECYCLE,
+        "filter(pk=old.pk, knowledge_base=new.knowledge_base_id)",
+        "filter(pk=old.pk)",
+        (
+            OF_MOVING
+            + "test_what_moves_while_its_replacement_is_on_its_way_is_no_business_of_who_sends_it",
+        ),
+    ),
+    Mutant(
         "what is moved forgets where its objects are",
         LIFECYCLE,
         '        stored_in=Coalesce("stored_in", "knowledge_base_id"),\n',
