@@ -85,13 +85,13 @@ class Import:
 
     @property
     def origin(self) -> str:
-        return f"imported from {self.root}"
+        return f"imported from {_readable(self.root)}"
 
     def sources(self) -> Iterator[Source]:
         """The files, those of a folder by name; hidden ones and links to folders are left out.
 
         Of files whose documents would have the same name, `a/b.md` and `a - b.md`, the first is
-        taken. At the end the folders that cannot be listed.
+        taken. At the end the folders that cannot be listed; the root, too, when it has gone.
         """
         if self.root.is_file():
             yield Source(self.root, self.root.name)
@@ -108,13 +108,13 @@ class Import:
                 with suppress(Refused):
                     namesake = first.setdefault(clean_filename(filename), path)
                     if namesake != path:
-                        problem = f"The document of {namesake} has this name already."
+                        problem = f"The document of {_readable(namesake)} has this name already."
                         yield Source(path, filename, problem)
                         continue
                 yield Source(path, filename)
         for error in unlisted:
-            if not isinstance(error, FileNotFoundError):  # else it has gone meanwhile
-                path = Path(error.filename)
+            path = Path(error.filename)
+            if path == self.root or not isinstance(error, FileNotFoundError):  # else it is gone
                 yield Source(path, self._name_of(path), _unreadable(error), is_folder=True)
 
     def run(self, sources: Iterable[Source]) -> Iterator[Outcome]:
@@ -150,7 +150,8 @@ class Import:
             what: str, why: str = "", document: Document | None = None, code: str = ""
         ) -> Outcome:
             number = str(document.pk) if document else ""
-            return Outcome(str(source.path), source.filename, what, why, number, code)
+            names = _readable(source.path), _readable(source.filename)
+            return Outcome(*names, what, why, number, code)
 
         if source.problem:
             code = "unreadable" if source.is_folder else "same_name"
@@ -213,7 +214,7 @@ class Watch:
         now: dict[Path, State] = {}
         complete: list[Source] = []
         names: set[str] = set()
-        is_all_there = self.work.root.exists()  # else it is not mounted, most likely
+        is_all_there = True  # a root that has gone is not mounted, most likely
         for source in self.work.sources():
             is_all_there = is_all_there and not source.is_folder
             if (state := _state(source)) is None:
@@ -261,6 +262,11 @@ def _state(source: Source) -> State | None:
         return None
     except OSError as error:
         return source.problem or _unreadable(error), None
+
+
+def _readable(name: str | Path) -> str:
+    """For people, PostgreSQL and JSON: bytes of a name that are no UTF-8 as `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _unreadable(error: OSError) -> str:

@@ -1,5 +1,6 @@
 """Folders become documents: each file once, however often it is begun."""
 
+import errno
 import json
 import os
 import random
@@ -172,15 +173,35 @@ def test_a_folder_that_cannot_be_listed_is_in_the_report(
     assert (refused["why"], status) == ("It cannot be read (Input/output error).", 1)
 
 
-def without_listing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def without_listing(folder: Path, monkeypatch: pytest.MonkeyPatch, number: int = errno.EIO) -> None:
     scandir = os.scandir
 
     def fail(path: Any) -> Any:
         if Path(path) == folder:
-            raise OSError(5, os.strerror(5), str(path))
+            raise OSError(number, os.strerror(number), str(path))
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", fail)
+
+
+def test_a_name_that_is_no_text_is_told_as_text(
+    tmp_path: Path, knowledge_base: KnowledgeBase
+) -> None:
+    """As a disk of before UTF-8 has it; a terminal takes nothing else than UTF-8."""
+    root = Path(os.fsdecode(bytes(tmp_path) + b"/gar\xe7on"))
+    root.mkdir()
+    for name in (b"caf\xe9.md", b"caf\xe8.md", b"caf\xe9.exe"):
+        Path(os.fsdecode(bytes(root) + b"/" + name)).write_bytes(b"# Coffee\n")
+    outcomes, _ = run("handbook", root)
+    told = {each["path"].rpartition("/")[2]: (each["what"], each["code"]) for each in outcomes}
+    assert told == {
+        "caf\\xe8.md": ("imported", ""),
+        "caf\\xe9.md": ("refused", "same_name"),
+        "caf\\xe9.exe": ("refused", "unsupported_type"),
+    }
+    assert all(line.encode() for each in outcomes for line in each.values() if line)
+    assert Document.objects.get().events.get().detail.endswith("/gar\\xe7on")
+    assert became(run("handbook", root)[0]) == {"unchanged": 1, "refused": 2}
 
 
 def test_each_line_of_the_report_is_there_at_once(
@@ -266,6 +287,16 @@ def test_a_folder_that_is_gone_as_a_whole_deletes_nothing(
     look(watch), look(watch)
     folder.rename(folder.with_name("elsewhere"))
     assert look(watch) == {}
+    assert live() == NAMES
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_deletes_nothing(
+    folder: Path, knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch(Import(folder, knowledge_base), is_mirror=True)
+    look(watch), look(watch)
+    without_listing(folder, monkeypatch, errno.ENOENT)  # it is there again in a moment
+    look(watch)
     assert live() == NAMES
 
 
