@@ -68,7 +68,7 @@ def _figures(request: HttpRequest, site: AdminSite) -> HttpResponse:
 def _health(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """What /health/ready says; it may take as long as a service is silent."""
     verdicts = health.judged(ask(health.PROBES, health.DEADLINE))
-    context = {"verdicts": verdicts, "is_well": all(each.ok for each in verdicts.values())}
+    context = {"verdicts": verdicts, "is_well": all(each.is_well for each in verdicts.values())}
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "admin/operations/_health.html", context)
     context |= {**site.each_context(request), "title": "Is it well?"}

@@ -127,12 +127,10 @@ def test_a_service_that_stays_away_is_named(monitored: None, make_document: Make
     claim = lifecycle.claim(make_document().pk)
     assert claim
     lifecycle.postpone(claim, "the embedding service is not available (HTTP 429).", "embedding")
-    assert not_well() == set()
+    sentence = "Documents wait: the embedding service is not available (HTTP 429)."
+    assert (not_well(), says("ingestion")) == (set(), sentence)
     let_outage_last(minutes=16)
-    assert says("ingestion") == (
-        "Documents wait: the embedding service is not available (HTTP 429)."
-    )
-    assert not_well() == {"ingestion"}
+    assert (not_well(), says("ingestion")) == ({"ingestion"}, sentence)
 
 
 def let_outage_last(**time: float) -> None:

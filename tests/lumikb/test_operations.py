@@ -180,6 +180,28 @@ def test_the_sentences_are_those_of_health_ready(
     )
 
 
+def test_all_is_not_well_while_a_service_is_away_though_nobody_is_alarmed_yet(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def page() -> str:
+        return operator.get("/admin/operations/health/", headers=HTMX).content.decode()
+
+    def asked(probes: Any, seconds: float) -> dict[str, Any]:  # in the test's own transaction
+        answers = {name: {name: health.Verdict(True, "Fine.")} for name in health.PROBES}
+        return answers | {"postgres": health._postgres()}
+
+    monkeypatch.setattr("lumikb.operations.pages.ask", asked)
+    monkeypatch.setattr(health, "OPS", "default")
+    assert "All is well." in page()
+    Outage.objects.create(
+        service="embedding", reason="It is away.", since=Now(), failed_at=Now(), retry_at=Now()
+    )
+    content = page()
+    assert "Something is not well." in content
+    assert re.search(r"Not well,\s*</span>\s*<b>ingestion</b>: Documents wait: It is away", content)
+    assert content.count("lumikb-unwell") == 2, "the verdict and the one line"
+
+
 def test_the_statements_of_the_page_do_not_grow(
     operator: Client, finish: Callable[..., Document], make_document: MakeDocument
 ) -> None:
