@@ -16,6 +16,8 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
+from formats.unread import NOT_DRAWN
+
 from . import lifecycle, texts
 from .connections import release
 from .models import Chunk, Document, PagePicture
@@ -23,7 +25,6 @@ from .models import Chunk, Document, PagePicture
 NAME = re.compile(r"page-(\d+)-(\d+)")
 MAX_TRIES = 3
 PATIENCE = timedelta(minutes=2)  # with a worker that has begun; twice drawn is drawn alike
-GIVEN_UP = "This page could not be drawn; open the original to see it."
 
 
 def ask(document: Document, page: int) -> PagePicture:
@@ -67,7 +68,7 @@ def begin(document_id: UUID) -> PagePicture | None:
         Q(begun_at=None) | Q(begun_at__lt=Now() - PATIENCE),
         reading=F("document__indexed_epoch"),
     )
-    free.filter(tries__gte=MAX_TRIES).update(failure=GIVEN_UP)
+    free.filter(tries__gte=MAX_TRIES).update(failure=NOT_DRAWN)
     for picture in free.select_related("document").order_by("asked_at"):
         if free.filter(pk=picture.pk).update(begun_at=Now(), tries=F("tries") + 1):
             picture.tries += 1

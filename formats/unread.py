@@ -1,4 +1,6 @@
-"""The reading report: what a reader may pass over in a document, and how it is said to people."""
+"""What a reader may pass over in a document (the reading report), and how it is said to people; and
+of a page as it looks, that nobody could draw it.
+"""
 
 import re
 from collections import Counter
@@ -79,6 +81,8 @@ LABELS = {
 }
 # Text recognition reads these.
 RECOGNISABLE = {"image_page", "drawn_page", "unmapped_page", "picture"}
+
+NOT_DRAWN = "This page could not be drawn; open the original to see it."
 
 
 def sentence(kind: str, place: str, count: int) -> str:

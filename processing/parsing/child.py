@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from formats import BY_MEDIA_TYPE
+from formats.unread import NOT_DRAWN
 from processing.errors import PermanentError
 from processing.parsing import look, seccomp, sentences
 from processing.parsing.draft import Draft, Paused
@@ -179,7 +180,7 @@ def hand_over_page(
         raise
     except Exception:
         traceback.print_exc()
-        line = _encoded({"error": ["corrupt", sentences.NOT_DRAWN]})
+        line = _encoded({"error": ["corrupt", NOT_DRAWN]})
     _write(stream, line)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from formats import BY_MEDIA_TYPE
-from formats.unread import nothing_read
+from formats.unread import NOT_DRAWN, nothing_read
 from processing.errors import PermanentError, RetryableError
 from processing.parsing import seccomp
 from processing.parsing.client import Ending, ForkServer, OutOfTime, ServerLost
@@ -30,7 +30,6 @@ from processing.parsing.model import (
 )
 from processing.parsing.sentences import (
     BROKE_OFF,
-    NOT_DRAWN,
     TOO_LARGE_TO_DRAW,
     TOO_MUCH_MEMORY,
     TOO_MUCH_TEXT,

@@ -5,7 +5,6 @@ ENCRYPTED = (
     "This file is protected by a password or a licence; remove the protection and upload it again."
 )
 NO_SUCH_PAGE = "This page cannot be shown: the file has no such page, or it is damaged."
-NOT_DRAWN = "This page could not be drawn; open the original to see it."
 TOO_LARGE_TO_DRAW = (
     "This page takes too long or too much memory to draw; open the original to see it."
 )

@@ -17,6 +17,7 @@ from django.test import Client
 
 from documents import lifecycle, pictures
 from documents.models import AuditEntry, Document, Outage, OutboxMessage, PagePicture
+from formats.unread import NOT_DRAWN
 from processing import actors, pages, parsing, relay
 from processing.errors import RetryableError, ServiceUnavailable
 from tests.conftest import process
@@ -174,7 +175,7 @@ def test_a_child_that_dies_is_tried_three_times_and_then_given_up(
     page.get(address(document))
     draw(document)
     assert dies.call_count == pictures.MAX_TRIES
-    assert pictures.GIVEN_UP in page.get(address(document)).text
+    assert NOT_DRAWN in page.get(address(document)).text
 
 
 def test_a_worker_that_dies_leaves_the_page_to_another_after_a_while(
