@@ -97,10 +97,11 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
     knowledge_base_ids = list(searched.values_list("pk", flat=True))
     if query.is_empty or not knowledge_base_ids:
         return Found(iter(()))
-    allowed = _allowed(query, knowledge_base_ids)
+    documents = _documents(query, knowledge_base_ids)
+    allowed = _allowed(query, documents)
     if not query.has_words:
         return Found(_beginnings(allowed))
-    only = _chosen(query, allowed)
+    only = _chosen(query, documents, allowed)
     if only and not (only.document_ids or only.chunk_ids):
         return Found(iter(()))
     release()
@@ -189,11 +190,14 @@ class _Question:
         ]
 
 
-def _allowed(query: Query, knowledge_base_ids: Collection[int]) -> QuerySet[Chunk]:
+def _documents(query: Query, knowledge_base_ids: Collection[int]) -> QuerySet[Document]:
+    """Those among whose passages the query is to look."""
+    searchable = Document.objects.searchable().order_by()
+    return searchable.filter(_document_filter(query), knowledge_base__in=knowledge_base_ids)
+
+
+def _allowed(query: Query, documents: QuerySet[Document]) -> QuerySet[Chunk]:
     """The passages that the query may find at all, with their documents."""
-    documents = Document.objects.searchable().filter(
-        _document_filter(query), knowledge_base__in=knowledge_base_ids
-    )
     chunks = Chunk.objects.current().filter(document__in=documents).order_by()
     for phrase in query.phrases:
         chunks = chunks.filter(_stands_in_it(phrase))
@@ -231,16 +235,17 @@ def _stands_in_it(phrase: str) -> Func:
     )
 
 
-def _chosen(query: Query, allowed: QuerySet[Chunk]) -> vectors.Only | None:
+def _chosen(
+    query: Query, documents: QuerySet[Document], allowed: QuerySet[Chunk]
+) -> vectors.Only | None:
     """The few documents or passages among which the index is to look; None when they are many, of
-    which enough will be among the candidates.
+    which enough will be among the candidates. How many passages they have costs nothing.
     """
     if query.phrases:
         ids = list(allowed.values_list("pk", flat=True)[: MOST_CHOSEN + 1])
         return vectors.Only(chunk_ids=ids) if len(ids) <= MOST_CHOSEN else None
     if query.chooses_documents:
-        documents = allowed.values_list("document_id", flat=True).distinct()
-        ids = list(documents[: MOST_CHOSEN + 1])
+        ids = list(documents.values_list("pk", flat=True)[: MOST_CHOSEN + 1])
         return vectors.Only(document_ids=ids) if len(ids) <= MOST_CHOSEN else None
     return None
 

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils.html import escape
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,6 +193,17 @@ def test_documents_are_chosen_by_their_names(add: MakeDocument, editor: User) ->
     assert names(search(editor, "name:invoice-017")) == ["invoice-017.md"]
     assert names(search(editor, "invoice-017.md"))[0] == "invoice-017.md"
     assert search(editor, 'name:"invoice 017"') == []
+
+
+def test_documents_are_chosen_however_many_passages_they_have(
+    add: MakeDocument, editor: User
+) -> None:
+    add("invoice-1.md", *[f"The heron of {n} nests in April." for n in range(20)])
+    with CaptureQueriesContext(connection) as captured:
+        assert len(search(editor, "name:invoice type:md heron")) == 10
+    most = f"LIMIT {retrieval.MOST_CHOSEN + 1}"
+    (chosen,) = [each["sql"] for each in captured if most in each["sql"]]
+    assert "documents_chunk" not in chosen
 
 
 def test_one_word_of_its_name_finds_a_file(add: MakeDocument, editor: User) -> None:
