@@ -77,7 +77,7 @@ def confirm(bulk: BulkAction) -> BulkAction:
 
 
 def carry_out_slice() -> bool:
-    """One slice of what is confirmed; whether there was one. In the relay, after each post."""
+    """One slice of what is confirmed; whether there was one. For the relay."""
     confirmed = BulkSlice.objects.filter(bulk__confirmed_at__isnull=False)
     with transaction.atomic():
         return _carry_out(confirmed, Priority.BULK)

@@ -54,7 +54,7 @@ def takes_along(knowledge_base: KnowledgeBase) -> list[tuple[int, str]]:
 
 
 def carry_out_slice() -> bool:
-    """One slice of each that goes; whether anything was done. In the relay, after each post."""
+    """One slice of each that goes; whether anything was done. For the relay."""
     going = KnowledgeBase.with_deleted.exclude(deleted_at=None).order_by("?")
     done = [_slice(pk) for pk in going.values_list("pk", flat=True)[:AT_A_TICK]]
     return any(done)
