@@ -120,6 +120,8 @@ class _Parts:
     def take(self, part: email.message.Message, depth: int = 0) -> None:
         self._count += 1
         if self._count > MAX_PARTS:
+            if self._count == MAX_PARTS + 1:
+                self._letter.attachments.append(Attachment("further parts", None))
             return
         kind = part.get_content_type()
         if kind in _ENCRYPTED and "signed" not in (_parameter(part, "smime-type") or ""):

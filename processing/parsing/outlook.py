@@ -67,12 +67,15 @@ def _read(container: Container, folder: str, draft: Draft, depth: int) -> None:
         if not letter.html and not letter.plain.strip():
             letter.plain = text_of(rtf)
     inner = []
-    for name in _attachments(container, folder):
+    attachments = _parts(container, folder, _ATTACHED)
+    for name in attachments[:MAX_ATTACHMENTS]:
         attached = _Properties(container, name, 8)
         if any(each.startswith(name + _INNER) for each in container.names):
             inner.append(name + _INNER)
         elif _is_shown(attached):
             letter.attachments.append(_attachment(attached))
+    if len(attachments) > MAX_ATTACHMENTS:
+        letter.attachments.append(Attachment("further attachments", None))
     if "smime" in message.text(_CLASS).lower() and "multipartsigned" not in (
         message.text(_CLASS).lower()
     ):
@@ -131,9 +134,12 @@ class _Properties:
 
 
 def _recipients(container: Container, folder: str, kind: int) -> str:
-    """Those of a kind, each with its address; the message itself has only their names."""
+    """Those of a kind, each with its address; the message itself has only their names, which must
+    do when they are very many.
+    """
+    names = _parts(container, folder, _RECIPIENT)
     said = []
-    for name in _parts(container, folder, _RECIPIENT)[:MAX_RECIPIENTS]:
+    for name in names if len(names) <= MAX_RECIPIENTS else ():
         recipient = _Properties(container, name, 8)
         if recipient.number(_RECIPIENT_KIND) == kind:
             shown = recipient.text(_SHOWN_NAME)
@@ -141,10 +147,6 @@ def _recipients(container: Container, folder: str, kind: int) -> str:
             is_address = "@" in address and address.casefold() not in shown.casefold()
             said.append(f"{shown} <{address}>" if is_address and shown else shown or address)
     return ", ".join(filter(None, said))
-
-
-def _attachments(container: Container, folder: str) -> list[str]:
-    return _parts(container, folder, _ATTACHED)[:MAX_ATTACHMENTS]
 
 
 def _parts(container: Container, folder: str, kind: str) -> list[str]:

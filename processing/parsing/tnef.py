@@ -23,7 +23,9 @@ class Sent:
 
 
 def unpacked(data: bytes) -> Sent:
-    """Of a damaged one what stands before the damage. Raises as `decode`."""
+    """Of a damaged one what stands before the damage, of a very large one MAX_FILES; then it is not
+    whole. Raises as `decode`.
+    """
     sent = Sent()
     for name, content in _attributes(data):
         if name == _BODY:
@@ -32,6 +34,7 @@ def unpacked(data: bytes) -> Sent:
             sent.is_whole = False
         elif name == _FILE:
             if len(sent.files) == MAX_FILES:
+                sent.is_whole = False
                 break
             sent.files.append(("", b""))
         elif sent.files:

@@ -11,7 +11,9 @@ import zipfile
 
 import pytest
 
-from processing.parsing import Unread, embedded
+from processing.parsing import Unread, embedded, outlook
+from processing.parsing import mail as mails
+from processing.parsing import tnef as packed
 from processing.parsing.child import answer
 from processing.parsing.draft import Allowance
 from processing.parsing.outlook import decompressed
@@ -230,6 +232,31 @@ def test_a_message_of_outlook_names_all_who_got_it_with_their_addresses():
         "To: Bob <bob@example.org>, eve@example.org, Ann",
         "Cc: dan@example.org",
     ]
+
+
+def test_what_is_too_many_of_a_message_is_in_the_report(monkeypatch):
+    monkeypatch.setattr(mails, "MAX_PARTS", 3)  # the whole and its text are two
+    document = read(mail(a_txt=b"The heron", b_txt=b"nests", c_txt=b"in April"), files.EML)
+    assert "heron" in document.text
+    assert document.unread == (Unread("embedded_file", "Re: offer > further parts"),)
+
+    monkeypatch.setattr(outlook, "MAX_ATTACHMENTS", 1)
+    monkeypatch.setattr(outlook, "MAX_RECIPIENTS", 0)
+    streams = old_office.message("Offer") | {"__substg1.0_0E04001F": "Bob".encode("utf-16-le")}
+    for number in range(2):
+        folder = f"__attach_version1.0_#{number:08X}/"
+        streams[f"{folder}__properties_version1.0"] = bytes(8)
+        streams[f"{folder}__substg1.0_3707001F"] = "a.txt".encode("utf-16-le")
+        streams[f"{folder}__substg1.0_37010102"] = b"The heron"
+    streams["__recip_version1.0_#00000000/__substg1.0_3001001F"] = "Eve".encode("utf-16-le")
+    document = read(old_office.container(streams), files.MSG)
+    assert "To: Bob\n" in document.text
+    assert document.unread == (Unread("embedded_file", "Offer > further attachments"),)
+
+    monkeypatch.setattr(packed, "MAX_FILES", 1)
+    one = (0x00069002, bytes(14)), (0x00018010, b"N.TXT\0"), (0x0006800F, b"In the note")
+    sent = packed.unpacked(tnef(*one, *one))
+    assert (sent.files, sent.is_whole) == ([("N.TXT", b"In the note")], False)
 
 
 def test_a_message_of_outlook_that_is_only_there_as_rtf():
