@@ -110,7 +110,7 @@ class _Reader:
         self._notes: list[str] = []
         self._comments: list[str] = []
         self._objects: set[str] = set()  # that were met
-        self._waiting: list[str] = []  # objects that stand in a cell
+        self._waiting: list[str] = []  # objects that stand where there is no room for them
         self._hidden: set[tuple[str, str]] = set()  # styles: (family, name)
         self._numbers = ListNumbers()
         self._pictures = Pictures(draft, self._load_picture)
@@ -142,6 +142,10 @@ class _Reader:
                 self._read_margins(root if styles is None else styles)
         self._draft.add("\n".join(self._notes), heading="Footnotes" if self._notes else "")
         self._draft.add("\n".join(self._comments), heading="Comments" if self._comments else "")
+        rest = Flow(self._draft)
+        for name in self._waiting:  # of headers, notes and titles
+            self._show_object(name, rest)
+        rest.end()
 
     # Kinds of documents
 

@@ -110,6 +110,21 @@ def test_charts_and_formulas_stand_where_they_are_shown():
     assert document.unread == (Unread("embedded_file"),)
 
 
+def test_charts_and_files_in_a_footnote_are_read_and_reported_too():
+    def shown(name: str) -> str:
+        return f'<draw:frame><draw:object xlink:href="./{name}"/></draw:frame>'
+
+    body = (
+        "<text:p>A<text:note><text:note-citation>1</text:note-citation><text:note-body>"
+        f"<text:p>See {shown('C')}{shown('X')}</text:p></text:note-body></text:note></text:p>"
+    )
+    inner = files.members(files.open_document("chart", CHART))["content.xml"]
+    data = files.with_member(files.open_document("text", body), "C/content.xml", inner)
+    document = read(data, files.ODT)
+    assert document.text.endswith("See\n\nTonnage\n\nCoal | 11")
+    assert document.unread == (Unread("embedded_file"),)
+
+
 def test_all_that_is_written_on_the_page_of_a_slide_s_notes_is_read():
     body = """<draw:page><presentation:notes><draw:page-thumbnail/><draw:frame><draw:text-box>
     <text:p>Beside</text:p></draw:text-box></draw:frame><draw:frame presentation:class="footer">
