@@ -57,10 +57,14 @@ _LAST = (
     "(SELECT coalesce(uploaded_by_id, 0) FROM documents_document WHERE claimed_at IS NOT NULL"
     " ORDER BY claimed_at DESC LIMIT 1)"
 )
+# OFFSET 0: or PostgreSQL would ask for both.
 _LOCK = (
-    f"SELECT pg_advisory_xact_lock({LOCK}, this.owner::int), coalesce({_BETTER}, {_OTHER}) FROM"  # noqa: S608
+    "SELECT CASE WHEN next.id IS NULL"  # noqa: S608
+    f" THEN pg_advisory_xact_lock_shared({LOCK}, this.owner::int)"
+    f" ELSE pg_advisory_xact_lock({LOCK}, this.owner::int) END, next.id FROM"
     f" ({_THIS} AND deleted_at IS NULL AND status = 'pending' AND due_at <= statement_timestamp()"
     " FOR UPDATE) AS this"
+    f" CROSS JOIN LATERAL (SELECT coalesce({_BETTER}, {_OTHER}) AS id OFFSET 0) AS next"
 )
 _LOOK = (
     f"SELECT {_BETTER}, {_OTHER}, {_OWN}, ({_RUNNING}), {_LAST} = this.owner FROM ({_THIS}) AS this"  # noqa: S608
@@ -82,7 +86,8 @@ def lock(document_id: UUID) -> Asked | None:
     """Lock this document, and then all claims of its user until the end of the transaction, or
     several at once would each find the others not begun. None when it is not due any more.
 
-    The document comes first: whoever has it locked keeps nobody from the user's others.
+    Where nobody else waits, nobody counts: such claims do not wait for each other; who counts waits
+    for them. The document comes first: whoever has it locked keeps nobody from the user's others.
     """
     row = _answer(_LOCK, document_id)
     return Asked(document_id, row[1] is not None) if row else None

@@ -19,6 +19,7 @@ from documents.models import Document, KnowledgeBase, OutboxMessage
 from processing import heartbeat
 from processing.errors import TurnOver
 from tests.conftest import let_lease_expire
+from tests.documents.test_races import in_thread, uncommitted, wait_until_blocked
 
 pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
@@ -165,6 +166,26 @@ def test_of_four_workers_that_claim_at_once_no_user_gets_more_than_half(
     for thread in threads:
         thread.join()
     assert running() == {"anna": 2, "bert": 2}
+
+
+def test_where_nobody_else_waits_a_users_claims_wait_for_none_of_each_other(
+    transactional_db: None, make: Any
+) -> None:
+    first, second = make("anna", 2)
+    with uncommitted(lambda: lifecycle.claim(first.pk)):
+        assert in_thread(lambda: lifecycle.claim(second.pk)).result(10)
+
+
+def test_who_comes_when_another_waits_sees_what_was_begun_before(
+    transactional_db: None, make: Any
+) -> None:
+    first, second = make("anna", 2)
+    with uncommitted(lambda: lifecycle.claim(first.pk)):
+        make("bert")
+        late = in_thread(lambda: lifecycle.claim(second.pk))
+        wait_until_blocked()
+    assert late.result(10)
+    assert running() == {"anna": 1, "bert": 1}
 
 
 # --- Interactive before bulk ---------------------------------------------------------------------

@@ -553,9 +553,23 @@ MUTANTS = [
     Mutant(
         "a user's claims at once do not see each other",
         FAIRNESS,
-        "SELECT pg_advisory_xact_lock({LOCK}, this.owner::int)",
-        "SELECT ({LOCK}, this.owner::int)",
+        "ELSE pg_advisory_xact_lock(",
+        "ELSE pg_advisory_xact_lock_shared(",
         (OF_FAIRNESS + "test_of_four_workers_that_claim_at_once_no_user_gets_more_than_half",),
+    ),
+    Mutant(
+        "a user's claims wait for each other though nobody else waits",
+        FAIRNESS,
+        "THEN pg_advisory_xact_lock_shared(",
+        "THEN pg_advisory_xact_lock(",
+        (OF_FAIRNESS + "test_where_nobody_else_waits_a_users_claims_wait_for_none_of_each_other",),
+    ),
+    Mutant(
+        "who counts does not see what was begun when nobody else waited",
+        FAIRNESS,
+        "THEN pg_advisory_xact_lock_shared({LOCK}, this.owner::int)",
+        "THEN pg_sleep(0)",
+        (OF_FAIRNESS + "test_who_comes_when_another_waits_sees_what_was_begun_before",),
     ),
     Mutant(
         "bulk is begun while something interactive waits",
