@@ -142,7 +142,7 @@ def remove_group(request: HttpRequest, slug: str, group_id: int) -> Any:
 def list_invitations(request: HttpRequest, slug: str) -> Any:
     """Those that count still, newest first; an owner may ask."""
     knowledge_base = owned_knowledge_base(request.user, slug)
-    return Invitation.objects.live().filter(knowledge_base=knowledge_base)
+    return list(Invitation.objects.live().filter(knowledge_base=knowledge_base))
 
 
 @router.post("knowledge-bases/{slug}/invitations", response={201: InvitationMade, **problems(404)})
@@ -199,7 +199,7 @@ def list_tokens(request: HttpRequest) -> Any:
     """Your own, newest first."""
     require_all_rights(request.user)
     tokens = ApiToken.objects.filter(user=request.user.pk).select_related("knowledge_base")
-    return tokens.order_by("-created_at", "-pk")
+    return list(tokens.order_by("-created_at", "-pk"))
 
 
 @router.post("tokens", response={201: TokenMade, **problems(403)})

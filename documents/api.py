@@ -342,7 +342,7 @@ def get_document(request: HttpRequest, document_id: UUID, wait: int = Wait) -> A
 @router.get("documents/{document_id}/events", response={200: list[EventOut], **problems(404)})
 def list_events(request: HttpRequest, document_id: UUID) -> Any:
     """The timeline, oldest first."""
-    return document_for(request.user, document_id).events.select_related("by")
+    return list(document_for(request.user, document_id).events.select_related("by"))
 
 
 @router.get(
@@ -404,7 +404,7 @@ def change_documents(request: HttpRequest, slug: str, data: BulkIn) -> Any:
 def list_states(request: HttpRequest, slug: str, data: StatesIn) -> Any:
     """How far some documents are; those that are deleted, or not in here, are left out."""
     documents = knowledge_base_for(request.user, slug).document_set.live()
-    return documents.filter(pk__in=data.ids)
+    return list(documents.filter(pk__in=data.ids))
 
 
 @router.delete("documents/{document_id}", response={204: None, **problems(404)})

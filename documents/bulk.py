@@ -62,6 +62,13 @@ def shown(bulk: BulkAction, count: int) -> list[UUID]:
     return first.documents[:count] if first else []
 
 
+def frozen_before(number: str, action: str, by: Any, **where: Any) -> BulkAction | None:
+    """The set of this number, if it is this person's and was frozen for that."""
+    if not (number.isascii() and number.isdigit() and len(number) < 19):  # digits of a bigint
+        return None
+    return BulkAction.objects.filter(pk=int(number), action=action, by_id=by.pk, **where).first()
+
+
 def confirm(bulk: BulkAction) -> BulkAction:
     """Do it: at once, or from now on. Whoever confirms it again changes nothing."""
     with transaction.atomic():

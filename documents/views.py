@@ -19,7 +19,7 @@ from django.views.decorators.vary import vary_on_headers
 from formats import BY_EXTENSION
 
 from . import audit, counts, lifecycle, limits, refusals, tags, uploads
-from .bulk import confirm, freeze, shown
+from .bulk import confirm, freeze, frozen_before, shown
 from .downloads import original
 from .forms import KnowledgeBaseForm
 from .listing import NEWEST_FIRST, SORTS, Asked, Pages
@@ -138,10 +138,7 @@ def bulk(request: HttpRequest, slug: str) -> HttpResponse:
         some = Document.objects.filter(pk__in=shown(frozen, BULK_SHOWN)).explained_page()
         context = {"knowledge_base": knowledge_base, "bulk": frozen, "asked": asked, "some": some}
         return render(request, "documents/bulk.html", context)
-    mine = BulkAction.objects.filter(
-        by_id=request.user.pk, knowledge_base=knowledge_base, action=action
-    )
-    found = mine.filter(pk=number).first() if number.isascii() and number.isdigit() else None
+    found = frozen_before(number, action, request.user, knowledge_base=knowledge_base)
     if found is None:
         raise Http404
     done = confirm(found)

@@ -155,7 +155,8 @@ def _day(value: str) -> date | None:
 def _page(asked: QueryDict) -> int:
     number = asked.get("page", "")
     last = MOST_RESULTS // PAGE_SIZE
-    return min(max(int(number), 1), last) if number.isascii() and number.isdigit() else 1
+    is_number = number.isascii() and number.isdigit() and len(number) < 10
+    return min(max(int(number), 1), last) if is_number else 1
 
 
 def _url(asked: QueryDict, page: int) -> str:

@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from documents import counts
-from documents.bulk import confirm, freeze, shown
+from documents.bulk import confirm, freeze, frozen_before, shown
 from documents.figures import PERIODS
 from documents.listing import Pages, kept_count
 from documents.models import (
@@ -352,10 +352,9 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
                 "opts": self.opts,
             }
             return TemplateResponse(request, "admin/documents/confirm.html", context)
-        asked = request.POST.get("bulk", "")
-        if asked:
-            mine = BulkAction.objects.filter(by_id=request.user.pk, action=action)
-            found = mine.filter(pk=asked).first() if asked.isascii() and asked.isdigit() else None
+        number = request.POST.get("bulk", "")
+        if number:
+            found = frozen_before(number, action, request.user)
             if found is None:
                 self.message_user(
                     request, "That was not asked for; please choose again.", messages.ERROR

@@ -90,6 +90,10 @@ def test_the_knowledge_bases_of_the_caller_are_listed(client: Client) -> None:
     assert (listed["name"], listed["slug"]) == ("Handbook", "handbook")
 
 
+def test_what_the_database_cannot_read_is_no_error_of_ours(client: Client, ready: Document) -> None:
+    assert client.get(KNOWLEDGE_BASES, {"q": "a\x00b"}).status_code == 400
+
+
 def test_who_makes_a_knowledge_base_owns_it(client: Client, editor: User) -> None:
     response = client.post(KNOWLEDGE_BASES, {"name": "Field Notes"}, "application/json")
     assert response.status_code == 201

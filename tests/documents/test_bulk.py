@@ -275,5 +275,6 @@ def test_nobody_confirms_what_another_was_shown(
     failed: Any, knowledge_base: KnowledgeBase, make_user: Callable[..., User], page: Client
 ) -> None:
     action = bulk.freeze("delete", failed, make_user("other"), "all", knowledge_base)
-    assert page.post(BULK, {"action": "delete", "bulk": action.pk}).status_code == 404
+    for number in (action.pk, action.pk + 1, "²", "-1", "9" * 19, "9" * 5000):
+        assert page.post(BULK, {"action": "delete", "bulk": number}).status_code == 404
     assert failed.live().count() == 35

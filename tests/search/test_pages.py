@@ -108,7 +108,10 @@ def test_the_chosen_knowledge_bases_are_searched(
     assert not get(page, "search", q="heron", kb=["elsewhere"]).context["results"]
 
 
-@pytest.mark.parametrize("query", [{"q": "\x00"}, {"q": "heron", "kb": "\x00"}, {"q": "?"}])
+@pytest.mark.parametrize(
+    "query",
+    [{"q": "\x00"}, {"q": "heron", "kb": "\x00"}, {"q": "?"}, {"q": "heron", "page": "9" * 5000}],
+)
 def test_any_text_gets_a_page(
     query: dict[str, str], make_ready: MakeDocument, page: Client
 ) -> None:
