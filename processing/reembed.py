@@ -164,9 +164,10 @@ def _add(index: Index, chunks: list[Chunk]) -> None:
     rest = [chunk for chunk in chunks if chunk.document not in anew]
     if not rest:
         return
-    _read_words(rest)
+    before = generations.serving()
+    _read_words(rest, is_other=index.words != before.words)
     known = None
-    if index.model == generations.serving().model:  # only words are read in another way
+    if index.model == before.model:  # only words are read in another way
         known = vectors.dense_of([chunk.pk for chunk in rest])
     found = dict(zip(rest, points.of(index, rest, known), strict=True))
     failpoint("reembed.embedded")
@@ -181,12 +182,14 @@ def _add(index: Index, chunks: list[Chunk]) -> None:
         release()
 
 
-def _read_words(chunks: list[Chunk]) -> None:
-    """Of what was indexed by version 0.2: its language, and its words for phrases."""
+def _read_words(chunks: list[Chunk], is_other: bool) -> None:
+    """The language and the words for phrases, of all when they are read in another way than before,
+    and of what version 0.2 indexed.
+    """
     for chunk in chunks:
-        if chunk.words is None:
+        if is_other or chunk.words is None:
             chunk.language, chunk.words = language_of(chunk.text), terms.tsvector(chunk.text)
-            same = Chunk.objects.filter(pk=chunk.pk, reading=chunk.reading, words=None)
+            same = Chunk.objects.filter(pk=chunk.pk, reading=chunk.reading)
             same.update(language=chunk.language, words=chunk.words)
     release()
 

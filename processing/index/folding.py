@@ -19,16 +19,23 @@ UNSPACED = (
     r"\u30fc\uff70\uff9e\uff9f"
 )
 IGNORED = (
-    r"\u00ad\u034f\u061c\u0640\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufe00-\ufe0f"
+    r"\u00ad\u034f\u061c\u0640\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e01ef"
 )
 HYPHENS = r"\-\u2010\u2011\u2012\ufe63\uff0d"
 
 _SOLID = rf"[[{UNSPACED}]--\p{{Nd}}]"
-_LETTER = rf"[[\p{{L}}\p{{N}}]--[{_SOLID}\u0640]]"
-_WORD = rf"{_LETTER}[[\p{{L}}\p{{N}}\p{{M}}{IGNORED}]--{_SOLID}]*"
-# What joins words to one thing: INV-2024-00317, v1.2.3, a.b@example.com, 1'234.56, 12:30, R&D
+_APOSTROPHES = r"\u02b9-\u02bf"  # letters to Unicode; o'zbek is written with any of them
+_SQUARES = r"\u3371-\u337a\u3380-\u33df\u33ff"  # units in one sign: ㎡ ㎏
+_LETTERS = rf"\p{{L}}\p{{N}}{_SQUARES}"
+_LETTER = rf"[[{_LETTERS}]--[{_SOLID}{_APOSTROPHES}{IGNORED}]]"
+_WORD = rf"{_LETTER}[[{_LETTERS}\p{{M}}{IGNORED}]--[{_SOLID}{_APOSTROPHES}]]*"
+# What joins words to one thing: INV-2024-00317, v1.2.3, a.b@example.com, 1'234.56, 12:30, R&D,
+# a+b@example.com, 2001:db8::1, 00:1A:2B:3C:4D:5E
+_HEX = r"(?<![\p{L}\p{N}])[0-9A-Fa-f]{1,4}"
 _JOINT = (
-    rf"(?:[{HYPHENS}_@./\\\uff20\uff0e]|(?<=\p{{Nd}})[,:'’](?=\p{{Nd}})|(?<=\p{{L}})&(?=\p{{L}}))"
+    rf"(?:[{HYPHENS}_@./\\\uff20\uff0e]|(?<=\p{{Nd}})[,:'’](?=\p{{Nd}})|(?<=\p{{L}})&(?=\p{{L}})"
+    rf"|\+(?=[\p{{L}}\p{{N}}._\-]+@)|(?<={_HEX})::?(?=[0-9A-Fa-f]{{1,4}}(?![\p{{L}}\p{{N}}])))"
 )
 # Numbers in groups: DE89 3704 0044 0532 0130 00, 0800 555 0199, 1 234,56.
 _SPACE = r"[ \u00a0\u2009\u202f]"
@@ -39,7 +46,7 @@ _GROUPS = (
 )
 _RUN = regex.compile(
     rf"(?P<unspaced>{_SOLID}[{_SOLID}\p{{M}}{IGNORED}]*)"
-    rf"|(?P<joined>(?:{_GROUPS}|{_WORD}(?:{_JOINT}{_WORD})*)(?:[+#]{{1,2}}|(?<=\p{{Nd}}){_SPACE}?%)?)"
+    rf"|(?P<joined>(?:{_GROUPS}|{_WORD}(?:{_JOINT}{_WORD})*)(?:\+\+|\+(?!{_LETTER})|#{{1,2}}|(?<=\p{{Nd}}){_SPACE}?%)?)"
     rf"|(?P<section>§+)[ \u00a0\u202f]*(?P<number>\p{{Nd}}+\p{{L}}?)(?!{_LETTER})",
     regex.V1,
 )
@@ -50,10 +57,12 @@ _IGNORED = regex.compile(rf"[{IGNORED}]")
 # After NFD: what may be left out. Only stress and the two dots of ё in Cyrillic: й is not и.
 _ACCENTS = regex.compile(
     r"(?<=[\p{Latin}\p{Greek}\p{Arabic}\p{Hebrew}]\p{M}*)\p{M}+"
-    r"|(?<=\p{Cyrillic}\p{M}*)[\u0300\u0301\u0308]"
+    r"|(?<=\p{Cyrillic}\p{M}*)[\u0300\u0301\u0308]|\u093c"  # and the dot of Hindi's क़ ज़ फ़
 )
 _STROKES = str.maketrans(
     {"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "ħ": "h"}
+    # The same letter on another keyboard: Arabic's and Persian's; one nasal sign for the other.
+    | {"ي": "ی", "ى": "ی", "ك": "ک", "ة": "ه", "ٱ": "ا", "ہ": "ه", "ґ": "г", "ँ": "ं"}
 )
 
 

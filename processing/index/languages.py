@@ -17,7 +17,8 @@ POSSIBLE = 0.12  # and from which a query's words may be of that language, too
 MOST = 3  # languages of a query
 
 # What the detector says -> Snowball's stemmer. What is not here has none: its words stay as they
-# are (Chinese, Japanese, Thai, Hebrew, Ukrainian ...).
+# are (Chinese, Japanese, Thai ...), but for Hebrew's: see `_without_prefix`. Snowball has none for
+# Ukrainian; most of its endings are Russian's.
 STEMMERS = {
     "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "cs": "czech",
     "da": "danish", "nl": "dutch", "en": "english", "eo": "esperanto", "et": "estonian",
@@ -26,16 +27,18 @@ STEMMERS = {
     "ne": "nepali", "no": "norwegian", "nn": "norwegian", "fa": "persian", "pl": "polish",
     "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "hr": "serbian",
     "bs": "serbian", "sh": "serbian", "es": "spanish", "sv": "swedish", "ta": "tamil",
-    "tr": "turkish", "yi": "yiddish",
+    "tr": "turkish", "uk": "russian", "yi": "yiddish",
 }  # fmt: skip
 NONE = ""
+HEBREW = "he"
+_STEMMED = STEMMERS.keys() | {HEBREW}
 
 # The language of a text that the detector is not sure of, by its script.
 _DEFAULTS = [
     (regex.compile(rf"\p{{{script}}}"), language)
     for script, language in (
         ("Cyrillic", "ru"), ("Arabic", "ar"), ("Devanagari", "hi"), ("Greek", "el"),
-        ("Armenian", "hy"), ("Tamil", "ta"), ("Latin", "en"),
+        ("Hebrew", HEBREW), ("Armenian", "hy"), ("Tamil", "ta"), ("Latin", "en"),
     )
 ]  # fmt: skip
 _SCRIPTS = [
@@ -44,6 +47,9 @@ _SCRIPTS = [
     (regex.compile(r"\p{Han}"), "zh"),
 ]
 _LETTERS = regex.compile(r"\p{L}")
+_UMLAUTS_AS_PAIRS = regex.compile(r"(?<!q)(?:ae|oe|ue)", regex.IGNORECASE)
+ARTICLE_OR_PREPOSITION = "הבכלמש"
+SHORTEST_HEBREW = 3  # letters that are left
 _NO_WORDS = regex.compile(r"[^\p{L}\p{M}'’\-]+")
 
 _lock = threading.Lock()  # a stemmer keeps the word that it works on in itself
@@ -56,7 +62,7 @@ def language_of(text: str) -> str:
     ranked = _ranked(text)
     if ranked and ranked[0][1] >= SURE:
         code = ranked[0][0]
-        return code if code in STEMMERS else NONE
+        return code if code in _STEMMED else NONE
     return _default(text)
 
 
@@ -66,9 +72,13 @@ def languages_of_query(text: str) -> tuple[str, ...]:
     languages, and English words are in everybody's queries.
     """
     ranked = [code for code, probability in _ranked(text) if probability >= POSSIBLE]
-    codes = [code for code in ranked if code in STEMMERS][:MOST]
+    codes = [code for code in ranked if code in _STEMMED][:MOST]
     default = _default(text)
-    return tuple(dict.fromkeys([*codes, default])) if default else tuple(codes)
+    if default and default not in codes:
+        codes.append(default)
+    if _UMLAUTS_AS_PAIRS.search(text) and "de" not in codes:
+        codes.append("de")  # Groesse: the detector knows German by its umlauts
+    return tuple(codes)
 
 
 def spoken(text: str) -> str:
@@ -83,10 +93,23 @@ def spoken(text: str) -> str:
 @lru_cache(maxsize=200_000)
 def stem(word: str, language: str) -> str:
     """The stem of a folded word; the word itself in a language without a stemmer."""
+    if language == HEBREW:
+        return _without_prefix(word)
     if language not in STEMMERS:
         return word
     with _lock:
         return str(_stemmer(STEMMERS[language]).stemWord(word))
+
+
+def _without_prefix(word: str) -> str:
+    """A Hebrew word without "and", and then without the article or the preposition before it; of a
+    short one both may be a part. The plain word is a term, too, so it is found with and without.
+    """
+    if word.startswith("ו") and len(word) > SHORTEST_HEBREW:
+        word = word[1:]
+    if word[:1] in ARTICLE_OR_PREPOSITION and len(word) > SHORTEST_HEBREW:
+        word = word[1:]
+    return word
 
 
 @cache

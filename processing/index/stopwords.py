@@ -1,11 +1,13 @@
 """Words of questions that say nothing of the answer: their rarity in a small collection misleads.
 
 They are indexed like all others, so that a phrase of them can be found; a query of other words
-leaves them out. Written as `folding.bare` leaves them.
+leaves them out.
 """
 
+from .folding import bare
+
 STOP_WORDS = {
-    language: frozenset(words.split())
+    language: frozenset(map(bare, words.split()))
     for language, words in {
         "en": """
             a about am an and any are as at be been by can could did do does for from

@@ -16,7 +16,7 @@ from .folding import Run, bare, fold, runs
 from .languages import language_of, languages_of_query, stem
 from .stopwords import STOP_PAIRS, STOP_WORDS
 
-VERSION = 3
+VERSION = 4
 """Other terms than before: what was indexed under another number is to be indexed again."""
 
 # Robertson's BM25 with the usual constants. The average length is a constant too, in words (or
@@ -40,6 +40,7 @@ MOST_BYTES = 2046
 
 _DIGIT = regex.compile(r"\p{N}")
 _LETTERS_OR_DIGITS = regex.compile(r"\p{N}+|[^\p{N}]+")
+_HUMPS = regex.compile(r"(?<=\p{Ll})(?=\p{Lu})|(?<=\p{Lu})(?=\p{Lu}\p{Ll})", regex.V1)
 
 Term = tuple[str, int, int]
 
@@ -174,6 +175,8 @@ def _words(
                 yield from ({character: single} for character in characters)
             continue
         compounds = list(dict.fromkeys(term for term, _, _ in _compounds(run)))
+        if len(run.parts) == 1 and not run.suffix and run.parts[0][0].isalpha():
+            compounds = []  # maxRetryCount is one word to who asks for it
         whole = compounds[:1]
         yield from ({term: 1.0} for term in whole)
         for term in compounds[1:]:
@@ -197,15 +200,16 @@ def _pairs(run: Run) -> Iterator[Term]:
 def _compounds(run: Run) -> Iterator[Term]:
     """Things that are written in several ways, as one term each: the whole first, then its pieces
     and two and three of them that follow each other. INV-2024-00317, INV2024, v1.2.3, 3.5kg,
-    DE89 3704 0044, e-mail, C++, § 12.
+    DE89 3704 0044, e-mail, maxRetryCount, C++, § 12.
     """
     if run.suffix:
         yield _signed(run), run.start, run.end
     parts = [(bare(part), start, end) for part, start, end in run.parts]
     pieces = [
         (piece, start, end)
-        for part, start, end in parts
-        for piece in _LETTERS_OR_DIGITS.findall(part)
+        for part in run.parts
+        for hump, start, end in _humps(*part)
+        for piece in _LETTERS_OR_DIGITS.findall(bare(hump))
     ]
     if len(pieces) > MOST_PIECES:
         pieces = parts
@@ -219,6 +223,15 @@ def _compounds(run: Run) -> Iterator[Term]:
             term = "".join(piece for piece, _, _ in chain)
             if term not in words:  # a part is a term already
                 yield term, chain[0][1], chain[-1][2]
+
+
+def _humps(part: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
+    """max, Retry and Count of maxRetryCount. JavaScript and McDonald are words."""
+    borders = [0, *(found.start() for found in _HUMPS.finditer(part)), end - start]
+    if len(borders) < 4 and not part[:2].islower():
+        borders = [0, end - start]
+    for first, last in pairwise(borders):
+        yield part[first:last], start + first, start + last
 
 
 def _signed(run: Run) -> str:

@@ -296,12 +296,13 @@ def test_a_search_reads_one_index_from_its_start_to_its_end(
     assert vectors.collection() != old
 
 
+@pytest.mark.parametrize("words", [None, "'read':1 'otherwise':2"])
 def test_what_an_earlier_version_indexed_gets_its_words_and_keeps_its_vectors(
-    make_ready: MakeDocument, editor: User, monkeypatch: pytest.MonkeyPatch
+    words: str | None, make_ready: MakeDocument, editor: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = make_ready(content=HERONS)
     vector = stored(document)
-    Chunk.objects.update(words=None, language="")
+    Chunk.objects.update(words=words, language="")
     Generation.objects.update(words=1)
     generations.forget()
     assert first(editor, "heron") == document
