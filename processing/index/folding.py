@@ -1,15 +1,16 @@
 """Text cut into words, and each word made the same however it is written.
 
-Case, width, ligatures, decomposed letters (macOS), the script of digits, accents, points and vowel
-signs that may be left out (Arabic, Hebrew), the Arabic tatweel and characters without a width make
-no difference. Marks that a word cannot be read without (Indic vowels, й) stay. Ranges are of the
-text as it stands.
+Case, width, ligatures, decomposed letters (macOS), traditional or simplified characters, the script
+of digits, accents, points and vowel signs that may be left out (Arabic, Hebrew), the Arabic tatweel
+and characters without a width make no difference. Marks that a word cannot be read without (Indic
+vowels, й) stay. Ranges are of the text as it stands.
 """
 
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 
 import regex
 
@@ -64,6 +65,7 @@ _STROKES = str.maketrans(
     # The same letter on another keyboard: Arabic's and Persian's; one nasal sign for the other.
     | {"ي": "ی", "ى": "ی", "ك": "ک", "ة": "ه", "ٱ": "ا", "ہ": "ه", "ґ": "г", "ँ": "ं"}
 )
+SIMPLIFIED = Path(__file__).with_name("simplified.txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +114,12 @@ def bare(word: str) -> str:
     if word.isascii():
         return word
     stripped = _ACCENTS.sub("", unicodedata.normalize("NFD", word))
-    return unicodedata.normalize("NFC", stripped).translate(_STROKES)
+    return unicodedata.normalize("NFC", stripped).translate(_letters())
+
+
+@cache
+def _letters() -> dict[int, str]:
+    """What each letter is written as that is no other letter's accented form."""
+    lines = SIMPLIFIED.read_text(encoding="utf-8").splitlines()
+    pairs = [pair for line in lines if not line.startswith("#") for pair in line.split()]
+    return {ord(pair[0]): pair[1] for pair in pairs} | _STROKES
