@@ -162,7 +162,7 @@ class Place:
                 return None
             is_time = sort.endswith("_at")
             return cls(sort, datetime.fromisoformat(value) if is_time else value, UUID(name))
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return None
 
     @property

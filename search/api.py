@@ -27,6 +27,7 @@ router = Router()
 
 MAX_LIMIT = 100
 Slug = Annotated[str, Field(max_length=100)]
+Words = Annotated[str, Field(max_length=MAX_LENGTH)]
 
 
 class SearchIn(Schema):
@@ -37,11 +38,11 @@ class SearchIn(Schema):
 
     query: str = Field(max_length=MAX_LENGTH, min_length=1)
     knowledge_bases: list[Slug] | None = Field(None, max_length=1000)
-    phrases: list[str] = Field([], max_length=10, description="each passage has each of them")
-    exclude: list[str] = Field([], max_length=10, description="words and phrases")
+    phrases: list[Words] = Field([], max_length=10, description="each passage has each of them")
+    exclude: list[Words] = Field([], max_length=10, description="words and phrases")
     name: str | None = Field(None, max_length=255, description="is part of the file's name")
-    types: list[str] = Field([], max_length=20, description="such as pdf, docx")
-    tags: list[str] = Field([], max_length=20, description="the document has each of them")
+    types: list[Words] = Field([], max_length=20, description="such as pdf, docx")
+    tags: list[Words] = Field([], max_length=20, description="the document has each of them")
     after: date | None = Field(None, description="uploaded on this day or later")
     before: date | None = Field(None, description="uploaded before this day")
     limit: int = Field(10, ge=1, le=MAX_LIMIT)

@@ -67,6 +67,7 @@ class Query:
         before: date | None = None,
     ) -> "Query":
         """What fields beside the text ask for, too: both hold."""
+        phrases, excluded = [*map(_sendable, phrases)], [*map(_sendable, excluded)]
         slugs = self.knowledge_bases
         if knowledge_bases is not None:
             both = dict.fromkeys(knowledge_bases)
@@ -87,8 +88,7 @@ class Query:
 
 def parse(text: str) -> Query:
     """What the text asks for. Any text is a query."""
-    text = text.encode(errors="replace").decode()[:MAX_LENGTH]  # half a surrogate cannot be sent
-    text = text.replace("\x00", " ")
+    text = _sendable(text)[:MAX_LENGTH]
     words: list[str] = []
     found: dict[str, list[str]] = {
         key: [] for key in ("phrase", "not", "name", "type", "tag", "kb", "after", "before")
@@ -116,6 +116,11 @@ def parse(text: str) -> Query:
         after=max(map(day, found["after"]), default=None),
         before=min(map(day, found["before"]), default=None),
     )
+
+
+def _sendable(text: str) -> str:
+    """Without what neither the model nor PostgreSQL can be sent: half a surrogate, a NUL."""
+    return text.encode(errors="replace").decode().replace("\x00", " ")
 
 
 def _means_something(key: str, value: str) -> bool:

@@ -308,5 +308,6 @@ def _meaning(text: str, model: Model) -> tuple[Sequence[float] | None, OnlyWords
     except ProcessingError as error:
         log.warning("searching by words only: %s", error)
         why = OnlyWords.MISCONFIGURED if is_ours(error) else OnlyWords.AWAY
-        _rests_until[service] = time.monotonic() + REST, why
+        if is_ours(error) or isinstance(error, ServiceUnavailable):  # and not this text alone
+            _rests_until[service] = time.monotonic() + REST, why
         return None, why

@@ -1,5 +1,6 @@
 """Pages of long lists: the last costs what the first does."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -144,8 +145,11 @@ def test_who_follows_the_cursor_meets_each_document_once_and_comes_to_the_end(
         assert met == sorted(met, reverse=sort.startswith("-"))
 
 
-def test_a_cursor_that_is_none_is_refused(api: Callable[[User], Client], editor: User) -> None:
-    response = api(editor).get(DOCUMENTS, {"cursor": "made up"})
+@pytest.mark.parametrize("cursor", ["made up", urlsafe_b64encode(b"[" * 5000).decode()])
+def test_a_cursor_that_is_none_is_refused(
+    cursor: str, api: Callable[[User], Client], editor: User
+) -> None:
+    response = api(editor).get(DOCUMENTS, {"cursor": cursor})
     assert (response.status_code, response.json()["error"]["code"]) == (422, "invalid_cursor")
 
 

@@ -80,3 +80,5 @@ def test_fields_and_text_hold_together() -> None:
         before=date(2026, 1, 1),
     )
     assert parse("x").narrowed(knowledge_bases=[]).knowledge_bases == ()
+    odd = parse("x").narrowed(phrases=["\ud800 a\x00b"], excluded=["c\ud800"])
+    assert (odd.text, odd.phrases, odd.excluded) == ("x ? a b", ("? a b",), ("c?",))

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 from documents import lifecycle
 from documents.models import Chunk, Document, KnowledgeBase, Membership
-from processing.errors import ProcessingError, ServiceUnavailable
+from processing.errors import ProcessingError, RetryableError, ServiceUnavailable
 from processing.index import embeddings, terms, vectors
 from processing.index.folding import runs
 from processing.index.languages import language_of
+from processing.index.model import Model
 from search import retrieval
 from search.passages import Passage
 from search.presentation import highlight
@@ -462,6 +463,22 @@ def test_without_the_embedding_service_the_words_are_searched(
     assert len(stub.calls) == 1  # who comes after that does not wait for it again
 
 
+def test_a_text_that_the_embedding_service_refuses_is_no_outage_for_others(
+    heron: Document, editor: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed = embeddings.embed_query
+
+    def refusing(text: str, model: Model) -> Any:
+        if "odd" in text:
+            raise RetryableError("embedding_refused", "It did not accept the text.")
+        return embed(text, model)
+
+    monkeypatch.setattr(embeddings, "embed_query", refusing)
+    found = retrieval.search(editor, parse("odd heron"))
+    assert (found.only_words, names(found.best(1))) == ("away", [heron.filename])
+    assert retrieval.search(editor, parse("heron")).only_words is None
+
+
 def test_an_index_that_is_away_is_an_outage_and_no_empty_list(
     heron: Document, editor: User, settings: Any
 ) -> None:
@@ -571,6 +588,7 @@ def test_the_api_takes_few_statements_whatever_is_found(
         {"query": ""},
         {},
         {"query": "x" * 2001},
+        {"query": "heron", "phrases": ["x" * 2001]},
         {"query": "heron", "limit": 0},
         {"query": "heron", "limit": 101},
         {"query": "heron", "knowledge_bases": "handbook"},
