@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Count
 
 from .models import Document, Status
-from .models.document import WORKER_LOCK
+from .models.querysets import WORKER_LOCK
 
 HOURS = 24  # of the chart
 PERIODS = {  # of the filter of the admin's list, too

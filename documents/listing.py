@@ -22,7 +22,7 @@ from django.db.models.lookups import GreaterThan, LessThan
 
 from . import counts
 from .models import Document, KnowledgeBase
-from .models.document import DocumentQuerySet
+from .models.querysets import DocumentQuerySet
 
 MOST_COUNTED = 1000
 NEWEST_FIRST = "-created_at"

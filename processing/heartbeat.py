@@ -24,7 +24,7 @@ from documents.connections import release, unpooled
 from documents.figures import session_name
 from documents.lifecycle import Claim
 from documents.models import Heartbeat, Stage
-from documents.models.document import BEATS, WORKER_LOCK
+from documents.models.querysets import BEATS, WORKER_LOCK
 
 from . import durations
 from .errors import LeaseLost, RetryableError, TurnOver, WorkerStopping, stalled

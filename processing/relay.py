@@ -20,7 +20,7 @@ from documents import bulk, counts, lifecycle, removal
 from documents.connections import release, unpooled
 from documents.failpoints import failpoint
 from documents.models import Document, Heartbeat, Outage, OutboxMessage
-from documents.models.document import DocumentQuerySet
+from documents.models.querysets import DocumentQuerySet
 
 from . import actors, queue
 from .rounds import Rounds

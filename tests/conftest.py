@@ -36,7 +36,7 @@ from documents.models import (
     Outage,
     PagePicture,
 )
-from documents.models.document import PostgresStartedAt
+from documents.models.querysets import PostgresStartedAt
 from processing import actors, durations, heartbeat, middleware, pipeline
 from processing.index import embeddings, generations, vectors
 from tests import embedded

@@ -7,8 +7,9 @@ attempts, lease or deletion, an outbox message or an event.
 from .access import ApiToken, GroupMembership, KnowledgeBase, Membership
 from .audit import AuditEntry
 from .bulk import BulkAction, BulkSlice
+from .chunk import Chunk
 from .counts import DocumentCount
-from .document import Chunk, Document, Stage, Status
+from .document import Document
 from .generation import Generation
 from .limits import Limit, UploadUnderWay
 from .page_picture import PagePicture
@@ -22,6 +23,7 @@ from .records import (
     ReconcileRun,
     Tally,
 )
+from .states import Stage, Status
 from .text import TextPart
 
 __all__ = [

@@ -1,28 +1,25 @@
-"""The document, its states and its passages."""
+"""The document, and what it says of itself to people."""
 
 import math
 import uuid
-from bisect import bisect_left
 from datetime import datetime, timedelta
-from typing import Any, Self
-from unicodedata import normalize
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, HashIndex, OpClass
-from django.contrib.postgres.search import SearchVectorField
-from django.db import connection, models
-from django.db.models import Count, Exists, F, Func, OuterRef, Q, Subquery
+from django.db import models
+from django.db.models import F, Func, Q
 from django.db.models.functions import Coalesce, Now, Upper
-from django.db.models.lookups import LessThan
 from django.urls import reverse
 from django.utils import timezone
 
 from formats import BY_MEDIA_TYPE, Format
-from formats.unread import KINDS, RECOGNISABLE, sentence
+from formats.unread import RECOGNISABLE, sentence
 
-from .access import ApiToken, KnowledgeBase
-from .records import Heartbeat, Outage, OutboxMessage
+from .access import KnowledgeBase
+from .querysets import MOST_AHEAD, DocumentQuerySet
+from .records import OutboxMessage
+from .states import Stage, Status
 
 # The failures that are not the file's: of a service, of the operator's settings, of ours.
 MAY_BE_OVER = {
@@ -38,211 +35,7 @@ MAY_BE_OVER = {
     "worker_died",
     "wrong_dimensions",
 }
-TRIGRAM = 3  # characters: what the index of names is made of
-NEWEST = 10_000  # documents that are looked through where no index helps
-BEATS = 4  # so often a lease is renewed before it would run out: three may fail
 PACE_COUNT = 64  # passages: from fewer nothing is foretold
-WORKER_LOCK = 0x4C554D57  # the class of the advisory locks: any constant, "LUMW"
-
-
-class Status(models.TextChoices):
-    PENDING = "pending", "Waiting"
-    PROCESSING = "processing", "Processing"
-    READY = "ready", "Ready"
-    FAILED = "failed", "Failed"
-
-
-class Stage(models.TextChoices):
-    """Where the pipeline is, in this order; empty unless PROCESSING."""
-
-    FETCH = "fetch", "Fetching the file"
-    PARSE = "parse", "Reading the text"
-    EMBED = "embed", "Preparing the passages for search"
-    INDEX = "index", "Adding the passages to the index"
-
-
-class PostgresStartedAt(Func):
-    function = "pg_postmaster_start_time"
-    output_field = models.DateTimeField()
-
-
-class WorkerIsConnected(Func):
-    """Does the worker process of this number hold its advisory lock? See processing/heartbeat.py.
-
-    True for no number: only its lease can tell.
-    """
-
-    template = (
-        "(%(expressions)s IS NULL OR EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        " AND classid = %(lock)s AND objid = %(expressions)s))"
-    )
-    output_field = models.BooleanField()
-
-
-class DocumentQuerySet(models.QuerySet["Document"]):
-    def live(self) -> Self:
-        return self.filter(deleted_at=None)
-
-    def visible_to(self, user: Any) -> Self:
-        """Those of the knowledge bases that are visible to the user."""
-        if user.is_superuser and ApiToken.used_by(user) is None:
-            return self.filter(knowledge_base__deleted_at=None)
-        return self.filter(knowledge_base__in=KnowledgeBase.objects.visible_to(user))
-
-    def matching(self, status: str = "", q: str = "", tag: str = "") -> Self:
-        """What a list shows: a status, `partly_read`, `stuck` or `deleted`, else all live; `q` in
-        the name; with this tag. Of fewer than `TRIGRAM` characters of a name among the newest only:
-        no index finds them.
-        """
-        if status == "deleted":
-            found = self.exclude(deleted_at=None).filter(purging_at=None)
-        elif status == "stuck":
-            found = self.stuck()
-        elif status == "partly_read":
-            found = self.partly_read()
-        else:
-            found = self.live().filter(Q(status=status) if status else Q())
-        if tag:
-            found = found.filter(tags__contains=[normalize("NFC", tag).lower()])
-        return found.called(q)
-
-    def called(self, q: str) -> Self:
-        """Those in whose names this stands; all for nothing."""
-        if not (q := normalize("NFC", q)):
-            return self
-        if len(q) < TRIGRAM:
-            newest = self.values("pk")[:NEWEST]
-            return self.filter(pk__in=newest, filename__icontains=q)
-        return self.filter(filename__icontains=q)
-
-    def finished_within(self, period: timedelta) -> Self:
-        """READY or FAILED, since then."""
-        finished = self.live().filter(status__in=[Status.READY, Status.FAILED])
-        return finished.filter(finished_at__gt=Now() - period)
-
-    def failed_for(self, code: str) -> Self:
-        """FAILED, live, for this cause."""
-        return self.live().filter(status=Status.FAILED, failure_code=code)
-
-    def due(self) -> Self:
-        return self.live().filter(status=Status.PENDING, due_at__lte=Now())
-
-    def leased_by(self, document_id: uuid.UUID, epoch: int) -> Self:
-        """The fence: only the worker of this epoch finds its document here."""
-        return self.live().filter(pk=document_id, status=Status.PROCESSING, lease_epoch=epoch)
-
-    def abandoned(self) -> Self:
-        """Nobody works on these, by the database's clock and its list of sessions.
-
-        Their lease ran out; or, much sooner, the session of the worker's heartbeat ended, which a
-        killed process cannot prevent, and no other session renewed the lease at the next beat.
-        None for one lease after PostgreSQL itself was away: nobody could renew.
-        """
-        missed_a_beat = Q(lease_expires_at__lt=Now() + settings.LEASE * (1 - 1.2 / BEATS))
-        gone = ~Q(WorkerIsConnected("worker", lock=WORKER_LOCK))
-        return self.live().filter(
-            Q(lease_expires_at__lt=Now()) | missed_a_beat & gone,
-            Q(LessThan(PostgresStartedAt(), Now() - settings.LEASE)),
-            status=Status.PROCESSING,
-        )
-
-    def interrupted_by_postgres(self) -> Self:
-        """PostgreSQL was away since the lease was renewed last: its worker may be innocent."""
-        return self.filter(LessThan(F("lease_expires_at") - settings.LEASE, PostgresStartedAt()))
-
-    def given_up(self) -> Self:
-        """They wait for a service that has been away for `POSTPONE_GIVE_UP`, as long as they."""
-        waiting_since = Coalesce("postponed_since", "progressed_at")
-        return self.live().filter(
-            LessThan(waiting_since, Now() - settings.POSTPONE_GIVE_UP),
-            Exists(Outage.objects.lasting()),
-            status=Status.PENDING,
-        )
-
-    def unposted(self) -> Self:
-        """Due, but no message says so: it was lost on the way, or lost with Redis."""
-        return (
-            self.due()
-            .filter(posted_at__lt=Now() - settings.REPOST_AFTER)
-            .exclude(Exists(OutboxMessage.objects.filter(document=OuterRef("pk"))))
-        )
-
-    def posted_long_ago(self) -> Self:
-        """Due, their message has left the outbox for Redis, and no worker has taken it in time."""
-        long_ago = Now() - settings.REPOST_AFTER
-        return self.due().filter(is_posted=True, posted_at__lt=long_ago).order_by("posted_at")
-
-    def stuck(self) -> Self:
-        """Due, and nothing has happened to them for `STUCK_AFTER`, or their worker is gone."""
-        long_ago = Now() - settings.STUCK_AFTER
-        return self.live().filter(
-            Q(status=Status.PENDING, due_at__lt=long_ago, progressed_at__lt=long_ago)
-            | Q(status=Status.PROCESSING, progressed_at__lt=long_ago, due_at__lt=Now())
-            | Q(status=Status.PROCESSING, lease_expires_at__lt=Now())
-        )
-
-    def partly_read(self) -> Self:
-        """Ready, but the parser passed something over: the index `document_partly_read`."""
-        return self.live().filter(~Q(unread=[]), status=Status.READY)
-
-    def unread_counts(self) -> dict[str, int]:
-        """Of each kind of `formats.unread`, in how many of the ready documents it was passed
-        over.
-        """
-        return self.partly_read().aggregate(
-            **{kind: Count("pk", Q(unread__contains=[{"kind": kind}])) for kind in KINDS}
-        )
-
-    def searchable(self) -> Self:
-        """Indexed and live, or replaced by a document that is not indexed yet: no gap."""
-        return self.filter(
-            Q(deleted_at=None) | self._awaits_replacement(), purging_at=None
-        ).exclude(indexed_at=None)
-
-    def purgeable(self) -> Self:
-        """Deleted for longer than `PURGE_AFTER`, or without a way back already; not purged, and
-        needed by no replacement.
-        """
-        return self.filter(
-            Q(deleted_at__lte=Now() - settings.PURGE_AFTER) | ~Q(purging_at=None), purged_at=None
-        ).exclude(self._awaits_replacement())
-
-    def purgeable_now(self) -> Self:
-        """Deleted, not purged, and needed by no replacement; no operator has said so before."""
-        deleted = self.filter(purging_at=None).exclude(deleted_at=None)
-        return deleted.exclude(self._awaits_replacement())
-
-    def explained_page(self) -> list["Document"]:
-        """These (the slice that a page shows) in their order, with what `explain()` needs.
-
-        Their ids are found by themselves: nothing is asked of the rows that a slice skips.
-        """
-        shown = Document.objects.explained().select_related("knowledge_base")
-        shown = shown.filter(pk__in=self.values("pk"))
-        shown.query.order_by = self.query.order_by
-        shown.query.standard_ordering = self.query.standard_ordering
-        page = list(shown)
-        _look_ahead([each for each in page if each.status == Status.PENDING])
-        return page
-
-    def explained(self) -> Self:
-        """Annotates what `Document.explain()` needs to know of other rows, but for the queue."""
-        workers = Heartbeat.objects.filter(kind=Heartbeat.Kind.WORKER)
-        outages = Outage.objects.all()  # the one that lasts longest first
-        return self.annotate(
-            outage_reason=Subquery(outages.values("reason")[:1]),
-            outage_retry_at=Subquery(outages.values("retry_at")[:1]),
-            worker_seen_at=Subquery(workers.values("seen_at")),
-            is_awaiting_replacement=self._awaits_replacement(),
-            is_replaced=Exists(Document.objects.filter(replaces=OuterRef("pk"), deleted_at=None)),
-        )
-
-    @staticmethod
-    def _awaits_replacement() -> Exists:
-        return Exists(
-            Document.objects.filter(replaces=OuterRef("pk"), deleted_at=None, indexed_at=None)
-        )
 
 
 class Document(models.Model):
@@ -635,126 +428,7 @@ class Document(models.Model):
         return shown[0]
 
 
-MOST_AHEAD = 1000  # so many are counted, for a sentence that is read in passing
-
-# When those that wait were due, of these people (0: nobody) and of each priority the first, and
-# whether others wait too. The order among a person's knowledge bases is not looked at: they take
-# turns.
-AHEAD = """
-    SELECT person.id, level.priority, waiting.due_at, ends.first <> ends.last OR (
-        ends.first IS NOT NULL AND EXISTS (
-            SELECT FROM documents_document
-            WHERE deleted_at IS NULL AND status = 'pending' AND uploaded_by_id IS NULL
-        )
-    )
-    FROM unnest(%(people)s::bigint[]) AS person(id)
-    CROSS JOIN unnest(%(priorities)s::int[]) AS level(priority)
-    CROSS JOIN LATERAL (
-        (SELECT due_at FROM documents_document
-        WHERE deleted_at IS NULL AND status = 'pending' AND uploaded_by_id = person.id
-            AND priority = level.priority AND due_at <= statement_timestamp()
-        ORDER BY due_at LIMIT %(most)s)
-        UNION ALL
-        (SELECT due_at FROM documents_document
-        WHERE person.id = 0 AND deleted_at IS NULL AND status = 'pending'
-            AND uploaded_by_id IS NULL
-            AND priority = level.priority AND due_at <= statement_timestamp()
-        ORDER BY due_at LIMIT %(most)s)
-    ) AS waiting
-    CROSS JOIN (
-        SELECT min(uploaded_by_id) AS first, max(uploaded_by_id) AS last FROM documents_document
-        WHERE deleted_at IS NULL AND status = 'pending'
-    ) AS ends
-    ORDER BY person.id, level.priority, waiting.due_at
-"""
-
-
-def _look_ahead(documents: list[Document]) -> None:
-    """Tell them how many of the queue are ahead, up to `MOST_AHEAD` and one more."""
-    if not documents:
-        return
-    asked: dict[str, Any] = {
-        "people": sorted({each.uploaded_by_id or 0 for each in documents}),
-        "priorities": OutboxMessage.Priority.values,
-        "most": MOST_AHEAD + 1,
-    }
-    queues: dict[int, list[tuple[int, datetime]]] = {}
-    others_wait = False
-    with connection.cursor() as cursor:
-        cursor.execute(AHEAD, asked)
-        for person, priority, due_at, others_wait in cursor.fetchall():  # noqa: B007 (the last)
-            queues.setdefault(person, []).append((priority, due_at))
-    for each in documents:
-        queue = queues.get(each.uploaded_by_id or 0, [])
-        each.ahead_count = bisect_left(queue, (each.priority, each.due_at))  # type: ignore[attr-defined]
-        each.others_wait = bool(others_wait)  # type: ignore[attr-defined]
-
-
 def _clock(moment: datetime | None) -> str:
     local = timezone.localtime(moment)
     today = local.date() == timezone.localdate()
     return local.strftime("%H:%M %Z" if today else "%Y-%m-%d %H:%M %Z")
-
-
-class ChunkQuerySet(models.QuerySet["Chunk"]):
-    def current(self) -> Self:
-        """Those that search shows: not those of a reading that is under way, or over."""
-        return self.filter(reading=F("document__chunk_reading"))
-
-
-class Chunk(models.Model):
-    """A passage of a document: what search finds and cites.
-
-    Its id is made from the document and the position, and is also the point's id in Qdrant. It is
-    unique among the `current` ones; to the database, together with the reading.
-    `extracted text[start:end] == text`; `page` counts from 1 (a slide in a presentation). `context`
-    is what it needs to be understood and does not say itself.
-    """
-
-    id = models.UUIDField(primary_key=True)
-    document = models.ForeignKey(Document, on_delete=models.CASCADE)
-    reading = models.PositiveIntegerField(
-        default=0, db_default=0, help_text="the epoch in which the reading began"
-    )
-    position = models.PositiveIntegerField()
-    text = models.TextField()
-    page = models.PositiveIntegerField(null=True)
-    heading = models.TextField(blank=True)
-    context = models.TextField(
-        blank=True, db_default="", help_text="column names, the row that goes on"
-    )
-    recognised = models.BooleanField(db_default=False, help_text="read from a picture")
-    start = models.PositiveIntegerField()
-    end = models.PositiveIntegerField()
-    language = models.CharField(max_length=3, blank=True, db_default="", help_text="of its stems")
-    words = SearchVectorField(null=True, help_text="as they are written: what phrases are found in")
-
-    objects = ChunkQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["document", "position"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["document", "reading", "position"], name="one_chunk_per_position"
-            )
-        ]
-        # search/retrieval.py: an exact phrase, however rare it is.
-        indexes = [GinIndex(fields=["words"], name="chunk_words")]
-
-    def __str__(self) -> str:
-        return f"{self.document_id} #{self.position}"
-
-    def get_absolute_url(self) -> str:
-        return reverse("passage", args=[self.pk])
-
-    def in_context(self) -> str:
-        """What is indexed: the passage below its heading and its context."""
-        return "\n".join(filter(None, (self.surroundings(), self.text)))
-
-    def surroundings(self) -> str:
-        """The heading and the context, which are embedded with the text as far as there is room."""
-        return "\n".join(filter(None, (self.heading, self.context)))
-
-    @staticmethod
-    def id_for(document_id: uuid.UUID, position: int) -> uuid.UUID:
-        return uuid.uuid5(document_id, str(position))

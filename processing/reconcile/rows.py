@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from documents import kept, lifecycle
 from documents.connections import release
 from documents.models import Chunk, Document
-from documents.models.document import DocumentQuerySet
+from documents.models.querysets import DocumentQuerySet
 from processing import actors, queue
 
 from .finding import Finding, pages

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from documents import lifecycle
 from documents.lifecycle import Claim
 from documents.models import Document, DocumentEvent, OutboxMessage
-from documents.models.document import WORKER_LOCK
+from documents.models.querysets import WORKER_LOCK
 
 MakeDocument = Callable[..., Document]
 

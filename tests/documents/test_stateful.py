@@ -40,7 +40,7 @@ from hypothesis.stateful import (
 from documents import kept, lifecycle, outages
 from documents.lifecycle import Claim, DuplicateFilename
 from documents.models import Chunk, Document, DocumentEvent, KnowledgeBase, Outage, OutboxMessage
-from documents.models.document import WORKER_LOCK, PostgresStartedAt
+from documents.models.querysets import WORKER_LOCK, PostgresStartedAt
 from tests.documents import model
 from tests.documents.model import Doc, Model
 

@@ -24,7 +24,7 @@ from deploy.local.process import REPOSITORY
 from deploy.local.servers import free_ports
 from documents.connections import release, unpooled
 from documents.models import Document, OutboxMessage
-from documents.models.document import WORKER_LOCK
+from documents.models.querysets import WORKER_LOCK
 from processing import relay
 from tests.conftest import process
 

@@ -22,7 +22,7 @@ from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from documents import lifecycle
 from documents.figures import Hour, session_name
 from documents.models import AuditEntry, Document, Heartbeat, Outage, ReconcileRun
-from documents.models.document import WORKER_LOCK
+from documents.models.querysets import WORKER_LOCK
 from documents.roles import make_groups
 from lumikb import health
 from lumikb.operations import csv as our_csv

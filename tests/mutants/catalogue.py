@@ -14,7 +14,8 @@ FAIRNESS = "documents/fairness.py"
 KEPT = "documents/kept.py"
 TEXTS = "documents/texts.py"
 OUTAGES = "documents/outages.py"
-DOCUMENT = "documents/models/document.py"
+CHUNK = "documents/models/chunk.py"
+QUERYSETS = "documents/models/querysets.py"
 ACCESS = "documents/models/access.py"
 REMOVAL = "documents/removal.py"
 LIMITS = "documents/limits.py"
@@ -99,7 +100,7 @@ MUTANTS = [
     # --- The fence -------------------------------------------------------------------------------
     Mutant(
         "writes without the epoch",
-        DOCUMENT,
+        QUERYSETS,
         "filter(pk=document_id, status=Status.PROCESSING, lease_epoch=epoch)",
         "filter(pk=document_id, status=Status.PROCESSING)",
         (OF_LIFECYCLE + "test_the_write_of_a_late_worker_changes_nothing",),
@@ -120,7 +121,7 @@ MUTANTS = [
     ),
     Mutant(
         "reclaim of a lease that is good",
-        DOCUMENT,
+        QUERYSETS,
         "Q(lease_expires_at__lt=Now()) | missed_a_beat & gone,",
         "Q(lease_expires_at__isnull=False),",
         (OF_LIFECYCLE + "test_a_live_lease_cannot_be_reclaimed",),
@@ -234,7 +235,7 @@ MUTANTS = [
     ),
     Mutant(
         "search shows the reading under way",
-        DOCUMENT,
+        CHUNK,
         'return self.filter(reading=F("document__chunk_reading"))',
         "return self.all()",
         (OF_TURNS + "test_until_the_new_passages_are_complete_search_shows_the_old_ones",),
@@ -249,14 +250,14 @@ MUTANTS = [
     # --- Claims and tries ------------------------------------------------------------------------
     Mutant(
         "claim of what is not pending",
-        DOCUMENT,
+        QUERYSETS,
         "return self.live().filter(status=Status.PENDING, due_at__lte=Now())",
         "return self.live().filter(due_at__lte=Now())",
         (OF_LIFECYCLE + "test_only_the_first_of_two_claims_gets_the_document",),
     ),
     Mutant(
         "claim before it is due",
-        DOCUMENT,
+        QUERYSETS,
         "return self.live().filter(status=Status.PENDING, due_at__lte=Now())",
         "return self.live().filter(status=Status.PENDING)",
         (OF_LIFECYCLE + "test_a_document_that_is_not_due_yet_cannot_be_claimed",),
@@ -683,7 +684,7 @@ MUTANTS = [
     ),
     Mutant(
         "a dead session is nothing to go by",
-        DOCUMENT,
+        QUERYSETS,
         "Q(lease_expires_at__lt=Now()) | missed_a_beat & gone,",
         "Q(lease_expires_at__lt=Now()),",
         (
@@ -724,7 +725,7 @@ MUTANTS = [
     ),
     Mutant(
         "a purge does not wait for the replacement",
-        DOCUMENT,
+        QUERYSETS,
         "purged_at=None\n        ).exclude(self._awaits_replacement())",
         "purged_at=None\n        )",
         (OF_LIFECYCLE + "test_what_waits_for_its_replacement_is_not_purged",),
@@ -781,7 +782,7 @@ MUTANTS = [
     ),
     Mutant(
         "a deleted knowledge base's documents are seen by a superuser",
-        DOCUMENT,
+        QUERYSETS,
         "return self.filter(knowledge_base__deleted_at=None)",
         "return self",
         (OF_REMOVAL + "test_from_then_on_it_is_there_for_nobody",),
@@ -1007,7 +1008,7 @@ MUTANTS = [
     # --- Search ----------------------------------------------------------------------------------
     Mutant(
         "search finds what was deleted",
-        DOCUMENT,
+        QUERYSETS,
         "            Q(deleted_at=None) | self._awaits_replacement(), purging_at=None\n",
         "            purging_at=None\n",
         (OF_SEARCH + "test_a_deleted_document_is_not_found_though_its_points_are_still_there",),
@@ -1421,14 +1422,14 @@ MUTANTS = [
     ),
     Mutant(
         "a live document is purged at once",
-        DOCUMENT,
+        QUERYSETS,
         "deleted = self.filter(purging_at=None).exclude(deleted_at=None)",
         "deleted = self.filter(purging_at=None)",
         (OF_BUTTONS + "test_a_deleted_document_is_purged_at_once_and_never_comes_back",),
     ),
     Mutant(
         "what search still needs is purged at once",
-        DOCUMENT,
+        QUERYSETS,
         "return deleted.exclude(self._awaits_replacement())",
         "return deleted",
         (OF_BUTTONS + "test_what_is_replaced_is_not_purged_while_search_needs_it",),

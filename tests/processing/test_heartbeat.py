@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from documents import lifecycle
 from documents.models import Document, Heartbeat
-from documents.models.document import WORKER_LOCK, PostgresStartedAt
+from documents.models.querysets import WORKER_LOCK, PostgresStartedAt
 from processing import heartbeat
 from processing.errors import LeaseLost, RetryableError, TurnOver, WorkerStopping
 from processing.heartbeat import Lease
