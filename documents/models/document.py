@@ -238,7 +238,7 @@ class Document(models.Model):
             ),
             # `tag:` of the list and of search.
             GinIndex(fields=["tags"], name="document_tags"),
-            # The place in the queue: _look_ahead().
+            # The place in the queue: querysets.py, AHEAD.
             models.Index(
                 fields=["uploaded_by", "priority", "due_at"],
                 condition=Q(deleted_at=None, status=Status.PENDING),
