@@ -8,11 +8,9 @@ from unicodedata import normalize
 
 from django.conf import settings
 from django.db import connection, models
-from django.db.models import Count, Exists, F, Func, OuterRef, Q, Subquery
+from django.db.models import Exists, F, Func, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import LessThan
-
-from formats.unread import KINDS
 
 from .access import ApiToken, KnowledgeBase
 from .records import Heartbeat, Outage, OutboxMessage
@@ -183,14 +181,6 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def partly_read(self) -> Self:
         """Ready, but the parser passed something over: the index `document_partly_read`."""
         return self.live().filter(~Q(unread=[]), status=Status.READY)
-
-    def unread_counts(self) -> dict[str, int]:
-        """Of each kind of `formats.unread`, in how many of the ready documents it was passed
-        over.
-        """
-        return self.partly_read().aggregate(
-            **{kind: Count("pk", Q(unread__contains=[{"kind": kind}])) for kind in KINDS}
-        )
 
     def searchable(self) -> Self:
         """Indexed and live, or replaced by a document that is not indexed yet: no gap."""

@@ -33,7 +33,6 @@ MAX_NESTED_CHARS = 300  # of a table within a cell of another
 MAX_CHUNK_DEPTH = 2  # documents that are inserted as a whole into another one
 
 _WP = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
-_V = "{urn:schemas-microsoft-com:vml}"
 _EMU_PER_CM = 360_000
 # A picture of this size may well show text; a logo or an icon seldom does.
 _PICTURE_CM = (6, 4)
