@@ -112,6 +112,40 @@ def test_letters_set_apart_are_words():
     assert text_of(placed) == "SECRET MATTER"
 
 
+def beside(*parts: tuple[str, int, float]) -> bytes:
+    """Texts of this size on one line, raised by so much, each behind the one before."""
+    x, made = 72.0, []
+    for text, size, rise in parts:
+        made.append(pdfs.said(x, 700 + rise, text, size))
+        x += 0.556 * size * len(text)  # a digit's width in Helvetica
+    return b"".join(made)
+
+
+@pytest.mark.parametrize(
+    ("parts_", "text"),
+    [
+        ([("10", 12, 0), ("6", 7, 5)], "10^6"),
+        ([("10", 12, 0), ("-12", 7, 5)], "10^-12"),
+        ([("2019", 12, 0), ("12)", 7, 5)], "2019^12)"),
+        ([("10", 12, 0), ("6", 7, -2)], "106"),  # lowered
+        ([("10", 12, 0), ("6", 12, 0)], "106"),
+        ([("bob", 12, 0), ("2", 7, 5)], "bob2"),
+        ([("1", 7, 5), ("12", 12, 0)], "112"),
+    ],
+)
+def test_a_raised_number_is_no_digit_of_the_one_before(parts_, text):
+    assert text_of(beside(*parts_)) == text
+
+
+@pytest.mark.parametrize(
+    ("initial", "size", "text"),
+    [("T", 40, "The cat sat"), ("T", 12, "T he cat sat"), ("I", 40, "I he cat sat")],
+)
+def test_a_large_initial_begins_its_word(initial, size, text):
+    page = pdfs.said(72, 690, initial, size) + pdfs.lines("he cat sat", x=98, top=710)
+    assert text_of(page) == text
+
+
 def test_what_is_drawn_again_where_it_stands_is_read_once():
     bold = pdfs.said(72, 700, "Emergency stop") + pdfs.said(72.4, 700, "Emergency stop")
     shadow = pdfs.said(73, 649, "Shadow") + pdfs.said(72, 650, "Shadow")

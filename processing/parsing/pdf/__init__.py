@@ -236,7 +236,7 @@ def _read_page(document: pdfium.PdfDocument, number: int, draft: Draft) -> _Page
         page = document[number - 1]
     try:
         words = words_of(page)
-        lines = text.stacked(place(words.lines, annotations.fields))
+        lines = text.with_initials(text.stacked(place(words.lines, annotations.fields)))
         letters = " ".join(word.text for line in lines for word in line)
         hidden = ""  # why there may be more to read than its letters say
         if text.is_garbled(lines, words.unmapped):

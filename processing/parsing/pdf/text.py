@@ -23,6 +23,8 @@ MIN_LETTERS = 200
 MIN_VOWELS = 0.12
 # So many letters of a page without a map, and it is looked at whether its words are words.
 DOUBTFUL_SHARE = 0.5
+# Heights of a line: an initial reaches over two at least.
+INITIAL_HEIGHT = 1.7
 
 _UNMAPPED = re.compile(r"[\x00-\x08\x0b-\x1f\ufffd\ue000-\uf8ff]")
 _HANGUL = re.compile(r"[\uac00-\ud7a3]")
@@ -31,6 +33,8 @@ _CJK = re.compile(r"[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _LATIN_WORD = re.compile(r"[^\W\d_]{3,}")
 _VOWEL = re.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøùúûüýąęěőűůı]", re.IGNORECASE)
 _SYMBOL_IN_WORD = re.compile(r"\w[^\w\s.,'’\-/:@&()]\w|[a-z][A-Z0-9]")
+# Capitals that are no word by themselves.
+_INITIALS = set("BCDFGHJKLMNPQRSTUVWXZÄÖÜÇÉÑ")
 # A hyphen that stands for the end of several words: "Haupt- und Nebeneingang".
 _AND = re.compile(r"(?:und|oder|bzw|sowie|and|or|nor|to|et|ou|en|of|och|og|eller|y|e|o)\b[^-]")
 
@@ -111,6 +115,30 @@ def stacked(lines: list[Line]) -> list[Line]:
         if line:
             found.append(line)
     return found
+
+
+def with_initials(lines: list[Line]) -> list[Line]:
+    """A large letter beside the lines of a paragraph begins its first word."""
+    found: list[Line] = []
+    initial: Word | None = None
+    for line in lines:
+        if initial and _begins(initial, line[0]):
+            text = initial.text + line[0].text
+            first = Word(text, initial.left, line[0].bottom, line[0].right, line[0].top)
+            found[-1] = [first, *line[1:]]
+        else:
+            found.append(line)
+        initial = line[0] if len(line) == 1 and line[0].text in _INITIALS else None
+    return found
+
+
+def _begins(initial: Word, word: Word) -> bool:
+    return (
+        word.text[:1].islower()
+        and initial.height >= INITIAL_HEIGHT * word.height
+        and initial.bottom < word.middle < initial.top
+        and -word.height < word.left - initial.right < word.height
+    )
 
 
 def running(lines: list[Line]) -> str:

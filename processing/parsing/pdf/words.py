@@ -11,9 +11,12 @@ import pypdfium2.raw as raw
 # PDFium's marks for a hyphen at a line's end; it leaves out the line's end itself.
 HYPHEN = "\x02"
 _HYPHENS = "\x02\ufffe"
+_EXPONENT = re.compile(r"[+\u2212-]?\d{1,3}")  # as `drawing` has it, which needs this package
+_NUMBER = re.compile(r"\d[+\u2212-]?\d{1,3}\Z")
 _TOKEN = re.compile(rf"\r\n|[\r\n]|[^\s{_HYPHENS}]+[{_HYPHENS}]?|[{_HYPHENS}]")
 # A word that is drawn again within this share of its height shows as one (bold, or a shadow).
 AGAIN = 0.25
+RAISED = 0.85  # heights of the letter before: no raised one is higher
 ROW_STEP = 1.3  # heights of a letter: letters written downwards stand nearer
 
 
@@ -140,10 +143,36 @@ def _lines(
             continue  # never seen: some programs label images so
         ends = token[0][-1] in _HYPHENS
         word = token[0][:-1] + HYPHEN if ends else token[0]
-        lines[-1].append(Word(word, *_turned(turn, left, bottom, right, top), first))
+        sides = _turned(turn, left, bottom, right, top)
+        if turn == 0 and (power := _power(textpage, word, first)):
+            lines[-1].append(Word(f"{word[:power]}^{word[power:]}", *sides))
+            continue
+        lines[-1].append(Word(word, *sides, first))
         if ends:
             lines.append([])
     return [line for line in lines if line]
+
+
+def _power(textpage: pdfium.PdfTextPage, text: str, first: int) -> int:
+    """Where in this word a raised number begins that stands behind a number, and would be more of
+    its digits; 0 for nowhere.
+    """
+    end = len(text.rstrip(").,;:"))
+    if not _NUMBER.search(text, 0, end):
+        return 0
+    box = raw.FS_RECTF()
+
+    def at(place: int) -> tuple[float, float]:
+        raw.FPDFText_GetLooseCharBox(textpage, first + place, ctypes.byref(box))
+        return box.bottom, box.top - box.bottom
+
+    bottom, height = at(end - 1)
+    begin = end - 1
+    while begin and at(begin - 1)[1] <= height / RAISED:
+        begin -= 1
+    if not (begin and text[begin - 1].isdigit() and _EXPONENT.fullmatch(text, begin, end)):
+        return 0
+    return begin if bottom > at(begin - 1)[0] else 0
 
 
 def _are_below(
