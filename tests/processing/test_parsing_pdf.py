@@ -137,6 +137,15 @@ def test_a_raised_number_is_no_digit_of_the_one_before(parts_, text):
     assert text_of(beside(*parts_)) == text
 
 
+def test_behind_a_lowered_letter_the_line_goes_on():
+    # As reportlab writes it: one text, whose base is lowered and raised again.
+    formula = (
+        b"BT /F1 11 Tf 72 700 Td (Formula H) Tj /F1 7 Tf -3 Ts (2) Tj /F1 11 Tf 0 Ts (O is.) Tj ET"
+    )
+    assert text_of(formula) == "Formula H2O is."
+    assert text_of(beside(("00055", 12, 0), ("2", 7, -3), (" 0.", 12, 0))) == "000552 0."
+
+
 @pytest.mark.parametrize(
     ("initial", "size", "text"),
     [("T", 40, "The cat sat"), ("T", 12, "T he cat sat"), ("I", 40, "I he cat sat")],

@@ -16,6 +16,9 @@ _NUMBER = re.compile(r"\d[+\u2212-]?\d{1,3}\Z")
 _TOKEN = re.compile(rf"\r\n|[\r\n]|[^\s{_HYPHENS}]+[{_HYPHENS}]?|[{_HYPHENS}]")
 # A word that is drawn again within this share of its height shows as one (bold, or a shadow).
 AGAIN = 0.25
+# Of a word's height: the most white within a word, and between two of a line.
+WITHIN, BETWEEN = 0.1, 0.6
+SMALLEST = 0.4  # of the height of the letters beside it: a raised one; an initial has less
 RAISED = 0.85  # heights of the letter before: no raised one is higher
 ROW_STEP = 1.3  # heights of a letter: letters written downwards stand nearer
 
@@ -63,7 +66,7 @@ def words_of(page: pdfium.PdfPage) -> Words:
         text = _text(textpage)
         turn = _turn(textpage, text)
         lines = _lines(textpage, text, turn, page.get_bbox())
-        return Words(_once(lines), _unmapped(textpage, text), turn)
+        return Words(_whole(_once(lines)), _unmapped(textpage, text), turn)
     finally:
         textpage.close()
 
@@ -240,6 +243,37 @@ def _once(lines: list[Line]) -> list[Line]:
                 new.append(word)
         if new:
             kept.append(new)
+    return kept
+
+
+def _whole(lines: list[Line]) -> list[Line]:
+    """Without the line's end that PDFium sees behind a raised or a lowered letter: what follows
+    stands beside it, and often in the same word.
+    """
+    kept = lines[:1]
+    for line in lines[1:]:
+        before, word = kept[-1][-1], line[0]
+        height = min(before.height, word.height)
+        gap = word.left - before.right
+        overlap = min(before.top, word.top) - max(before.bottom, word.bottom)
+        if (
+            before.text.endswith(HYPHEN)
+            or overlap < 0.5 * height
+            or height < SMALLEST * max(before.height, word.height)
+            or not -WITHIN * height <= gap <= BETWEEN * height
+        ):
+            kept.append(line)
+        elif gap > WITHIN * height:
+            kept[-1] = [*kept[-1], *line]
+        else:
+            joined = Word(
+                before.text + word.text,
+                before.left,
+                min(before.bottom, word.bottom),
+                word.right,
+                max(before.top, word.top),
+            )
+            kept[-1] = [*kept[-1][:-1], joined, *line[1:]]
     return kept
 
 
