@@ -144,6 +144,8 @@ def test_behind_a_lowered_letter_the_line_goes_on():
     )
     assert text_of(formula) == "Formula H2O is."
     assert text_of(beside(("00055", 12, 0), ("2", 7, -3), (" 0.", 12, 0))) == "000552 0."
+    assert text_of(beside(("55", 12, 0), ("a", 7, -3), ("0.", 12, 0))) == "55a0."
+    assert text_of(beside(("5", 12, 0), ("2", 7, -5), ("0.", 12, 0))) == "52 0."
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def _once(lines: list[Line]) -> list[Line]:
 
 def _whole(lines: list[Line]) -> list[Line]:
     """Without the line's end that PDFium sees behind a raised or a lowered letter: what follows
-    stands beside it, and often in the same word.
+    stands beside it, and often in the same word; but two numbers stay two.
     """
     kept = lines[:1]
     for line in lines[1:]:
@@ -263,7 +263,7 @@ def _whole(lines: list[Line]) -> list[Line]:
             or not -WITHIN * height <= gap <= BETWEEN * height
         ):
             kept.append(line)
-        elif gap > WITHIN * height:
+        elif gap > WITHIN * height or (before.text[-1].isdigit() and word.text[0].isdigit()):
             kept[-1] = [*kept[-1], *line]
         else:
             joined = Word(
