@@ -3,6 +3,8 @@ PYTHON ?= python3
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements/dev.txt)
 BIN := .venv/bin
 SETUP := .venv/.ready
+# One for each core, and two that wait most of the time (see tests/conftest.py). Each has servers of its own, 1 GB.
+TEST_PROCESSES = $$(cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 6 ? cores + 2 : 8)))
 LITELLM := .venv/litellm/.ready
 SEAWEEDFS := .venv/seaweedfs/.ready
 KUBERNETES := .venv/kubernetes/.ready
@@ -18,7 +20,7 @@ run: $(SETUP) ## Start everything on this machine; PORT, LUMIKB_HOME and LUMIKB_
 	@exec $(BIN)/python -m deploy.local
 
 test: $(SETUP) ## Run all the tests, on servers that they start; ARGS="-k lease" runs some
-	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=3)
+	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=$(TEST_PROCESSES))
 
 chaos: $(SETUP) ## Kill everything under load and look for what was lost; SEED and MINUTES
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),20)
