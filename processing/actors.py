@@ -60,39 +60,50 @@ def _process(document_id: UUID) -> None:
     failpoint("worker.claimed")
     with heartbeat.hold(claim, now) as lease:
         try:
-            pipeline.run(lease)
-        except LeaseLost:
-            log.warning("lost the lease of epoch %s: stopped", claim.epoch)
-        except PermanentError as error:
-            log.warning("failed: %s", error)
-            lifecycle.fail(claim, error.code, error.sentence)
-        except ServiceUnavailable as error:
-            log.warning("postponed: %s", error)
-            reason = f"{SERVICES[error.service]} is not available ({error.reason})."
-            lifecycle.postpone(claim, reason, error.service, _wish(error))
-            return
-        except RetryableError as error:
-            log.warning("to be tried again: %s", error)
-            lifecycle.retry_later(claim, error.code, error.sentence, error.tries)
-        except WorkerStopping:
-            log.info("handed back: this worker stops")
-            lifecycle.hand_back(claim)
-        except TurnOver as over:
-            lifecycle.yield_turn(claim, makes_room=over.makes_room)
-        except TimeLimitExceeded:
-            lifecycle.retry_later(claim, "stalled", stalled(lease.place), tries=3)
-        except (OperationalError, InterfaceError):
+            is_away = _work(lease)
+        except (OperationalError, InterfaceError):  # also of the transition that says the outcome
             log.exception("PostgreSQL does not answer, or not as it should")
             _postpone_once_postgres_answers(lease)
-        except Exception:
-            log.exception("an error that nobody foresaw")
-            sentence = (
-                "Something went wrong here while processing it; it is logged for the operator."
-            )
-            lifecycle.retry_later(claim, "internal_error", sentence)
-
-        if claim.is_probe:  # it ended, but not for a service: the next one may ask at once
+            is_away = False
+        if claim.is_probe and not is_away:  # it ended, but not for a service: the next one may ask
             outages.retry_now()
+
+
+def _work(lease: heartbeat.Lease) -> bool:
+    """Run the pipeline, and say what came of it; whether a service was away.
+
+    Raises OperationalError, InterfaceError.
+    """
+    claim = lease.claim
+    try:
+        pipeline.run(lease)
+    except LeaseLost:
+        log.warning("lost the lease of epoch %s: stopped", claim.epoch)
+    except PermanentError as error:
+        log.warning("failed: %s", error)
+        lifecycle.fail(claim, error.code, error.sentence)
+    except ServiceUnavailable as error:
+        log.warning("postponed: %s", error)
+        reason = f"{SERVICES[error.service]} is not available ({error.reason})."
+        lifecycle.postpone(claim, reason, error.service, _wish(error))
+        return True
+    except RetryableError as error:
+        log.warning("to be tried again: %s", error)
+        lifecycle.retry_later(claim, error.code, error.sentence, error.tries)
+    except WorkerStopping:
+        log.info("handed back: this worker stops")
+        lifecycle.hand_back(claim)
+    except TurnOver as over:
+        lifecycle.yield_turn(claim, makes_room=over.makes_room)
+    except TimeLimitExceeded:
+        lifecycle.retry_later(claim, "stalled", stalled(lease.place), tries=3)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("an error that nobody foresaw")
+        sentence = "Something went wrong here while processing it; it is logged for the operator."
+        lifecycle.retry_later(claim, "internal_error", sentence)
+    return False
 
 
 def _wish(error: ServiceUnavailable) -> timedelta | None:

@@ -305,6 +305,13 @@ MUTANTS = [
         (OF_ACTORS + "test_a_shutdown_hands_the_document_to_the_next_worker_at_once",),
     ),
     Mutant(
+        "an error of PostgreSQL is taken for one of the document's",
+        ACTORS,
+        "    except (OperationalError, InterfaceError):\n        raise\n",
+        "",
+        (OF_ACTORS + "test_an_error_of_postgresql_is_not_the_documents_fault",),
+    ),
+    Mutant(
         "what is blocked at the end is not handed back",
         MIDDLEWARE,
         "        heartbeat.hand_back_all()\n",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import dramatiq
@@ -26,6 +27,7 @@ from processing.errors import (
     PermanentError,
     RetryableError,
     ServiceUnavailable,
+    TurnOver,
     WorkerStopping,
     stalled,
 )
@@ -496,6 +498,34 @@ def test_an_error_of_postgresql_is_not_the_documents_fault(
     assert (document.status, document.attempts) == ("pending", 0)
     assert document.waiting_for == "the database was away."
     assert not Outage.objects.exists()  # the others find out by themselves
+
+
+@pytest.mark.parametrize(
+    ("error", "transition"),
+    [
+        (PermanentError("encrypted", "It is locked."), "fail"),
+        (RetryableError("corrupt", "It broke off."), "retry_later"),
+        (TurnOver(), "yield_turn"),
+        (WorkerStopping(), "hand_back"),
+    ],
+)
+def test_nor_is_one_that_comes_when_the_outcome_is_said(
+    make_document: MakeDocument,
+    outcome: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    transition: str,
+) -> None:
+    """A row that somebody has locked for too long, say: else its lease would run out, and the
+    document be charged with a death.
+    """
+    outcome(error)
+    locked = Mock(side_effect=OperationalError("canceling statement due to lock timeout"))
+    monkeypatch.setattr(lifecycle, transition, locked)
+    document = process(make_document())
+    assert locked.called
+    assert (document.status, document.attempts, document.deaths) == ("pending", 0, 0)
+    assert document.waiting_for == "the database was away."
 
 
 def test_a_document_is_given_back_as_soon_as_postgresql_answers_again(
