@@ -147,7 +147,7 @@ class _Question:
 
     def candidates(self, depth: int) -> tuple[list[Fused], bool]:
         """Ranked, and whether there may be more of them."""
-        with _patiently(settings.QDRANT_URL):
+        with patiently(settings.QDRANT_URL):
             found = vectors.candidates(
                 self.dense,
                 self.words,
@@ -263,9 +263,9 @@ _asked_again_at: dict[str, float] = {}
 
 
 @contextmanager
-def _patiently(index: str) -> Iterator[None]:
-    """Not every search waits for an index that hangs: after one has, one at a time asks it again,
-    and the others are told at once. Raises ServiceUnavailable.
+def patiently(index: str) -> Iterator[None]:
+    """Nobody waits longer than `SEARCH_INDEX_TIMEOUT` for an index that hangs; and after somebody
+    has, one at a time asks it again, and the others are told at once. Raises ServiceUnavailable.
     """
     again_at, now = _asked_again_at.get(index), time.monotonic()
     if again_at is not None:

@@ -12,11 +12,11 @@ from typing import Any
 from django.conf import settings
 
 from documents.connections import release
-from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
 from processing.index import generations, vectors
 
 from .relevance import alike
+from .retrieval import patiently
 
 SAMPLE = 16  # passages that stand for the document, from its beginning to its end
 SHOWN = 5
@@ -40,7 +40,7 @@ def similar_to(document: Document, user: Any) -> list[Similar]:
     none that is not like it, as far as can be told of the model in use.
 
     Raises ServiceUnavailable or RetryableError when the index fails or takes longer than
-    `REQUEST_TIMEOUT`.
+    `SEARCH_INDEX_TIMEOUT`.
     """
     passages = Chunk.objects.current().filter(document=document, position__in=_spread(document))
     sample = dict(passages.order_by("position").values_list("pk", "text"))
@@ -49,7 +49,7 @@ def similar_to(document: Document, user: Any) -> list[Similar]:
         return []
     index = generations.serving()
     release()
-    with within(settings.REQUEST_TIMEOUT):
+    with patiently(settings.QDRANT_URL):
         known = vectors.dense_of(list(sample), index.collection)
         if not known:
             return []

@@ -11,10 +11,10 @@ from django.urls import reverse
 
 from documents import lifecycle
 from documents.models import Document, KnowledgeBase
-from processing.index import embeddings, vectors
-from search import similar
+from processing.index import ServiceUnavailable, embeddings, vectors
+from search import retrieval, similar
 from search.similar import similar_to
-from tests.processing.stubs import qdrant_at, refused_url
+from tests.processing.stubs import hanging, qdrant_at, qdrant_stub, refused_url
 
 pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
@@ -113,6 +113,18 @@ def test_an_index_that_is_away_is_said(
     assert "cannot be looked up just now" in shown.content.decode()
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "search_unavailable"
+
+
+def test_an_index_that_hangs_is_asked_once_and_the_others_are_told_at_once(
+    herons: Document, editor: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieval, "_asked_again_at", {})
+    settings.SEARCH_INDEX_TIMEOUT = 0.3
+    with qdrant_stub(settings, hanging) as stub:
+        for _ in range(3):
+            with pytest.raises(ServiceUnavailable):
+                similar_to(herons, editor)
+        assert len(stub.calls) == 1
 
 
 def test_the_api_answers_them(
