@@ -57,7 +57,8 @@ class OneProductATime(LoadScopeScheduling):
     another those that share `product`, and the chaos, and the rest, one for each core, all others,
     which the first two help with when theirs are done. Tests of one file that share something dear
     stay together; else each process would start one, and a second one for the tests that commit,
-    which pytest-django puts behind all that do not. (xdist's own groups do nothing with pytest 9.2.)
+    which pytest-django puts behind all that do not. (xdist's own groups do nothing with pytest
+    9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
