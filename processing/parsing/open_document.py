@@ -143,8 +143,7 @@ class _Reader:
         self._draft.add("\n".join(self._notes), heading="Footnotes" if self._notes else "")
         self._draft.add("\n".join(self._comments), heading="Comments" if self._comments else "")
         rest = Flow(self._draft)
-        for name in self._waiting:  # of headers, notes and titles
-            self._show_object(name, rest)
+        self._show_waiting(rest)  # of headers, notes and titles
         rest.end()
 
     # Kinds of documents
@@ -480,7 +479,7 @@ class _Reader:
     # Objects
 
     def _show_waiting(self, sink: Sink) -> None:
-        """What stands in a table's cells and has no room there."""
+        """What stands in a table's cells, or elsewhere where it has no room."""
         self._pictures.show_waiting(sink)
         waiting, self._waiting = self._waiting, []
         for name in waiting:

@@ -224,6 +224,9 @@ class _Reader:
                     if words.text() not in said and any(map(str.isalpha, words.text())):
                         said.add(words.text())
                         self._draft.add(words.text(), heading=heading)
+                    flow = Flow(self._draft, heading=heading)
+                    self._pictures.show_waiting(flow)
+                    flow.end()
         self._part = self._main
 
     # Drawings

@@ -1,10 +1,12 @@
 """OpenDocument: texts, presentations and spreadsheets, as archives and as one file."""
 
+import base64
+
 import pytest
 
 from processing.errors import PermanentError
 from processing.parsing import Unread, sentences
-from tests.processing import files
+from tests.processing import files, scans
 from tests.processing.test_parsing import parts, parts_of, read
 
 BODY = """<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes>
@@ -42,6 +44,15 @@ def test_a_text_has_headings_lists_tables_notes_and_boxes(flat):
     document = read(data, files.ODT)
     assert parts(document) == EXPECTED
     assert document.unread == (Unread("picture"),)
+
+
+def test_a_picture_in_a_header_is_not_passed_over_without_a_word():
+    picture = base64.b64encode(scans.encoded(scans.page("Letterhead", dpi=40))).decode()
+    before = f"""<office:master-styles><style:master-page><style:header><text:p><draw:frame
+    svg:width="9cm" svg:height="9cm"><draw:image><office:binary-data>{picture}</office:binary-data>
+    </draw:image></draw:frame></text:p></style:header></style:master-page></office:master-styles>"""
+    data = files.open_document("text", "<text:p>Body</text:p>", before=before, flat=True)
+    assert read(data, files.ODT).unread == (Unread("picture"),)
 
 
 def test_slides_have_numbers_titles_and_notes():

@@ -6,7 +6,7 @@ from processing.chunking import split
 from processing.errors import PermanentError
 from processing.parsing.model import Unread
 from processing.parsing.word_numbers import in_format
-from tests.processing import files
+from tests.processing import files, scans
 from tests.processing.office import (
     chart,
     diagram,
@@ -245,6 +245,17 @@ def test_headers_and_footers_are_read_once_and_only_those_that_a_page_shows():
     assert parts(document) == [(None, "", "Body"), (None, "Header", "Letterhead")]
     first = body.replace("<w:sectPr>", "<w:sectPr><w:titlePg/>")
     assert "First" in text(word(first, parts_))
+
+
+def test_a_picture_in_a_header_is_not_passed_over_without_a_word():
+    picture = drawn('<pic:pic><a:blip r:embed="pic"/></pic:pic>', cm=(12, 8))
+    parts_ = {
+        "h.xml": ("header", part("w:hdr", f"<w:p>{picture}</w:p>")),
+        "_rels/h.xml.rels": ("other", rels({"pic": ("image", "scan.png")})),
+        "scan.png": ("other", scans.encoded(scans.page("Letterhead", dpi=40))),
+    }
+    body = p("Body") + '<w:sectPr><w:headerReference w:type="default" r:id="h.xml"/></w:sectPr>'
+    assert read(word(body, parts_), files.DOCX).unread == (Unread("picture"),)
 
 
 def test_page_numbers_alone_are_no_footer():
