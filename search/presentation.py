@@ -1,6 +1,6 @@
 """How what was found is shown: the words marked, by document, the same text once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from django.utils.html import escape
@@ -57,20 +57,25 @@ def grouped(passages: Iterable[Passage], limit: int) -> list[Group]:
     return list(groups.values())
 
 
-def highlight(text: str, query: str, language: str | None = None) -> SafeString:
-    """The text as HTML, with the words that the query asks for in <mark>."""
+def highlight(
+    text: str, query: str, language: str | None = None, phrases: Collection[str] = ()
+) -> SafeString:
+    """The text as HTML, with the words that the query asks for in <mark>, and each phrase whole."""
     pieces, end = [], 0
-    for start, stop in _marked(text, query, language):
+    for start, stop in _marked(text, query, language, phrases):
         pieces += [escape(text[end:start]), "<mark>", escape(text[start:stop]), "</mark>"]
         end = stop
     pieces.append(escape(text[end:]))
     return mark_safe("".join(pieces))  # noqa: S308 (every piece of text is escaped above)
 
 
-def _marked(text: str, query: str, language: str | None) -> Iterator[tuple[int, int]]:
+def _marked(
+    text: str, query: str, language: str | None, phrases: Collection[str]
+) -> Iterator[tuple[int, int]]:
     """The ranges to mark, in order and apart from each other."""
     wanted = terms.marked(query)
-    ranges = sorted({(a, b) for term, a, b in terms.terms(text, language) if term in wanted})
+    found = {(a, b) for term, a, b in terms.terms(text, language) if term in wanted}
+    ranges = sorted(found.union(*(terms.standing(phrase, text) for phrase in phrases)))
     start = end = 0
     for first, last in ranges:
         if first >= end:

@@ -84,7 +84,7 @@ def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
     )
     if request.method == "GET":
         audit.record(audit.Action.READ, request.user, chunk.document, detail="a passage")
-    words = parse(request.GET.get("q", "")).text
+    asked = parse(request.GET.get("q", ""))
     context = {"chunk": chunk, "document": chunk.document, "query": request.GET.get("q", "")}
     first = max(chunk.start - CONTEXT_CHARS, 0)
     last = chunk.end + CONTEXT_CHARS
@@ -92,10 +92,11 @@ def passage(request: HttpRequest, chunk_id: UUID) -> HttpResponse:
         with within(settings.REQUEST_TIMEOUT):
             text = texts.excerpt(chunk.document, first, last + 1)
     except OSError:
-        marked = highlight(chunk.text, words, chunk.language)
+        marked = highlight(chunk.text, asked.text, chunk.language, asked.phrases)
         context |= {"passage": marked, "text_missing": True}
     else:
-        marked = highlight(text[chunk.start - first : chunk.end - first], words, chunk.language)
+        said = text[chunk.start - first : chunk.end - first]
+        marked = highlight(said, asked.text, chunk.language, asked.phrases)
         context |= {
             "before": text[: chunk.start - first],
             "passage": marked,
@@ -167,7 +168,10 @@ def _url(asked: QueryDict, page: int) -> str:
 
 def _shown(group: Group, query: Query) -> dict[str, Any]:
     passages = [
-        {"passage": each, "html": highlight(each.chunk.text, query.text, each.chunk.language)}
+        {
+            "passage": each,
+            "html": highlight(each.chunk.text, query.text, each.chunk.language, query.phrases),
+        }
         for each in group.passages[: 1 + MORE_SHOWN]
     ]
     return {

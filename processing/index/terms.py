@@ -107,6 +107,16 @@ def lexemes(text: str) -> list[str]:
     return [bare(part) for run in runs(text) for part, _, _ in run.parts]
 
 
+def standing(phrase: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where the phrase stands in the text, its words of no meaning of their own included."""
+    wanted = lexemes(phrase)
+    words = [(bare(part), start, end) for run in runs(text) for part, start, end in run.parts]
+    written = [word for word, _, _ in words]
+    for first in range(len(words) - len(wanted) + 1) if wanted else ():
+        if written[first : first + len(wanted)] == wanted:
+            yield words[first][1], words[first + len(wanted) - 1][2]
+
+
 def tsvector(text: str) -> str:
     """The lexemes as PostgreSQL's text search takes them, each with its place."""
     places: dict[str, list[int]] = {}

@@ -445,6 +445,23 @@ def test_without_its_marks_it_is_the_text(text: str, query: str) -> None:
     assert html.replace("<mark>", "").replace("</mark>", "") == escape(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "query", "marked"),
+    [
+        ("D’après le directeur, le prix monte.", '"d\'après le directeur"', "D’après le directeur"),
+        ("Look on: who is on the list?", '"on the list"', "on the list"),
+        ("第二，尊嚴和權利", '"尊严和权利"', "尊嚴和權利"),
+        (normalize("NFD", "Häuser und Gärten"), '"häuser und"', normalize("NFD", "Häuser und")),
+    ],
+)
+def test_a_phrase_is_marked_whole_and_its_small_words_nowhere_else(
+    text: str, query: str, marked: str
+) -> None:
+    asked = parse(query)
+    html = highlight(text, asked.text, None, asked.phrases)
+    assert [unescape(mark) for mark in re.findall("<mark>(.*?)</mark>", html)] == [marked]
+
+
 def test_a_query_is_never_html_itself() -> None:
     assert highlight("<b>", "<b>") == "&lt;<mark>b</mark>&gt;"
 
