@@ -9,7 +9,7 @@ of the list is nearer.
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Self
 from unicodedata import normalize
@@ -160,9 +160,10 @@ class Place:
             sort, value, name = json.loads(urlsafe_b64decode(text.encode()))
             if sort not in SORTS or not isinstance(value, str) or "\0" in value:
                 return None
+            value.encode()  # half a surrogate is no name
             is_time = sort.endswith("_at")
-            return cls(sort, datetime.fromisoformat(value) if is_time else value, UUID(name))
-        except (ValueError, TypeError, AttributeError, RecursionError):
+            return cls(sort, _moment(value) if is_time else value, UUID(name))
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
 
     @property
@@ -187,6 +188,14 @@ class Place:
         goes_down = self.sort.startswith("-") == is_behind
         compared = LessThan if goes_down else GreaterThan
         return documents.filter(compared(Row(F(column), F("pk")), here))
+
+
+def _moment(value: str) -> datetime:
+    """Raises ValueError or OverflowError for one that no row has."""
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError(value)
+    return moment.astimezone(UTC)
 
 
 def sorted_by(documents: DocumentQuerySet, sort: str) -> DocumentQuerySet:

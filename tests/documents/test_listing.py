@@ -1,5 +1,6 @@
 """Pages of long lists: the last costs what the first does."""
 
+import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any
@@ -145,7 +146,21 @@ def test_who_follows_the_cursor_meets_each_document_once_and_comes_to_the_end(
         assert met == sorted(met, reverse=sort.startswith("-"))
 
 
-@pytest.mark.parametrize("cursor", ["made up", urlsafe_b64encode(b"[" * 5000).decode()])
+def cursor_of(*place: str) -> str:
+    return urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "made up",
+        urlsafe_b64encode(b"[" * 5000).decode(),
+        cursor_of("-created_at", "2025-01-01T00:00:00", "0" * 32),
+        cursor_of("-created_at", "9999-12-31T23:59:59-23:59", "0" * 32),
+        cursor_of("created_at", "0001-01-01T00:00:00+23:59", "0" * 32),
+        cursor_of("filename", "\ud800", "0" * 32),
+    ],
+)
 def test_a_cursor_that_is_none_is_refused(
     cursor: str, api: Callable[[User], Client], editor: User
 ) -> None:
