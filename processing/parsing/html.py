@@ -30,11 +30,15 @@ _DROPPED |= {"rt", "rp", "rtc", "annotation", "annotation-xml", "desc", "defs", 
 _DROPPED_ROLES = {"navigation", "search"}
 _BLOCKS = {"address", "article", "aside", "blockquote", "body", "button", "caption", "center", "dd"}
 _BLOCKS |= {"details", "dialog", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer"}
+_BLOCKS |= {"legend", "optgroup", "option"}
 _BLOCKS |= {"form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "iframe", "li", "main"}
 _BLOCKS |= {"ol", "p", "pre", "section", "summary", "table", "tbody", "td", "text", "textarea"}
 _BLOCKS |= {"tfoot", "th", "thead", "tr", "ul"}
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _APART = ("p", "table", "pre", *_HEADINGS)  # an empty line stands before and after
+# Of a style's `display`: what stands apart, and what sets its children apart.
+_ROWS = {"flex", "grid", "inline-flex", "inline-grid"}
+_APART_BY_STYLE = {"block", "flex", "grid", "list-item", "table", "table-cell", "table-row"}
 _PICTURES = {"img", "image"}
 _INLINE = re.compile(r"data:image/[\w.+-]+(?:;[\w.=-]+)*;base64,", re.IGNORECASE)
 _URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
@@ -139,6 +143,10 @@ class _Page:
         self._outline = outline
         self._lines = _Lines()
         self._styles = Styles(node.text() for node in tree.css("style") if _is_for_screens(node))
+        # Most pages have neither, and each question costs.
+        self._is_laid_out = self._styles.lay_out or tree.css_first("[style*=display]") is not None
+        self._displays: dict[int, str] = {}
+        self._has_roles = tree.css_first("[role=heading]") is not None
         self._opened = set(_opened(tree))
         self._hidden: dict[int, bool] = {}  # whether there is text in what is not shown
         self._frames = 0
@@ -182,13 +190,34 @@ class _Page:
         self._end()
 
     def _feed(self, node: Any, entering: bool) -> None:
-        level = _level(node)
+        level = _level(node) if self._has_roles else _HEADINGS.get(node.tag)
         if level and entering:
             self._end()
-        self._lines.feed(node, entering)
+        self._put(self._lines, node, entering)
         if level and not entering:
             self._outline.enter(level, self._lines.so_far())
             self._lines.end()
+
+    def _put(self, lines: "_Lines", node: Any, entering: bool) -> None:
+        is_apart = self._is_laid_out and node.tag not in _BLOCKS and self._is_apart(node)
+        if is_apart and entering:
+            lines.end()
+        lines.feed(node, entering)
+        if is_apart and not entering:
+            lines.end()
+
+    def _is_apart(self, node: Any) -> bool:
+        """Whether the page's styles set it apart from what stands beside it."""
+        if node.tag.startswith("-") or node.tag == "br":
+            return False
+        if self._display(node) in _APART_BY_STYLE:
+            return True
+        return node.parent is not None and self._display(node.parent) in _ROWS
+
+    def _display(self, node: Any) -> str:
+        if node.mem_id not in self._displays:
+            self._displays[node.mem_id] = self._styles.display(node.tag, node.attributes)
+        return self._displays[node.mem_id]
 
     def _end(self) -> None:
         self._draft.add(self._lines.take(), heading=self._outline.path)
@@ -240,6 +269,7 @@ class _Page:
             for inner, entering in _walk(body, self._is_leaf):
                 self._feed(inner, entering)
             self._lines.end()
+            self._displays.clear()  # its elements are gone, and others may get their numbers
 
     def _read_table(self, table: Any) -> None:
         caption = next((node for node in _children(table) if node.tag == "caption"), None)
@@ -273,13 +303,15 @@ class _Page:
     def _text(self, root: Any) -> str:
         lines = _Lines()
         for node, entering in _walk(root, self._is_dropped):
-            lines.feed(node, entering)
+            self._put(lines, node, entering)
         return lines.take()
 
 
 def _parsed(markup: str) -> LexborHTMLParser:
     """The page, in which formulas are text."""
     tree = LexborHTMLParser(_flattened(markup))
+    if tree.css_first("math") is None:
+        return tree
     inner = {node.mem_id for node in tree.css("math math")}
     for node in tree.css("math"):
         if node.mem_id not in inner:

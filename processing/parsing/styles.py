@@ -1,5 +1,5 @@
 """What a page's styles hide: `display: none` and `visibility: hidden`, by an element's own style or
-by the page's rules for a tag, a class or an id.
+by the page's rules for a tag, a class or an id; and which elements they set apart.
 
 Rules with several elements in them ("nav .item") and those for some devices (@media) are left out:
 what they hide is read. A library that matches them all takes a page's rules times its elements.
@@ -30,11 +30,11 @@ class _Rule:
     parts: frozenset[str]  # ".class", "#id"
     rank: Rank
     property: str
-    hides: bool
+    value: str
 
 
 class Styles:
-    """The rules of a page that hide or show."""
+    """The rules of a page that hide, show or set apart."""
 
     def __init__(self, sheets: Iterable[str]) -> None:
         self._rules: dict[str, list[_Rule]] = {}  # by one of its parts, or its tag
@@ -43,18 +43,32 @@ class Styles:
 
     def hides(self, tag: str, attributes: Mapping[str, str | None]) -> bool:
         """Whether an element of this tag with these attributes is not shown."""
+        found = self._values(tag, attributes)
+        return any(value in _HIDDEN[property] for property, value in found.items())
+
+    def display(self, tag: str, attributes: Mapping[str, str | None]) -> str:
+        """How such an element is laid out ("block", "flex"), "" where nothing is said."""
+        return self._values(tag, attributes).get("display", "")
+
+    @property
+    def lay_out(self) -> bool:
+        """Whether a rule says how anything is laid out that is shown."""
+        rules = itertools.chain.from_iterable(self._rules.values())
+        return any(rule.property == "display" and rule.value != "none" for rule in rules)
+
+    def _values(self, tag: str, attributes: Mapping[str, str | None]) -> dict[str, str]:
         own = attributes.get("style")
         if not own and not self._rules:
-            return False
-        found: dict[str, tuple[Rank, bool]] = {}
+            return {}
+        found: dict[str, tuple[Rank, str]] = {}
         for rule in self._matching(tag, attributes) if self._rules else ():
             if rule.property not in found or found[rule.property][0] < rule.rank:
-                found[rule.property] = (rule.rank, rule.hides)
-        for property, hides, is_important in _declared(own or ""):
+                found[rule.property] = (rule.rank, rule.value)
+        for property, value, is_important in _declared(own or ""):
             rank = (is_important, 1_000_000, 0)
             if property not in found or found[property][0] <= rank:
-                found[property] = (rank, hides)
-        return any(hides for _, hides in found.values())
+                found[property] = (rank, value)
+        return {property: value for property, (_, value) in found.items()}
 
     def _matching(self, tag: str, attributes: Mapping[str, str | None]) -> Iterator[_Rule]:
         parts = {f".{name}" for name in (attributes.get("class") or "").split()}
@@ -78,9 +92,9 @@ def _rules(sheets: Iterable[str]) -> Iterator[_Rule]:
                 parts = frozenset(_PART.findall(match[2]))
                 tag = (match[1] or "*").lower()
                 special = sum(100 if part[0] == "#" else 10 for part in parts) + (tag != "*")
-                for property, hides, is_important in declared:
+                for property, value, is_important in declared:
                     place += 1
-                    yield _Rule(tag, parts, (is_important, special, place), property, hides)
+                    yield _Rule(tag, parts, (is_important, special, place), property, value)
 
 
 def _blocks(sheet: str) -> Iterator[tuple[str, str]]:
@@ -108,7 +122,7 @@ def _end_of(sheet: str, opened: int) -> int:
     return len(sheet)
 
 
-def _declared(body: str) -> Iterator[tuple[str, bool, bool]]:
-    """(property, whether it hides, whether it is important), the last of each counts."""
+def _declared(body: str) -> Iterator[tuple[str, str, bool]]:
+    """(property, value, whether it is important), the last of each counts."""
     for name, value, important in _SHOWN.findall(body):
-        yield name.lower(), value.lower() in _HIDDEN[name.lower()], bool(important)
+        yield name.lower(), value.lower(), bool(important)

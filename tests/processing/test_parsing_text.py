@@ -92,6 +92,14 @@ def test_html_leaves_out_the_machinery_and_follows_the_headings():
         ),
         ("<p>un<wbr>break<wbr>able soft&shy;ware H<sub>2</sub>O", "unbreakable software H2O"),
         ("<dl><dt>Grue<dd>A beast.</dl>", "Grue\nA beast."),
+        ("<fieldset><legend>Home</legend><label>City</label><input value=Rome>", "Home\nCity Rome"),
+        ("<select multiple><option selected>A<option selected>B</select>", "A\nB"),
+        ("A<span style='display:block'>B</span>C<b style='display:inline'>D</b>", "A\nB\nCD"),
+        ("<style>.r{display:flex}</style><p class=r><b>Price</b><i>10</i>", "Price\n10"),
+        (
+            "<style>.b{display:block}</style><table><tr><td>a<td>b<i class=b>c</i>d<tr><td>e<td>f",
+            "a | b c d\ne | f",
+        ),
         ("<ol reversed><li>b<li>a</ol><ol reversed start=9><li>x<li>y", "2. b\n1. a\n9. x\n8. y"),
         ("<math><mfrac><mi>a</mi><mi>b</mi></mfrac><mo>&lt;</mo><mn>1</mn></math>.", "a/b < 1."),
         (
