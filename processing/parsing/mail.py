@@ -182,7 +182,9 @@ class _Parts:
         inner = part.get_payload()
         inner = inner[0] if isinstance(inner, list) and inner else inner
         content, subject = _content(part), ""
-        if isinstance(inner, email.message.Message):
+        if isinstance(inner, email.message.Message) and not inner.keys():
+            content = _decoded_message(part, inner)
+        elif isinstance(inner, email.message.Message):
             subject = header(inner, "Subject")
             try:
                 content = inner.as_bytes(policy=_RAW)
@@ -190,6 +192,14 @@ class _Parts:
                 content = b""
         name = _filename(part) or (subject and f"{subject}.eml") or "message.eml"
         self._letter.attachments.append(Attachment(name, content, "message/rfc822"))
+
+
+def _decoded_message(part: email.message.Message, inner: email.message.Message) -> bytes:
+    """A message that was encoded on its way, which the parser expects of none."""
+    wrapped = email.message.Message()
+    wrapped["Content-Transfer-Encoding"] = str(part.get("Content-Transfer-Encoding", ""))
+    wrapped.set_payload(inner.get_payload())
+    return _content(wrapped)
 
 
 def _is_web_archive(message: email.message.Message) -> bool:

@@ -6,6 +6,7 @@ import base64
 import email.message
 import email.policy
 import io
+import quopri
 import struct
 import zipfile
 
@@ -395,3 +396,18 @@ def test_a_subject_over_several_lines_is_one():
         (None, subject, f"Subject: {subject}"),
         (None, subject, "Hello"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [("base64", base64.encodebytes), ("quoted-printable", quopri.encodestring)],
+)
+def test_a_message_may_be_attached_encoded(encoding, encode):
+    attached = (
+        "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: message/rfc822\n"
+        f"Content-Transfer-Encoding: {encoding}\n\n"
+    )
+    inner = encode("\nFrom: ada@example.org\nSubject: Inner\n\nGrüße = \n".encode()).decode()
+    document = read(f"{HEAD}{attached}{inner}\n--x--\n".encode(), files.EML)
+    assert parts(document)[-1] == (None, "Re: offer > Inner", "Grüße =")
+    assert document.unread == ()
