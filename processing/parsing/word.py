@@ -8,6 +8,7 @@ hidden text or symbols, and opens no document without styles.
 import email.parser
 import email.policy
 import io
+import re
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -19,7 +20,7 @@ from processing.parsing.embedded import read_object
 from processing.parsing.flow import Flow, Pictures, Sink, Words
 from processing.parsing.html import decode_markup, read_markup
 from processing.parsing.package import Package, relation_id
-from processing.parsing.symbols import in_font, is_symbol_font
+from processing.parsing.symbols import RUBY, in_font, is_symbol_font
 from processing.parsing.tables import ABOVE, LEFT
 from processing.parsing.word_numbers import Numbers
 from processing.parsing.word_styles import Style, Styles, W, is_on, number, outline_level, value
@@ -37,6 +38,8 @@ _EMU_PER_CM = 360_000
 # A picture of this size may well show text; a logo or an icon seldom does.
 _PICTURE_CM = (6, 4)
 
+_PROMPT = re.compile(r"\s*MACROBUTTON\s+\S+\s+([^\\]*)", re.IGNORECASE)
+_SIGN = re.compile(r"\s*SYMBOL\s+(\d{1,3})(?:\s.*?\\f\s*\"?([^\"\\]+))?", re.IGNORECASE)
 _ALSO = {"comments": "Comments", "footnotes": "Footnotes", "endnotes": "Endnotes"}
 _GONE = {"del", "moveFrom", "pPr", "rPr", "tblPr", "tblGrid", "trPr", "tcPr", "sdtPr", "sectPr"}
 _GONE |= {"instrText", "delText", "rubyPr", "rt", "customXmlPr", "smartTagPr", "sdtEndPr"}
@@ -275,6 +278,7 @@ class _Runs:
         self._styles = styles
         self._style = style
         self._codes: list[bool] = []  # of the open fields, whether we are still in the code
+        self._instructions: list[str] = []  # of the same
 
     def take(self, parent: Any) -> None:
         """With insertions, without deletions and what was moved away."""
@@ -307,6 +311,7 @@ class _Runs:
             if is_hidden or any(self._codes[:-1]):
                 continue
             if self._codes and self._codes[-1] and local(node) != "fldChar":
+                self._instructions[-1] += (node.text or "") if local(node) == "instrText" else ""
                 continue
             match local(node):
                 case "t":
@@ -342,16 +347,36 @@ class _Runs:
         match character.get(f"{W}fldCharType"):
             case "begin":
                 self._codes.append(True)
+                self._instructions.append("")
             case "separate" if self._codes:
                 self._codes[-1] = False
             case "end" if self._codes:
-                self._codes.pop()
+                has_no_result = self._codes.pop()
+                instruction = self._instructions.pop()
+                if has_no_result and not any(self._codes):
+                    self.parts.append(_drawn_by(instruction))
 
 
 def _is_power(text: str, place: str | None, before: list[str]) -> bool:
     """Whether it is a raised number behind a number: its power, not more of its digits."""
     is_raised = place == "superscript" and drawing.is_exponent(text)
     return is_raised and bool(before) and before[-1][-1:].isdigit()
+
+
+def _drawn_by(instruction: str) -> str:
+    """What Word draws for a field that has no result of its own: a prompt, a sign, a word that has
+    its reading above it.
+    """
+    if word := RUBY.search(instruction):
+        return word[1]
+    if prompt := _PROMPT.match(instruction):
+        return prompt[1].strip()
+    if (sign := _SIGN.match(instruction)) and (code := int(sign[1])) in range(32, 256):
+        font = (sign[2] or "").strip()
+        if is_symbol_font(font):
+            return in_font(font, chr(0xF000 + code))
+        return bytes([code]).decode("cp1252", "replace")
+    return ""
 
 
 def number_in_hex(text: str | None) -> int | None:

@@ -44,6 +44,12 @@ def numbering(*levels: str, nums: str = "") -> dict[str, tuple[str, str]]:
     return {"numbering.xml": ("numbering", part("w:numbering", abstract + nums))}
 
 
+def field(instruction: str) -> str:
+    """A field that has no result."""
+    begin, end = (f'<w:r><w:fldChar w:fldCharType="{kind}"/></w:r>' for kind in ("begin", "end"))
+    return f"{begin}<w:r><w:instrText>{instruction}</w:instrText></w:r>{end}"
+
+
 def drawn(graphic: str, description: str = "", cm: tuple[int, int] = (1, 1)) -> str:
     width, height = (side * 360_000 for side in cm)
     return (
@@ -189,6 +195,11 @@ def test_the_text_is_what_stands_on_the_line():
          "</m:limLow></m:fName><m:e><m:r><m:t>x</m:t></m:r></m:e></m:func></m:oMath>", "lim_(n→0) x"),
         ('<m:oMath><m:d><m:dPr><m:begChr m:val="{"/><m:endChr m:val=""/></m:dPr><m:e><m:eqArr><m:e><m:r><m:t>1</m:t></m:r></m:e>'
          "<m:e><m:r><m:t>2</m:t></m:r></m:e></m:eqArr></m:e></m:d></m:oMath>", "{1; 2"),
+        (field("MACROBUTTON NoMacro [Type a name] "), "[Type a name]"),
+        (field(" SYMBOL 169 \\f Arial"), "©"),
+        (field('SYMBOL 97 \\f "Symbol" \\s 10'), "α"),
+        (r("no") + field("XE one"), "no"),
+        (field(r'EQ \* jc2 \* "Font:MS" \* hps10 \o\ad(\s\up 9(きそく),規則)'), "規則"),
         ("<w:smartTag>" + r("Town") + "</w:smartTag>", "Town"),
         ("<w:hyperlink>" + r("link") + "</w:hyperlink>", "link"),
         ("<w:fldSimple>" + r("7") + "</w:fldSimple>", "7"),
