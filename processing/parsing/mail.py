@@ -252,19 +252,16 @@ def _text(part: email.message.Message, content: bytes) -> str:
 
 def _unfolded(text: str, between: str) -> str:
     """RFC 3676: a line that ends with a space goes on in the next one of the same quotation."""
-    lines: list[str] = []
+    lines: list[list[str]] = []  # the parts of each
     open_quote = None  # the marks of the line that goes on
     for line in text.splitlines():
         quote, said = _FLOWED.match(line).groups()  # type: ignore[union-attr]
         goes_on = said.endswith(" ") and said != _SIGN_OFF
-        if open_quote == quote and said != _SIGN_OFF:
-            lines[-1] += said
-        else:
-            lines.append(f"{quote} {said}" if quote else said)
-        if goes_on:
-            lines[-1] = lines[-1][:-1] + between
+        if open_quote != quote or said == _SIGN_OFF:
+            lines.append([f"{quote} "] if quote else [])
+        lines[-1].append(said[:-1] + between if goes_on else said)
         open_quote = quote if goes_on else None
-    return "\n".join(lines)
+    return "\n".join(map("".join, lines))
 
 
 def _report(part: email.message.Message) -> str:

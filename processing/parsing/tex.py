@@ -20,10 +20,13 @@ _VERBATIM = re.compile(
     r"|\\(?:verb|lstinline)\*?(?P<mark>[^a-zA-Z\s*{[])(?P<words>[^\n]*?)(?P=mark)",
     re.DOTALL,
 )
-# What is left out, but not in what is printed as it is written.
+_LEFT_OUT = (
+    (re.compile(r"\\begin\{comment\}"), re.compile(r"\\end\{comment\}")),
+    (re.compile(r"\\iffalse(?![a-zA-Z])"), re.compile(r"\\fi(?![a-zA-Z])")),
+)
+# But not in what is printed as it is written.
 _COMMENT = re.compile(
-    rf"(?P<kept>{_VERBATIM.pattern})|(?<!\\)(?P<before>(?:\\\\)*)%[^\n]*(?:\n[ \t]*)?"
-    r"|\\begin\{comment\}.*?\\end\{comment\}|\\iffalse(?![a-zA-Z]).*?\\fi(?![a-zA-Z])",
+    rf"(?P<kept>{_VERBATIM.pattern})|(?<!\\)(?P<before>(?:\\\\)*)%[^\n]*(?:\n[ \t]*)?",
     re.DOTALL,
 )
 _SECTION = re.compile(
@@ -93,6 +96,8 @@ def read(file: IO[bytes], draft: Draft) -> None:
     text = _COMMENT.sub(
         lambda match: match["kept"] or match["before"] or "", clean(decode(file.read()))
     )
+    for begins, ends in _LEFT_OUT:
+        text = _without(text, begins, ends)
     preamble, begin, body = text.partition(r"\begin{document}")
     if begin:
         titles = (_argument(preamble, match.end()) for match in _TITLE.finditer(preamble))
@@ -118,6 +123,21 @@ def read(file: IO[bytes], draft: Draft) -> None:
         start = body_start
         draft.add(name, heading=outline.path)
     draft.add(_plain(body[start:]), heading=outline.path)
+
+
+def _without(text: str, begins: re.Pattern[str], ends: re.Pattern[str]) -> str:
+    """The text without its parts from one to the other; in linear time."""
+    parts = []
+    at = 0
+    for begin in begins.finditer(text):
+        if begin.start() < at:
+            continue
+        end = ends.search(text, begin.end())
+        if end is None:
+            break
+        parts.append(text[at : begin.start()])
+        at = end.end()
+    return "".join([*parts, text[at:]])
 
 
 def _own_commands(text: str) -> dict[str, str]:
