@@ -85,7 +85,7 @@ def stop_at(failpoint: str, ward: Lab, content: bytes) -> Zombie:
     wait_for(lambda: not ward.failpoints.pending(failpoint, document=document), PATIENCE, failpoint)
     name = ward.name_of(ward.failpoints.taken(failpoint, document=document).pid)
     ward.product.signal(name, signal.SIGSTOP)
-    epoch = int(ward.stores.held(document).row["epoch"])
+    epoch = int(ward.stores.held(document).row["lease_epoch"])
     return Zombie(name, failpoint, document, epoch, time.monotonic())
 
 

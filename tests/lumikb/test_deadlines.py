@@ -119,6 +119,8 @@ def test_what_people_wait_for_has_the_deadline_of_their_request() -> None:
         ("documents/texts.py", "default_storage.save"),
         ("documents/texts.py", "default_storage.delete"),
         ("search/retrieval.py", "vectors.candidates"),
+        ("search/similar.py", "vectors.dense_of"),
+        ("search/similar.py", "vectors.nearest"),
     }
 
 
