@@ -245,6 +245,21 @@ def test_a_beat_that_took_long_counts_from_its_beginning(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_of_very_many_that_are_alive_none_waits_for_another_to_say_so() -> None:
+    Heartbeat.beat(Heartbeat.Kind.WORKER)
+    with psycopg.connect(
+        os.environ["DATABASE_URL"], dbname=connection.settings_dict["NAME"]
+    ) as other:
+        other.execute("SELECT FROM documents_heartbeat FOR UPDATE")  # until the end of the block
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+        try:
+            Heartbeat.beat(Heartbeat.Kind.WORKER)
+        finally:
+            connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_database_that_is_away_does_not_end_the_heartbeat(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
