@@ -312,6 +312,13 @@ MUTANTS = [
         (OF_ACTORS + "test_an_error_of_postgresql_is_not_the_documents_fault",),
     ),
     Mutant(
+        "all that are alive write it into one row at every beat",
+        "documents/models/records.py",
+        " SELECT %s, statement_timestamp() WHERE NOT EXISTS (",
+        " SELECT %s, statement_timestamp() WHERE true OR NOT EXISTS (",
+        (OF_HEARTBEAT + "test_of_very_many_that_are_alive_none_waits_for_another_to_say_so",),
+    ),
+    Mutant(
         "what is blocked at the end is not handed back",
         MIDDLEWARE,
         "        heartbeat.hand_back_all()\n",
