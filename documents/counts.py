@@ -5,7 +5,6 @@ for a thousand documents and for a million.
 """
 
 from collections.abc import Collection
-from typing import Any
 
 from django.db import connection, connections
 
@@ -103,11 +102,6 @@ def add_up() -> None:
             """,
             {"lock": LOCK, "most": ADDED_AT_ONCE, "all": ALL},
         )
-
-
-def at_most(documents: Any, most: int) -> int:
-    """How many these are, counted up to `most` and one more."""
-    return documents.order_by()[: most + 1].count()
 
 
 def _split(counts: Counts) -> Counts:

@@ -81,17 +81,26 @@ class Pages(Paginator):
         return cls(documents, size, kept_count(numbers, asked.status))
 
     @cached_property
-    def _counted(self) -> int:
-        return counts.at_most(self.documents, MOST_COUNTED)
+    def _found(self) -> list[UUID]:
+        """As many as are counted, and one more."""
+        return list(self.documents.order_by().values_list("pk", flat=True)[: MOST_COUNTED + 1])
+
+    @cached_property
+    def _listed(self) -> DocumentQuerySet:
+        """Of those that were counted these very ones: by the index of their order alone, PostgreSQL
+        would look at all others for the few that stand at its end.
+        """
+        is_counted = self._known is None and not self.has_more
+        return self.documents.filter(pk__in=self._found) if is_counted else self.documents
 
     @property
     def count(self) -> int:
-        return min(self._counted, MOST_COUNTED) if self._known is None else self._known
+        return min(len(self._found), MOST_COUNTED) if self._known is None else self._known
 
     @property
     def has_more(self) -> bool:
         """There are more than are counted, and shown: who looks for one says more about it."""
-        return self._known is None and self._counted > MOST_COUNTED
+        return self._known is None and len(self._found) > MOST_COUNTED
 
     def number(self, wanted: Any) -> int:
         """The page that a person means: the first for no number, the last beyond the end."""
@@ -109,17 +118,17 @@ class Pages(Paginator):
         if place is None or place.sort != NEWEST_FIRST or number == 1:
             rows = self.rows((number - 1) * self.per_page, self.per_page)
         elif near.startswith("b"):
-            rows = place.behind(self.documents)[: self.per_page].explained_page()
+            rows = place.behind(self._listed)[: self.per_page].explained_page()
         else:
-            rows = place.before(self.documents)[: self.per_page].explained_page()[::-1]
+            rows = place.before(self._listed)[: self.per_page].explained_page()[::-1]
         return DocumentPage(rows, number, self)
 
     def rows(self, bottom: int, size: int) -> list[Document]:
         """So many from there on, found from the end that is nearer."""
         top = min(bottom + size, self.count)
         if self._known is None or bottom <= self.count - top:
-            return self.documents[bottom : bottom + size].explained_page()
-        from_end = self.documents.reverse()[self.count - top : self.count - bottom]
+            return self._listed[bottom : bottom + size].explained_page()
+        from_end = self._listed.reverse()[self.count - top : self.count - bottom]
         return from_end.explained_page()[::-1]
 
 

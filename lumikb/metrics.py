@@ -58,11 +58,13 @@ CONNECTIONS = """
     GROUP BY rolname, rolconnlimit
 """
 
+# ORDER BY: by the queues' index, or it would look through all of one action's for another's.
 MESSAGES = """
     SELECT known.action,
         (SELECT count(*) FROM (
             SELECT FROM documents_outboxmessage AS message
-            WHERE is_due AND message.action = known.action LIMIT %(most)s
+            WHERE is_due AND message.action = known.action
+            ORDER BY priority, person, base, due_at, id LIMIT %(most)s
         ) AS queued) + (SELECT count(*) FROM (
             SELECT FROM documents_outboxmessage AS message
             WHERE NOT is_due AND message.action = known.action
