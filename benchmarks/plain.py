@@ -11,7 +11,7 @@ from django.urls import path
 from lumikb.settings import *  # noqa: F403
 
 ROOT_URLCONF = __name__
-MIDDLEWARE: list[str] = []
+MIDDLEWARE = ["allauth.account.middleware.AccountMiddleware"]  # allauth does not start without it
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 

@@ -16,7 +16,6 @@ from deploy.local.process import setpriv
 from deploy.local.servers import free_ports, http_answers
 from tests.e2e.product import descendants, wait_for
 
-SLUG = "load"
 PATIENCE = 60  # seconds for a start
 
 
@@ -77,11 +76,12 @@ def prepare(env: dict[str, str]) -> str:
 
 
 def target(web: Web, token: str) -> Target:
-    """Where to upload; makes the knowledge base when it is not there yet."""
+    """Where to upload: a new knowledge base."""
     bearer = {"Authorization": f"Bearer {token}"}
     url = f"http://127.0.0.1:{web.port}/api/v1/knowledge-bases"
-    httpx.post(url, json={"name": SLUG}, headers=bearer, timeout=60, trust_env=False)
-    return Target(web.port, f"/api/v1/knowledge-bases/{SLUG}/documents", token)
+    made = httpx.post(url, json={"name": "Load"}, headers=bearer, timeout=60, trust_env=False)
+    slug = made.raise_for_status().json()["slug"]
+    return Target(web.port, f"/api/v1/knowledge-bases/{slug}/documents", token)
 
 
 @contextmanager
