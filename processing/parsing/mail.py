@@ -42,7 +42,10 @@ _SIGNATURES = {"application/pgp-signature", "application/pkcs7-signature"}
 _SIGNATURES |= {"application/x-pkcs7-signature"}
 _RESOURCES = {"application/applefile"}  # a Mac's remarks on the file beside them
 _REPORTS = {"message/delivery-status", "message/disposition-notification"}
-_PGP = re.compile(r"-----BEGIN PGP MESSAGE-----.*?-----END PGP MESSAGE-----", re.DOTALL)
+# Up to the next beginning: very many that never end take linear time.
+_PGP = re.compile(
+    r"-----BEGIN PGP MESSAGE-----(?:(?!-----BEGIN ).)*?-----END PGP MESSAGE-----", re.DOTALL
+)
 # RFC 3676: the marks of a quotation, a space that only protects the line, its text.
 _FLOWED = re.compile(r"(>*) ?(.*)")
 _SIGN_OFF = "-- "
