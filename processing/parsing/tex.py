@@ -16,7 +16,8 @@ NO_TEXT = "This file contains no text; check that it is the right one and upload
 MAX_OWN_COMMANDS, MAX_OWN_CHARS = 2_000, 500
 
 _VERBATIM = re.compile(
-    r"\\begin\{(?P<name>verbatim|lstlisting|minted)\*?\}(?P<lines>.*?)\\end\{(?P=name)\*?\}"
+    r"\\begin\{(?P<name>verbatim|lstlisting|minted)\*?\}"
+    r"(?P<lines>(?:(?!\\begin\{(?P=name)).)*?)\\end\{(?P=name)\*?\}"
     r"|\\(?:verb|lstinline)\*?(?P<mark>[^a-zA-Z\s*{[])(?P<words>[^\n]*?)(?P=mark)",
     re.DOTALL,
 )

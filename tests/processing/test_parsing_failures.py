@@ -236,6 +236,11 @@ QUADRATIC = {
     "styles based on each other": (hostile.style_loop(5_000), files.DOCX, "x"),
     "spaces inside a heading": (b"# a" + b" " * 100_000 + b"x", files.MARKDOWN, "# a"),
     "brackets in a heading": (b"# " + b"[" * 100_000 + b"x", files.MARKDOWN, "# ["),
+    "lines of TeX as they are written that never end": (
+        b"Herons.\n" + b"\\begin{verbatim}\n" * 20_000,
+        files.TEX,
+        "Herons.",
+    ),
     "locked parts of a mail that never end": (
         b"From: a@example.com\nSubject: x\n\n" + b"-----BEGIN PGP MESSAGE-----\n" * 10_000,
         files.EML,
