@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.local.home import CannotStart
-from deploy.local.process import MARK, REPOSITORY, Program, setpriv
+from deploy.local.process import MARK, REPOSITORY, Program, end, setpriv
 
 OWNER = "lumikb"  # who migrates, and the database's name
 ROLES = (OWNER, "lumikb_web", "lumikb_worker", "lumikb_ops")
@@ -115,9 +115,7 @@ def end_orphans(data: Path) -> None:
         while _serves(server, data) and time.monotonic() < deadline:
             _kill(server, number)
             time.sleep(0.1)
-    for process in Path("/proc").glob("[0-9]*"):
-        if _command(int(process.name))[0].startswith(f"postgres: {_cluster(data)}: ".encode()):
-            _kill(int(process.name), signal.SIGKILL)
+    end(lambda: _sessions(data), seconds=5)
     lock_file.unlink(missing_ok=True)  # its number may be a stranger's by now, or a zombie's
 
 
@@ -125,6 +123,13 @@ def _serves(pid: int, data: Path) -> bool:
     """Whether `pid` is a postmaster on `data`."""
     arguments = _command(pid)
     return b"postgres" in arguments[0] and os.fsencode(data) in arguments
+
+
+def _sessions(data: Path) -> list[int]:
+    """The processes of this cluster's servers, without their postmasters."""
+    title = f"postgres: {_cluster(data)}: ".encode()
+    pids = (int(process.name) for process in Path("/proc").glob("[0-9]*"))
+    return [pid for pid in pids if _command(pid)[0].startswith(title)]
 
 
 def _command(pid: int) -> list[bytes]:

@@ -25,6 +25,7 @@ MARK = "LUMIKB_SUPERVISED"  # in the environment of every process started here: 
 LIVED = (
     30.0  # seconds after which a process counts as healthy, and its next restart waits for nothing
 )
+PF_EXITING = 0x4  # include/linux/sched.h
 MAX_DELAY = 10.0  # seconds between two restarts of a process that keeps dying
 
 
@@ -128,6 +129,31 @@ class Process:
 
     def _say(self, line: str) -> None:
         self._console.line(self.program.name, line)
+
+
+def end(find: Callable[[], Sequence[int]], seconds: float) -> None:
+    """SIGKILL whom `find` names until it names nobody, and none dies any more. At most so long.
+
+    A dying process has neither a command line nor an environment by which `find` would know it, but
+    its ports and its shared memory it has until its memory is given back: a second, if it is busy.
+    """
+    deadline = time.monotonic() + seconds
+    while ((pids := find()) or _anybody_dies()) and time.monotonic() < deadline:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _anybody_dies() -> bool:
+    """Whether a thread of this machine has begun to exit and has not yet let go of everything."""
+    for thread in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+        with suppress(OSError):  # gone meanwhile
+            # proc(5): the fields behind the name in brackets; the flags are the kernel's PF_*
+            state, _, _, _, _, _, flags, *_ = thread.read_text().rpartition(")")[2].split()
+            if int(flags) & PF_EXITING and state not in "ZX":
+                return True
+    return False
 
 
 @cache

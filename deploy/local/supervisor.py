@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from types import TracebackType
 
 from deploy.local.console import Console
 from deploy.local.home import CannotStart, write_private
-from deploy.local.process import MARK, Process, Program
+from deploy.local.process import MARK, Process, Program, end
 
 POLL = 0.05  # seconds between two looks at the processes
 DEATHS = 3  # before a program is ready: more is not a stumble
@@ -137,14 +136,9 @@ class Supervisor:
             self._console.plain(f"pids.json is not up to date: {error}")
 
 
-def kill_strays(home: Path, seconds: float = 5.0) -> None:
+def kill_strays(home: Path) -> None:
     """End what carries the mark of `home`: it escaped its group, or outlived its supervisor."""
-    deadline = time.monotonic() + seconds
-    while (strays := _strays(home)) and time.monotonic() < deadline:
-        for pid in strays:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(POLL)
+    end(lambda: _strays(home), seconds=5)
 
 
 def _strays(home: Path) -> list[int]:

@@ -146,8 +146,7 @@ class Lab:
 
     def log(self) -> str:
         """What all the processes have said so far."""
-        home = self.product.home
-        return (home.parent / f"{home.name}.log").read_text(errors="replace")
+        return self.product.log.read_text(errors="replace")
 
 
 def _port_of(pid: int) -> int:

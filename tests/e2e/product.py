@@ -30,10 +30,11 @@ class Product:
         self.home = home
         self.module = module
         self.env = env
+        self.log = home.parent / f"{home.name}.log"
         [self.port] = free_ports(1)
 
     def start(self) -> None:
-        with (self.home.parent / f"{self.home.name}.log").open("a") as log:
+        with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self.module],
                 cwd=REPOSITORY,
@@ -62,7 +63,8 @@ class Product:
         return self.process.wait(timeout=60)
 
     def answers(self) -> bool:
-        assert self.process.poll() is None, "the product ended by itself"
+        ended = self.process.poll() is not None
+        assert not ended, f"the product ended by itself:\n{self.log.read_text()[-2000:]}"
         if not (self.home / "api-token").exists():
             return False
         try:

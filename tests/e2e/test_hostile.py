@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
@@ -134,7 +133,7 @@ def good_documents() -> Iterator[tuple[str, bytes]]:
 
 def parser_memory(product: Product) -> list[int]:
     """MiB, the most that each parser had, as the kernel told the fork server."""
-    log = Path(f"{product.home}.log").read_text()
+    log = product.log.read_text()
     return [int(found) for found in re.findall(r"read for .* with at most (\d+) MiB", log)]
 
 

@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 import time
 
@@ -7,7 +9,7 @@ from deploy.local import process
 from deploy.local.home import CannotStart, locked, secrets_of
 from deploy.local.process import Program
 from deploy.local.servers import free_ports, listen_problem
-from deploy.local.supervisor import Interrupted
+from deploy.local.supervisor import Interrupted, kill_strays
 from tests.local.conftest import eventually, pids
 
 
@@ -130,3 +132,21 @@ def test_the_servers_ports_are_free_and_different():
     ports = free_ports(20)
     assert len(set(ports)) == 20
     assert not any(listen_problem("127.0.0.1", port) for port in ports)
+
+
+def test_whom_it_ends_has_let_go_of_its_port(tmp_path):
+    """One with much memory gives that back first, and looks like nobody meanwhile."""
+    [port] = free_ports(1)
+    code = f"""
+import socket, time
+server = socket.create_server(("127.0.0.1", {port}))
+memory = bytearray(b"x") * (1 << 30)
+print("up", flush=True)
+time.sleep(60)
+"""
+    marked = {**os.environ, process.MARK: str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=marked, stdout=subprocess.PIPE) as one:
+        assert one.stdout.readline() == b"up\n"
+        assert listen_problem("127.0.0.1", port)
+        kill_strays(tmp_path)
+        assert not listen_problem("127.0.0.1", port)
