@@ -136,6 +136,7 @@ class Draft:
         self._given = start  # the last before which all was handed over
         self._is_cut = False  # by the reader; else each section is a unit
         self._is_whole = False  # the unit, whatever is added
+        self._is_costly = False  # what is there to be handed over
         self._is_kept = start > 1  # what comes now is there already
         self._has_text = chars > 0  # in what was handed over
         self._examined = 0  # characters in which nothing was said
@@ -169,6 +170,12 @@ class Draft:
             yield is_read
         finally:
             self._is_whole = False
+
+    def costs(self) -> None:
+        """The unit under way has taken long: it waits for no other one to be handed over with, and
+        who is killed at the next one has not lost it.
+        """
+        self._is_costly = True
 
     def add(
         self,
@@ -311,7 +318,7 @@ class Draft:
             return not self._is_kept  # of one process at least a unit
         spent = time.process_time()
         is_late = spent > self._pause_after
-        if is_late or spent - self._handed_over_at > PIECE_SECONDS:
+        if is_late or self._is_costly or spent - self._handed_over_at > PIECE_SECONDS:
             self._give(place, is_late)
         if is_late:
             raise Paused
@@ -341,6 +348,7 @@ class Draft:
         self._hand_over(self._piece(self._unit, place))
         self._given = self._unit
         self._handed_over_at = time.process_time()
+        self._is_costly = False
         self._has_text = self._length > 0
         self._base = self._length
         self._parts, self._sections, self._passed = [], [], []

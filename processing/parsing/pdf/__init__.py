@@ -89,7 +89,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
         _add_page(page, number, bookmarks[number], outline, table, draft)
         for name, content in page.annotations.files:
             read_embedded(name, content, draft)
-    if draft.cut("the files inside of it"):
+    if raw.FPDFDoc_GetAttachmentCount(document) and draft.cut("the files inside of it"):
         _read_attachments(document, data, draft)
 
 
@@ -274,7 +274,7 @@ def _recognise(
     dpi = min(DPI, int((MAX_READ_PIXELS * POINTS**2 / max(width * height, 1.0)) ** 0.5))
     drawn = page.render(scale=dpi / POINTS, grayscale=True)
     picture = Picture(bytes(drawn.buffer), drawn.width, drawn.height, drawn.stride, dpi)
-    found = recognise(picture, draft.limits.languages)
+    found = recognise(picture, draft)
     if not found.lines:
         draft.unread("wordless_page" if hidden == "image_page" else hidden, page=number)
     return found if _letters(found.lines) > _letters(lines) else None

@@ -47,8 +47,9 @@ class Recognised:
         return [letter for word in words_in(blocks) for letter in parts_of(word)]
 
 
-def read(picture: Picture, languages: str) -> Recognised:
-    reading = recognise(picture, languages)
+def read(picture: Picture, draft: Draft) -> Recognised:
+    reading = recognise(picture, draft.limits.languages)
+    draft.costs()
     return Recognised(lines_of(reading, picture.dpi), _to_picture(reading, picture.dpi))
 
 
@@ -64,7 +65,7 @@ def add_text(
     picture: Picture, draft: Draft, *, page: int | None = None, heading: str = ""
 ) -> Recognised:
     """Append what is written in a picture."""
-    found = read(picture, draft.limits.languages)
+    found = read(picture, draft)
     for block in blocks(found.lines):
         if isinstance(block[0][0], str):
             rows: Any = block
