@@ -74,8 +74,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProductAT
     return OneProductATime(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is one process's own for long comes first: else the others wait for it in the end.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Who asks for all tests has not asked for the longest.
+
+    What is one process's own for long comes first: else the others wait for it in the end.
 
     Of the tests that share a product, first the one for which nothing else may be in it, then those
     that count what has failed, then what makes much fail, and in the end what kills the product.
@@ -90,6 +92,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next(places, len(first))
 
     items.sort(key=place)
+    of_all = {Path(path).resolve() for path in config.args} <= {config.rootpath / "tests"}
+    if of_all and not (config.option.markexpr or config.getoption("--full")):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish() -> None:

@@ -27,7 +27,12 @@ from tests.e2e.stores import Stores, assert_exact
 from tests.processing import files
 from tests.searching import search
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+    pytest.mark.django_db(transaction=True),
+]
 
 BIRDS = {
     "chiffchaff": "sings its own name from the top of an alder, all day long, from March on.",

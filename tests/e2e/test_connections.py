@@ -42,6 +42,7 @@ def test_64_uploads_at_once_into_a_slow_s3_share_ten_connections(
     assert seen.oldest["lumikb_web"] < DELAY  # no transaction waited for S3
 
 
+@pytest.mark.long
 def test_strangers_that_take_every_connection_starve_neither_relay_nor_reconciler(
     lab: Callable[..., Lab], full: bool
 ) -> None:

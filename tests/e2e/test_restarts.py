@@ -17,7 +17,7 @@ from tests.e2e.lab import PATIENCE, Lab
 from tests.e2e.product import wait_for
 from tests.local.conftest import running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(2 * PATIENCE)]
 
 BAR_SECONDS = 25  # for a stop
 

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.lab import PATIENCE, Lab
 from tests.e2e.product import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(2 * PATIENCE)]
 
 THREADS = 4  # of each worker: so many documents may be under way when an outage begins
 BAR = 1.2  # calls per worker per backoff

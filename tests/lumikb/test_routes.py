@@ -331,7 +331,7 @@ FEW = ("anonymous", "owner, session", "owner, token", "staff, session")
 def askers(address: str, method: str, roles: dict[str, Client], full: bool) -> dict[str, Client]:
     """Who tries this method: all of its part; a FEW of them, if the method means nothing there."""
     everybody = of_part(part_of(address), roles)
-    of_its_own = method in ("GET", "HEAD", "POST")
+    of_its_own = method in ("GET", "POST")  # Django makes a HEAD a GET
     if address.startswith("api/"):
         of_its_own = method == "GET" or operation_of(address, method) is not None
     if full or of_its_own:
