@@ -956,8 +956,6 @@ def _post(
     delay: timedelta = IMMEDIATELY,
 ) -> None:
     OutboxMessage.add(_all(documents), action, priority, delay)
-    if not delay:
-        OutboxMessage.ring()
 
 
 def _all(documents: UUID | Collection[UUID]) -> Collection[UUID]:

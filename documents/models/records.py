@@ -63,8 +63,8 @@ class OutboxMessage(models.Model):
 
     @classmethod
     def add(cls, documents: Collection[UUID], action: str, priority: int, delay: timedelta) -> None:
-        """A message of each, in the queue of its person and knowledge base when it is due at
-        once; for lifecycle.py.
+        """A message of each; for lifecycle.py. When it is due at once it is in the queue of its
+        person and knowledge base, and the relays are woken as by `ring`, in the same round trip.
         """
         parameters: Any = [action, priority, delay, not delay, list(documents)]
         with connection.cursor() as cursor:
@@ -75,7 +75,8 @@ class OutboxMessage(models.Model):
                 SELECT id, %s, %s, statement_timestamp() + %s, statement_timestamp(), %s,
                     COALESCE(uploaded_by_id, 0), knowledge_base_id
                 FROM documents_document WHERE id = ANY(%s)
-                """,
+                """
+                + ("" if delay else f"; NOTIFY {cls.CHANNEL}"),
                 parameters,
             )
 

@@ -369,7 +369,7 @@ def test_no_connection_is_held_while_bytes_move_or_a_file_is_parsed(
     assert held == dict.fromkeys({"parse", "embedding", "qdrant", *storage}, False)
 
 
-STATEMENTS = 25  # the bar
+STATEMENTS = 24
 TRANSACTION_CONTROL = 8  # four transactions
 
 
