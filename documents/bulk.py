@@ -21,6 +21,7 @@ from .models import BulkAction, BulkSlice, Document, KnowledgeBase, OutboxMessag
 from .refusals import Refused
 
 AT_ONCE = 1000
+SLICE = 250  # a relay's: 0.1 s, for which what somebody uploads meanwhile waits
 
 Action = BulkAction.Action
 Priority = OutboxMessage.Priority
@@ -30,7 +31,9 @@ FREEZE = """
     INSERT INTO documents_bulkslice (bulk_id, documents)
     SELECT %s, array_agg(id ORDER BY id)
     FROM (
-        SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS slice FROM ({}) AS chosen(id)
+        SELECT id, (row_number() OVER (ORDER BY id) - 1)
+            / CASE WHEN count(*) OVER () > %s THEN %s ELSE %s END AS slice
+        FROM ({}) AS chosen(id)
     ) AS cut
     GROUP BY slice ORDER BY slice
     RETURNING cardinality(documents)
@@ -50,7 +53,8 @@ def freeze(
             action=action, by=by, which=which[:500], knowledge_base=base, total=0
         )
         with connection.cursor() as cursor:
-            cursor.execute(FREEZE.format(ids), [bulk.pk, AT_ONCE, *parameters])
+            sizes = [AT_ONCE, SLICE, AT_ONCE]
+            cursor.execute(FREEZE.format(ids), [bulk.pk, *sizes, *parameters])
             bulk.total = sum(count for (count,) in cursor.fetchall())
         bulk.save(update_fields=["total"])
     return bulk

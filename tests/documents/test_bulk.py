@@ -32,6 +32,7 @@ BULK = "/kb/handbook/bulk"
 @pytest.fixture
 def slices_of_ten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "AT_ONCE", 10)
+    monkeypatch.setattr(bulk, "SLICE", 10)
 
 
 @pytest.fixture
