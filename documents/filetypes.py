@@ -11,6 +11,17 @@ from formats.signatures import HEAD_BYTES
 from .refusals import Refused, invalid_filename
 
 
+# Letters of Arabic, Syriac, India, Tibet, Burma, the Khmer and the Mongols, and pictures, between which
+# a (non-)joiner belongs to the spelling.
+_JOINED, _PICTURES = (
+    "\u0600-\u0dff\u0f00-\u109f\u1780-\u18af",
+    "\u2600-\u27bf\ufe0f\U0001f000-\U0001faff",
+)
+_JOINERS = re.compile(
+    f"(?<=[{_JOINED}])[\u200c\u200d](?=[{_JOINED}])|(?<=[{_PICTURES}])\u200d(?=[{_PICTURES}])"
+)
+
+
 def clean_filename(name: str) -> str:
     """The name as we keep it: no path, NFC, nothing invisible, at most 255 characters.
 
@@ -26,10 +37,15 @@ def clean_filename(name: str) -> str:
 
 
 def visible(name: str) -> str:
-    """A name in NFC, on one line, without what nobody sees: control, format (bidi, zero width),
-    surrogate and unassigned characters.
+    """A name in NFC, on one line, without what nobody sees: control, format (bidi, zero width where
+    it means nothing), surrogate and unassigned characters.
     """
-    name = "".join(c for c in name if unicodedata.category(c)[0] != "C")
+    joiners = {joiner.start() for joiner in _JOINERS.finditer(name)}
+    name = "".join(
+        letter
+        for place, letter in enumerate(name)
+        if unicodedata.category(letter)[0] != "C" or place in joiners
+    )
     return re.sub(r"\s+", " ", unicodedata.normalize("NFC", name)).strip()
 
 

@@ -27,6 +27,10 @@ BETWEEN_FOLDERS = " - "  # a document's name has no slash
 # What became of a file.
 IMPORTED, REPLACED, UNCHANGED, SKIPPED = "imported", "replaced", "unchanged", "skipped"
 REFUSED, DELETED = "refused", "deleted"
+EMPTY = (
+    "The folder is empty, as one is that is not mounted: its documents stay. "
+    "Delete them by hand if that is meant."
+)
 
 # Refused because of what the file is; for other reasons it may be taken the next time.
 BY_ITSELF = {
@@ -238,12 +242,16 @@ class Watch:
         self._seen = now
 
     def _delete_what_has_no_file(self, names: set[str]) -> Iterator[Outcome]:
-        """Asked is only when a name has gone: there may be very many documents."""
+        """Asked is only when a name has gone: there may be very many documents. Of an empty folder
+        nothing is deleted: the disk that belongs there is not mounted, most likely.
+        """
         if self._names is None or self._names - names:
             there = set(_of_documents(names))
-            for name, document in self.work.ours().items():
-                if name not in there:
-                    yield self.work.delete(document)
+            gone = [each for name, each in self.work.ours().items() if name not in there]
+            if gone and not names:
+                yield Outcome(_readable(self.work.root), "", REFUSED, EMPTY, code="empty_folder")
+            else:
+                yield from map(self.work.delete, gone)
         self._names = names
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.http import HttpRequest
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -41,14 +42,32 @@ class Site(AdminSite):
         return super().index(request, pages.overview(request) | (extra_context or {}))
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
-        """A row's history is for those who may look at rows; Django says first if there is one."""
+        """With what Django does not ask before the views of a model."""
         model_admin = getattr(view, "__self__", None)
-        if not isinstance(model_admin, ModelAdmin) or view.__name__ != "history_view":
+        if not isinstance(model_admin, ModelAdmin) or view.__name__ not in _GUARDS:
             return super().admin_view(view, cacheable)
+        guard = _GUARDS[view.__name__]
 
-        def permitted(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            if not model_admin.has_view_or_change_permission(request):
-                raise PermissionDenied
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            guard(model_admin, request)
             return view(request, *args, **kwargs)
 
-        return super().admin_view(permitted, cacheable)
+        return super().admin_view(guarded, cacheable)
+
+
+def _may_look(model_admin: ModelAdmin, request: HttpRequest) -> None:
+    """A row's history is for those who may look at rows; Django says first if there is one."""
+    if not model_admin.has_view_or_change_permission(request):
+        raise PermissionDenied
+
+
+def _chosen_can_be_rows(model_admin: ModelAdmin, request: HttpRequest) -> None:
+    """What is no id at all would be an error of the server."""
+    try:
+        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            model_admin.opts.pk.to_python(chosen)
+    except ValidationError as error:
+        raise BadRequest from error
+
+
+_GUARDS = {"history_view": _may_look, "changelist_view": _chosen_can_be_rows}

@@ -367,6 +367,15 @@ def test_what_cannot_be_restored_is_counted_and_hinders_no_other(
     assert ready.deleted_at is None
 
 
+@pytest.mark.parametrize(
+    ("path", "chosen"), [(LIST, "7"), (LIST, "\0"), ("/admin/documents/knowledgebase/", "none")]
+)
+def test_what_is_no_id_is_a_bad_request(path: str, chosen: str, root: Client) -> None:
+    root.raise_request_exception = False
+    data = {"action": "requeue", ACTION_CHECKBOX_NAME: chosen}
+    assert root.post(path, data).status_code == 400
+
+
 def test_an_action_on_all_pages_reaches_all(
     client: Client, make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -290,6 +290,22 @@ def test_a_folder_that_is_gone_as_a_whole_deletes_nothing(
     assert live() == NAMES
 
 
+def test_a_folder_that_is_empty_deletes_nothing_and_that_is_said_once(
+    folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    """Most likely nothing is mounted there."""
+    watch = Watch(Import(folder, knowledge_base), is_mirror=True)
+    look(watch), look(watch)
+    folder.rename(folder.with_name("elsewhere"))
+    folder.mkdir()
+    assert [outcome.why for outcome in watch.look()] == [imports.EMPTY]
+    assert look(watch) == {}
+    assert live() == NAMES
+    folder.rmdir()
+    folder.with_name("elsewhere").rename(folder)
+    assert look(watch) == {}
+
+
 def test_a_folder_that_goes_while_it_is_looked_at_deletes_nothing(
     folder: Path, knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

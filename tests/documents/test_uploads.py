@@ -200,6 +200,23 @@ def test_the_cleaning_does_not_rely_on_djangos(name: str) -> None:
         filetypes.clean_filename(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("می\u200cخواهم\u200c", "می\u200cخواهم"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("👩\u200d👧", "👩\u200d👧"),
+        ("zero\u200cwidth\u200d", "zerowidth"),
+        ("می\u200b\u202eخواهم", "میخواهم"),
+    ],
+)
+def test_joiners_stay_where_the_spelling_needs_them(name: str, shown: str) -> None:
+    """In names of knowledge bases, and of files that are imported: Django has taken them from a
+    form's.
+    """
+    assert filetypes.visible(name) == shown
+
+
 @pytest.mark.parametrize("length", [251, 252, 253, 1000, 1_000_000])
 def test_a_clean_name_is_never_longer_than_the_column(length: int) -> None:
     for letter in ("x", "u\u0308", "\ufb01"):
