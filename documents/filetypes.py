@@ -10,13 +10,10 @@ from formats.signatures import HEAD_BYTES
 
 from .refusals import Refused, invalid_filename
 
-
-# Letters of Arabic, Syriac, India, Tibet, Burma, the Khmer and the Mongols, and pictures, between which
-# a (non-)joiner belongs to the spelling.
-_JOINED, _PICTURES = (
-    "\u0600-\u0dff\u0f00-\u109f\u1780-\u18af",
-    "\u2600-\u27bf\ufe0f\U0001f000-\U0001faff",
-)
+# Letters of Arabic, Syriac, India, Tibet, Burma, the Khmer and the Mongols, and pictures, between
+# which a joiner or a non-joiner belongs to the spelling.
+_JOINED = "\u0600-\u0dff\u0f00-\u109f\u1780-\u18af"
+_PICTURES = "\u2600-\u27bf\ufe0f\U0001f000-\U0001faff"
 _JOINERS = re.compile(
     f"(?<=[{_JOINED}])[\u200c\u200d](?=[{_JOINED}])|(?<=[{_PICTURES}])\u200d(?=[{_PICTURES}])"
 )

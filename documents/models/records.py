@@ -20,6 +20,7 @@ class OutboxMessage(models.Model):
     """
 
     CHANNEL = "lumikb_outbox"
+    WAKE = f"; NOTIFY {CHANNEL}"
 
     class Action(models.TextChoices):
         PROCESS = "process"
@@ -76,7 +77,7 @@ class OutboxMessage(models.Model):
                     COALESCE(uploaded_by_id, 0), knowledge_base_id
                 FROM documents_document WHERE id = ANY(%s)
                 """
-                + ("" if delay else f"; NOTIFY {cls.CHANNEL}"),
+                + ("" if delay else cls.WAKE),
                 parameters,
             )
 
