@@ -21,6 +21,13 @@ class OutboxMessage(models.Model):
 
     CHANNEL = "lumikb_outbox"
     WAKE = f"; NOTIFY {CHANNEL}"
+    ADD = """
+        INSERT INTO documents_outboxmessage
+            (document_id, action, priority, due_at, created_at, is_due, person, base)
+        SELECT id, %s, %s, statement_timestamp() + %s, statement_timestamp(), %s,
+            COALESCE(uploaded_by_id, 0), knowledge_base_id
+        FROM documents_document WHERE id = ANY(%s)
+    """
 
     class Action(models.TextChoices):
         PROCESS = "process"
@@ -69,17 +76,7 @@ class OutboxMessage(models.Model):
         """
         parameters: Any = [action, priority, delay, not delay, list(documents)]
         with connection.cursor() as cursor:
-            cursor.execute(
-                """
-                INSERT INTO documents_outboxmessage
-                    (document_id, action, priority, due_at, created_at, is_due, person, base)
-                SELECT id, %s, %s, statement_timestamp() + %s, statement_timestamp(), %s,
-                    COALESCE(uploaded_by_id, 0), knowledge_base_id
-                FROM documents_document WHERE id = ANY(%s)
-                """
-                + ("" if delay else cls.WAKE),
-                parameters,
-            )
+            cursor.execute(cls.ADD if delay else cls.ADD + cls.WAKE, parameters)
 
     @classmethod
     def ring(cls) -> None:
