@@ -18,6 +18,7 @@ from uuid import UUID
 from django.core.paginator import EmptyPage, Page, PageNotAnInteger, Paginator
 from django.db import models
 from django.db.models import F, Func, Value
+from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThan, LessThan
 
 from . import counts
@@ -25,6 +26,7 @@ from .models import Document, KnowledgeBase
 from .models.querysets import DocumentQuerySet
 
 MOST_COUNTED = 1000
+MOST_SORTED = 20_000  # that a search finds: in 0.05 s
 NEWEST_FIRST = "-created_at"
 SORTS = (NEWEST_FIRST, "created_at", "filename", "-filename")  # each has an index
 KEPT = ("", "pending", "processing", "ready", "failed", "partly_read", "deleted")
@@ -87,11 +89,15 @@ class Pages(Paginator):
 
     @cached_property
     def _listed(self) -> DocumentQuerySet:
-        """Of those that were counted these very ones: by the index of their order alone, PostgreSQL
-        would look at all others for the few that stand at its end.
+        """What is searched for is found first and then sorted: by the index of its order PostgreSQL
+        would look at all others for what stands at its end. But not where very much is found.
         """
-        is_counted = self._known is None and not self.has_more
-        return self.documents.filter(pk__in=self._found) if is_counted else self.documents
+        if self._known is not None:
+            return self.documents
+        if not self.has_more:
+            return self.documents.filter(pk__in=self._found)
+        found = self.documents.order_by()[: MOST_SORTED + 1].count()
+        return _by_no_index(self.documents) if found <= MOST_SORTED else self.documents
 
     @property
     def count(self) -> int:
@@ -130,6 +136,15 @@ class Pages(Paginator):
             return self._listed[bottom : bottom + size].explained_page()
         from_end = self._listed.reverse()[self.count - top : self.count - bottom]
         return from_end.explained_page()[::-1]
+
+
+def _by_no_index(documents: DocumentQuerySet) -> DocumentQuerySet:
+    """In the same order, for which PostgreSQL must sort: no index is of such expressions."""
+    order = []
+    for column in documents.query.order_by:
+        same: Any = Coalesce(column.removeprefix("-"), column.removeprefix("-"))
+        order.append(same.desc() if column.startswith("-") else same.asc())
+    return documents.order_by(*order)
 
 
 class DocumentPage(Page):

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from documents import listing
 from documents.models import Document, KnowledgeBase
 from tests import many
 
@@ -198,6 +199,26 @@ def test_a_search_for_what_most_have_counts_no_further_than_it_says(
     assert (answer["count"], answer["more"]) == (1000, True)
     assert len(answer["results"]) == 500, "still, all of it can be had"
     assert api(editor).get(DOCUMENTS, {"q": ".md", "limit": 500, "page": 7}).json()["results"] == []
+
+
+@pytest.mark.parametrize("most_sorted", [10, 20_000])
+@pytest.mark.parametrize("sort", listing.SORTS)
+def test_what_more_than_are_counted_are_found_by_comes_in_the_order_of_the_list(
+    sort: str,
+    most_sorted: int,
+    waiting: None,
+    api: Callable[[User], Client],
+    editor: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listing, "MOST_SORTED", most_sorted)
+
+    def page(**asked: str) -> list[str]:
+        answer = api(editor).get(DOCUMENTS, {"sort": sort, "page": 3, "limit": 400} | asked)
+        return [document["filename"] for document in answer.json()["results"]]
+
+    assert page(q=".md") == page()
+    assert len(page()) == 400
 
 
 @pytest.mark.parametrize("q", ["7", "77", "777", "2777.md"])

@@ -23,9 +23,16 @@ def test_a_knowledge_base_is_deleted_while_its_relays_and_workers_are_killed(
     neighbour = here.upload(here.text(1))
     count = 5000 if full else 12
     documents = [product.upload(slug, here.new_name(), here.text(1)) for _ in range(count)]
-    here.ready_at([neighbour, *documents])
     [row] = stores.sql("SELECT id FROM documents_knowledgebase WHERE slug = %s", slug)
     base = row["id"]
+    patience = PATIENCE * (10 if full else 1)
+    unready = (
+        "SELECT id FROM documents_document WHERE knowledge_base_id = %s AND status <> 'ready'"
+    )
+    wait_for(
+        lambda: not stores.sql(unready, base), patience, lambda: str(stores.sql(unready, base)[:9])
+    )
+    here.ready_at([neighbour])
     assert product.api.delete(f"documents/{documents[0]}").status_code == 204
 
     for point in KILLED_AT:
@@ -37,7 +44,7 @@ def test_a_knowledge_base_is_deleted_while_its_relays_and_workers_are_killed(
         assert product.api.get(address).status_code == 404
     wait_for(
         lambda: not stores.sql("SELECT id FROM documents_knowledgebase WHERE id = %s", base),
-        PATIENCE * (10 if full else 1),
+        patience,
         lambda: str(
             stores.sql(
                 "SELECT count(*), count(purging_at), count(purged_at) FROM documents_document"
