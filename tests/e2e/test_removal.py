@@ -26,9 +26,7 @@ def test_a_knowledge_base_is_deleted_while_its_relays_and_workers_are_killed(
     [row] = stores.sql("SELECT id FROM documents_knowledgebase WHERE slug = %s", slug)
     base = row["id"]
     patience = PATIENCE * (10 if full else 1)
-    unready = (
-        "SELECT id FROM documents_document WHERE knowledge_base_id = %s AND status <> 'ready'"
-    )
+    unready = "SELECT id FROM documents_document WHERE knowledge_base_id = %s AND status <> 'ready'"
     wait_for(
         lambda: not stores.sql(unready, base), patience, lambda: str(stores.sql(unready, base)[:9])
     )
