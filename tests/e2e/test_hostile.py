@@ -22,7 +22,9 @@ from tests.processing import files, hostile
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 AT_ONCE = 2  # of the worker's four threads, so that the good ones among them do not wait in line
-TERMINAL_SECONDS = 90
+STILL_SECONDS = (
+    90  # without getting on; some have 1,500 passages, which the model takes minutes for
+)
 MAX_PARSER_MIB = 1024
 USUAL_BAR = 2.0  # a good document's time among hostile ones, by its usual time
 TRACES = ("Traceback", 'File "/', "Error:", "Exception")
@@ -30,11 +32,14 @@ TRACES = ("Traceback", 'File "/', "Error:", "Exception")
 
 @dataclass
 class Outcome:
-    """What became of one upload; `seconds` from its upload to its end."""
+    """What became of one upload; `seconds` from its upload to its end, and `still` the most of them
+    in which it did not get on.
+    """
 
     name: str
     answer: int
     seconds: float = 0.0
+    still: float = 0.0
     status: str = ""
     code: str = ""
     said: str = ""
@@ -96,7 +101,7 @@ def test_hostile_files_harm_nobody(
     assert not [outcome for outcome in outcomes if outcome.answer >= 500]
     assert not [o for o in outcomes if o.answer == 201 and o.status not in ("ready", "failed")]
     assert not [o for o in outcomes if any(trace in o.said for trace in TRACES)]
-    assert max(outcome.seconds for outcome in outcomes) <= TERMINAL_SECONDS
+    assert max(outcome.still for outcome in outcomes) <= STILL_SECONDS
     assert max(memory) <= MAX_PARSER_MIB
     assert hits == []
     assert {outcome.status for outcome in among} == {"ready"}
@@ -105,16 +110,20 @@ def test_hostile_files_harm_nobody(
 
 def put(product: Product, slug: str, name: str, content: bytes) -> Outcome:
     """Upload a file and wait for its end."""
-    began = time.monotonic()
+    began = moved = time.monotonic()
+    progress = None
     answer = product.api.post(f"knowledge-bases/{slug}/documents", files={"file": (name, content)})
     outcome = Outcome(name, answer.status_code, said=answer.text)
     if answer.status_code == 201:
         document_id = answer.json()["id"]
         while outcome.status not in ("ready", "failed"):
-            if time.monotonic() - began > 2 * TERMINAL_SECONDS:
+            if outcome.still > STILL_SECONDS:
                 break
             time.sleep(0.05)
             document = product.document(document_id)
+            if progress != (progress := document["progressed_at"]):
+                moved = time.monotonic()
+            outcome.still = max(outcome.still, time.monotonic() - moved)
             outcome.status, outcome.code = document["status"], document["failure_code"]
             outcome.said = f"{document['explain']} {document['failure_message']}"
         outcome.events = product.events(document_id)
