@@ -19,7 +19,7 @@ help: ## List the commands
 run: $(SETUP) ## Start everything on this machine; PORT, LUMIKB_HOME and LUMIKB_ADMIN_PASSWORD are yours to set
 	@exec $(BIN)/python -m deploy.local
 
-test: $(SETUP) ## Run all the tests, on servers that they start; ARGS="-k lease" runs some
+test: $(SETUP) ## Run the tests, on servers that they start; ARGS="-k lease" runs some, ARGS="-m long" the longest
 	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=$(TEST_PROCESSES))
 
 chaos: $(SETUP) ## Kill everything under load and look for what was lost; SEED and MINUTES

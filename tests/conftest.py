@@ -53,12 +53,12 @@ LONG_AGO = timedelta(hours=1)
 
 
 class OneProductATime(LoadScopeScheduling):
-    """Of the processes of `make test`, one restores a backup and has the tests that share the lab,
-    another those that share `product`, and the chaos, and the rest, one for each core, all others,
-    which the first two help with when theirs are done. Tests of one file that share something dear
-    stay together; else each process would start one, and a second one for the tests that commit,
-    which pytest-django puts behind all that do not. (xdist's own groups do nothing with pytest
-    9.2.)
+    """Of the processes of `make test`, one has the tests that share the lab, another those that
+    share `product`, and the rest, one for each core, all others, which the first two help with when
+    theirs are done. (Of the longest, one has the chaos, the other all of the lab.) Tests of one
+    file that share something dear stay together; else each process would start one, and a second
+    one for the tests that commit, which pytest-django puts behind all that do not. (xdist's own
+    groups do nothing with pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
