@@ -141,7 +141,7 @@ class Pages(Paginator):
 def _by_no_index(documents: DocumentQuerySet) -> DocumentQuerySet:
     """In the same order, for which PostgreSQL must sort: no index is of such expressions."""
     order = []
-    for column in documents.query.order_by:
+    for column in map(str, documents.query.order_by):
         same: Any = Coalesce(column.removeprefix("-"), column.removeprefix("-"))
         order.append(same.desc() if column.startswith("-") else same.asc())
     return documents.order_by(*order)
