@@ -23,6 +23,13 @@ CONTEXT_BYTES = 60
 NEAR = 0.8
 ANY = 0.5  # the same where all those hold what no text does
 EVEN = 0.99
+# Of so few bytes that are not ASCII the detector's statistics say little, but that they are letters
+# of one language: then any guess counts that has a share of the best one's confidence, and
+# windows-1252 counts for more, which most such files are in. (Names in 24 languages, one to eight
+# in a file: 0.96 of the files right, 0.9 without; in Spanish 1.0, 0.6 without.)
+FEW = 100
+POSSIBLE = 0.15
+USUAL = 1.4
 # Damaged text has a few bad bytes among many good letters; another encoding's is mostly bad.
 MAX_BAD_SHARE = 0.05
 
@@ -57,11 +64,31 @@ _NEVER = (
     *("cp720", "cp737", "cp775", "cp855", "cp856", "cp857", "cp858", "cp860", "cp861", "cp862"),
     *("cp863", "cp864", "cp865", "cp869", "cp1006", "cp1125", "kz1048", "ptcp154"),
 )
-# Two scripts, or signs, within a word; control characters.
+# Two scripts, signs, or a capital behind a small letter, within a word; control characters.
 _STRANGE = re.compile(
     r"[A-Za-z][\u0370-\u07ff]|[\u0370-\u07ff][A-Za-z]|[\x80-\x9f]"
-    r"|[^\W\d_][\u00a1-\u00ac\u00ae-\u00b4\u00b6\u00b8\u00b9\u00bb-\u00bf][^\W\d_]"
+    r"|[^\W\d_][\u00a1-\u00ac\u00ae-\u00b4\u00b6\u00b8\u00b9\u00bb-\u00bf\u02c6-\u02dd][^\W\d_]"
+    r"|[a-z][\u00c0-\u00d6\u00d8-\u00de][a-z]"
 )
+# The letters of languages that are not ASCII, where an encoding has those of several: French,
+# Spanish, Portuguese, Italian, German, Dutch, Swedish, Danish, Icelandic, Catalan; Polish, Czech,
+# Slovak, Hungarian, Romanian, Croatian, Turkish, Lithuanian, Latvian, Estonian; Russian, Ukrainian,
+# Serbian, Belarusian; Greek.
+_ALPHABETS = [
+    frozenset(letters + letters.upper() + ("İ" if "ı" in letters else ""))
+    for letters in (
+        *("àâæçéèêëîïôœùûüÿ", "áéíñóúü", "áâãàçéêíóôõúü", "àèéìíîòóùú", "äöüß", "áéèëïíóöüúç"),
+        *("åäöé", "æøåé", "áðéíóúýþæö", "àçèéíïòóúü"),
+        *("ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "ăâîşţșț", "čćđšž"),
+        *("çğıöşüâî", "ąčęėįšųūž", "āčēģīķļņšūž", "äöõüšž"),
+        "абвгдежзийклмнопрстуфхцчшщъыьэюяё",
+        "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя",
+        "абвгдђежзијклљмнњопрстћуфхцчџш",
+        "абвгдежзійклмнопрстуўфхцчшыьэюяё",
+        "αβγδεζηθικλμνξοπρστυφχψωςάέήίόύώϊϋΐΰ",
+    )
+]
+_LAST_CYRILLIC = "\u052f"
 # What is not ASCII, with what stands around it in its line (CONTEXT_BYTES behind; before, see use).
 _NOT_ASCII = re.compile(rb"(?:[\x80-\xff]+[^\n\x80-\xff]{0,%d})+" % CONTEXT_BYTES)
 
@@ -234,7 +261,8 @@ def _sample(data: bytes) -> bytes:
 
 def _guesses(sample: bytes) -> Iterator[tuple[str, float]]:
     """(codec, confidence), the best first. Among those that are about as good, those last that hold
-    what no text does, and where all is even windows-1252 first, as in browsers.
+    what no text does, and where all is even windows-1252 first, as in browsers. Of little text
+    those first that make it the letters of one language.
     """
     found = chardet.detect_all(
         sample,
@@ -251,6 +279,22 @@ def _guesses(sample: bytes) -> Iterator[tuple[str, float]]:
         return
     top = named[0][1]
     strange = {name for name, _ in named if _STRANGE.search(sample.decode(name, "replace"))}
+    if sum(code > 127 for code in sample) <= FEW and _is_alphabetic(sample, named[0][0]):
+        near = [
+            guess
+            for guess in named
+            if guess[1] >= POSSIBLE * top and _is_alphabetic(sample, guess[0])
+        ]
+        near.sort(
+            key=lambda guess: (
+                guess[0] in strange,
+                -round(_share_of_one_language(sample.decode(guess[0], "replace")), 1),
+                -guess[1] * (USUAL if guess[0] == "cp1252" else 1),
+            )
+        )
+        yield from near
+        yield from (guess for guess in named if guess not in near)
+        return
     near = [guess for guess in named if guess[1] >= NEAR * top]
     if strange.issuperset(name for name, _ in near):
         near = [guess for guess in named if guess[1] >= ANY * top]
@@ -262,6 +306,26 @@ def _guesses(sample: bytes) -> Iterator[tuple[str, float]]:
     )
     yield from near
     yield from named[len(near) :]
+
+
+def _is_alphabetic(sample: bytes, encoding: str) -> bool:
+    """Latin, Greek or Cyrillic."""
+    return max(filter(str.isalpha, sample.decode(encoding, "replace")), default="") <= (
+        _LAST_CYRILLIC
+    )
+
+
+def _share_of_one_language(text: str) -> float:
+    """Of the letters, and what stands in the place of some, that are not ASCII."""
+    letters = [
+        letter
+        for letter in text
+        if not letter.isascii()
+        and (letter.isalpha() or unicodedata.category(letter) in ("So", "Cc", "Cn", "Co"))
+        and letter not in "©®™°µ"
+    ]
+    found = (sum(map(alphabet.__contains__, letters)) for alphabet in _ALPHABETS)
+    return max(found) / len(letters) if letters else 1.0
 
 
 def _fits(data: bytes, encoding: str) -> bool:

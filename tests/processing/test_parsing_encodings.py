@@ -89,6 +89,31 @@ def test_western_text_keeps_its_letters(data, text):
 
 
 @pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "nom;ville\nHélène;Orléans\nThérèse;Nîmes\n"),
+        ("cp1252", "élève;note\nZoë;12\nRené;9\n"),
+        ("cp1252", "nombre;ciudad\nIñigo;Logroño\nMuñoz;Avilés\n"),
+        ("cp1252", "Il caffè è già pronto, però non c'è più zucchero.\n"),
+        ("cp1252", "naam;plaats\nZoë;Coöperatie\n"),
+        ("cp1252", "Smörgåsbord & crème brûlée\n"),
+        ("cp1252", "½ cup sugar, 1¼ tsp\n"),
+        ("cp1254", "isim;şehir\nÇağla;İzmir\nGüneş;Muğla\n"),
+        ("cp1250", "imię;miasto\nŁukasz;Łódź\nŻaneta;Gdańsk\n"),
+        ("cp1250", "jméno;město\nJiří;Plzeň\nŠárka;České Budějovice\n"),
+        ("cp1250", "név;város\nGyőző;Győr\nÁkos;Pécs\n"),
+        ("cp1250", "nume;oraş\nŢiriac;Braşov\nIoană;Iaşi\n"),
+        ("cp1257", "pilsēta\nRīga;1\nJūrmala;2\nLiepāja;3\n"),
+        ("cp1251", "имя;город\nИван;Москва\n"),
+        ("koi8-r", "Привет, как дела?\n"),
+        ("cp1253", "όνομα;πόλη\nΝίκος;Αθήνα\n"),
+    ],
+)  # fmt: skip
+def test_a_few_names_are_the_letters_of_one_language(encoding, text):
+    assert decode(text.encode(encoding)) == text
+
+
+@pytest.mark.parametrize(
     ("label", "codec", "text"),
     [
         ("iso-8859-1", "cp1252", "“Café” €5 – now"),
