@@ -88,8 +88,8 @@ def register(document: Document, origin: str = "") -> Document:
 
 
 def replace(old: Document, new: Document, origin: str = "") -> Document | None:
-    """Put `new` in the place of `old`, which stays searchable until `new` is READY; under that
-    one's name, if they share a type.
+    """Put `new` in the place of `old`, which stays searchable until `new` is READY. When it was to
+    have that one's name it has the one that was given to that meanwhile.
 
     None when `old` was deleted, replaced or moved meanwhile: who may change it where it was may
     not where it is. Raises DuplicateFilename when another document has the new name, and
@@ -100,9 +100,10 @@ def replace(old: Document, new: Document, origin: str = "") -> Document | None:
     with _into_a_knowledge_base(), transaction.atomic():
         if not _mark_deleted(still_there):
             return None
+        keeps_name = new.filename == old.filename
         old.refresh_from_db(fields=["filename", "indexed_at", "replaces"])
-        if new.content_type == old.content_type:
-            new.filename = old.filename  # also when it was renamed while this one was on its way
+        if keeps_name:
+            new.filename = old.filename
         if old.indexed_at:
             new.replaces_id = old.pk
         else:  # never searchable: what it was to replace still is, and waits for the new one

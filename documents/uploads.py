@@ -189,14 +189,16 @@ def accept(
 def replace(
     file: ReceivedFile, old: Document, by: Any, key: str = "", origin: str = ""
 ) -> Document:
-    """Store the file in the place of a live document, as `lifecycle.replace` does. Raises Refused.
+    """Store the file in the place of a live document, under that one's name if they share a type.
 
-    With a `key` and an `origin` as in `accept`.
+    Raises Refused. With a `key` and an `origin` as in `accept`.
     """
     once = _once(by, key, "replace", old.pk, file)
     if once and (made := once.made()):
         return _made(made)
     filename, content_type = _check(file)
+    if content_type == old.content_type:
+        filename = old.filename
     bounds = limits.of(old.knowledge_base, by)
     try:
         with limits.under_way(bounds):
