@@ -115,6 +115,11 @@ class DocumentEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.detail}".strip()
 
+    @property
+    def says(self) -> str:
+        """The detail for people: a failure's sentence, without the code before it."""
+        return self.detail.partition(": ")[2] if self.kind == "failed" else self.detail
+
     @classmethod
     def add(
         cls, documents: Collection[UUID], kind: str, detail: str, epoch: int, by: int | None

@@ -340,7 +340,7 @@ def test_htmx_gets_only_the_state_and_stops_asking_when_it_is_final(
     lifecycle.fail(claim, "encrypted", "It is protected by a password.")
     response = page.get(at(document), headers=HTMX)
     assert b"every 2s" not in response.content
-    assert b"It is protected by a password." in response.content
+    assert b'<p class="explanation">It is protected by a password.</p>' in response.content
 
 
 def test_a_document_can_be_requeued(page: Client, finished: Document) -> None:
