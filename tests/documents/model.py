@@ -54,6 +54,7 @@ class Doc:
     indexed: int | None = None  # the epoch of the worker that wrote the passages
     chunks: int = 0
     deleted: int | None = None
+    deletion: int = 0  # its number among all
     is_purging: bool = False
     is_purged: bool = False
     outbox: list[tuple[str, int]] = field(default_factory=list)
@@ -161,6 +162,7 @@ class Model:
         self.events: list[tuple[UUID, str]] = []  # those of the last transition
         self.outages: dict[str, Away] = {}
         self.started = 1000  # hours since PostgreSQL did
+        self.deletions = 0
 
     def age(self, hours: int) -> None:
         """So much time passes."""
@@ -447,7 +449,7 @@ class Model:
         chosen: dict[str, Doc] = {}
         for doc in free:
             best = chosen.setdefault(doc.filename, doc)
-            if doc.deleted < best.deleted:  # hours ago
+            if doc.deletion > best.deletion:
                 chosen[doc.filename] = doc
         back = [doc for doc in docs if doc in chosen.values()]
         for doc in back:
@@ -491,7 +493,8 @@ class Model:
 
     def _delete(self, doc: Doc, kind: str) -> None:
         doc.stop()
-        doc.deleted = 0
+        self.deletions += 1
+        doc.deleted, doc.deletion = 0, self.deletions
         self._note(doc, kind)
 
     def _fail(self, doc: Doc, code: str) -> None:
