@@ -107,7 +107,11 @@ def test_what_is_deleted_is_purged_in_the_end_wherever_its_worker_is_killed(ward
     left = "SELECT id FROM documents_document WHERE id = ANY(%s) AND purged_at IS NULL"
     wait_for(lambda: not ward.lab.stores.sql(left, list(documents)), PATIENCE, "all to be purged")
     for document, failpoint in documents.items():
-        assert not ward.lab.failpoints.pending(failpoint, document=document), failpoint
+        wait_for(  # the last is behind the commit that was waited for
+            lambda: not ward.lab.failpoints.pending(failpoint, document=document),  # noqa: B023
+            PATIENCE,
+            failpoint,
+        )
         held = ward.lab.stores.held(document)
         assert (held.passages, held.points, held.objects) == ([], {}, [])
         assert held.kinds().count("purged") == 1
