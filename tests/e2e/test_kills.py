@@ -103,15 +103,17 @@ def test_what_is_deleted_is_purged_in_the_end_wherever_its_worker_is_killed(ward
     for document, failpoint in documents.items():
         ward.lab.failpoints.set(failpoint, "kill", document=document)
         ward.lab.product.api.delete(f"documents/{document}").raise_for_status()
-
-    left = "SELECT id FROM documents_document WHERE id = ANY(%s) AND purged_at IS NULL"
-    wait_for(lambda: not ward.lab.stores.sql(left, list(documents)), PATIENCE, "all to be purged")
-    for document, failpoint in documents.items():
-        wait_for(  # the last is behind the commit that was waited for
+        # One after the other: a worker killed for one may have another whose last step PostgreSQL
+        # has, and which then never comes to its failpoint.
+        wait_for(
             lambda: not ward.lab.failpoints.pending(failpoint, document=document),  # noqa: B023
             PATIENCE,
             failpoint,
         )
+
+    left = "SELECT id FROM documents_document WHERE id = ANY(%s) AND purged_at IS NULL"
+    wait_for(lambda: not ward.lab.stores.sql(left, list(documents)), PATIENCE, "all to be purged")
+    for document in documents:
         held = ward.lab.stores.held(document)
         assert (held.passages, held.points, held.objects) == ([], {}, [])
         assert held.kinds().count("purged") == 1
