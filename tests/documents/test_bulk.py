@@ -86,6 +86,18 @@ def test_a_small_set_is_done_at_once_in_few_statements(failed: Any, editor: User
     assert priorities == {OutboxMessage.Priority.INTERACTIVE}
 
 
+def test_what_the_relays_do_is_cut_into_smaller_slices_than_what_is_done_at_once(
+    failed: Any, editor: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "AT_ONCE", 34)
+    monkeypatch.setattr(bulk, "SLICE", 8)
+    all_but_one = failed.exclude(pk=failed.first().pk)
+    for documents, sizes in ((failed, [8, 8, 8, 8, 3]), (all_but_one, [34])):
+        action = frozen("requeue", documents, editor)
+        slices = BulkSlice.objects.filter(bulk=action).order_by("pk")
+        assert [len(each.documents) for each in slices] == sizes
+
+
 def test_a_large_one_is_done_by_the_relay_in_bulk_slice_by_slice(
     failed: Any, editor: User, slices_of_ten: None, broker: Any
 ) -> None:
