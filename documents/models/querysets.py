@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TRIGRAM = 3  # characters: what the index of names is made of
 NEWEST = 10_000  # documents that are looked through where no index helps
-BEATS = 4  # so often a lease is renewed before it would run out: three may fail
+BEATS = 10  # so often a lease is renewed before it would run out: every 2 of 20 seconds
 WORKER_LOCK = 0x4C554D57  # the class of the advisory locks: any constant, "LUMW"
 MOST_AHEAD = 1000  # so many are counted, for a sentence that is read in passing
 
@@ -132,10 +132,11 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         """Nobody works on these, by the database's clock and its list of sessions.
 
         Their lease ran out; or, much sooner, the session of the worker's heartbeat ended, which a
-        killed process cannot prevent, and no other session renewed the lease at the next beat.
+        killed process cannot prevent, and no other session renewed the lease at the next beat (nor
+        half a beat later: a cut connection is a living worker's, which renews on a new one).
         None for one lease after PostgreSQL itself was away: nobody could renew.
         """
-        missed_a_beat = Q(lease_expires_at__lt=Now() + settings.LEASE * (1 - 1.2 / BEATS))
+        missed_a_beat = Q(lease_expires_at__lt=Now() + settings.LEASE * (1 - 1.5 / BEATS))
         gone = ~Q(WorkerIsConnected("worker", lock=WORKER_LOCK))
         return self.live().filter(
             Q(lease_expires_at__lt=Now()) | missed_a_beat & gone,
