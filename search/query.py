@@ -1,7 +1,7 @@
 """What is asked: the words, and what people type around them.
 
     "exact phrase"  -word  -"a phrase"  name:report  type:pdf  tag:draft  kb:handbook
-    after:2025-01-31  before:2025-02
+    after:2025-01-31  before:2025-02  -type:pdf  -tag:draft
 
 Quotation marks of any language do; a value in quotation marks may have spaces. What looks like a
 filter and is none (`http://...`, `after:lunch`, minus 12 °C) is words.
@@ -18,9 +18,9 @@ MAX_LENGTH = 2000  # characters
 
 _OPEN, _CLOSE = '"“”„‟«»「『＂', '"“”‟«»」』＂'
 _QUOTED = rf"[{_OPEN}]([^{_OPEN}{_CLOSE}]+)[{_CLOSE}]"
-_PART = re.compile(
-    rf"(?:(?<=\s)|^(?!-\d))(?P<not>-|−(?!\d))(?=[^\s\-])(?:{_QUOTED}|(\S+))"
-    rf"|(?:(?<=\s)|^)(?P<key>name|type|tag|kb|after|before)[:：](?:{_QUOTED}|(\S+))"
+_PART = re.compile(  # the last group that takes part is the value
+    rf"(?:(?<=\s)|^)(?P<no>[-−])?(?P<key>name|type|tag|kb|after|before)[:：](?:{_QUOTED}|(\S+))"
+    rf"|(?:(?<=\s)|^(?!-\d))(?P<not>-|−(?!\d))(?=[^\s\-])(?:{_QUOTED}|(\S+))"
     rf"|{_QUOTED}",
     re.IGNORECASE,
 )
@@ -40,6 +40,7 @@ class Query:
     knowledge_bases: tuple[str, ...] | None = None  # slugs; None: all
     after: date | None = None  # uploaded on this day or later
     before: date | None = None  # uploaded before this day
+    without: tuple["Query", ...] = ()  # filters alone: what one of these chooses is not meant
 
     @property
     def is_empty(self) -> bool:
@@ -52,7 +53,8 @@ class Query:
 
     @property
     def chooses_documents(self) -> bool:
-        return bool(self.names or self.types or self.tags or self.after or self.before)
+        filters = (self.names, self.types, self.tags, self.after, self.before, self.without)
+        return any(filters)
 
     def narrowed(
         self,
@@ -93,15 +95,19 @@ def parse(text: str) -> Query:
     found: dict[str, list[str]] = {
         key: [] for key in ("phrase", "not", "name", "type", "tag", "kb", "after", "before")
     }
+    without: list[Query] = []
     end = 0
     for match in _PART.finditer(text):
         key = (match["not"] and "not") or (match["key"] and match["key"].lower()) or "phrase"
-        value = next(group for group in match.groups()[1:] if group and group != match["key"])
+        value = match[match.lastindex or 0]
         if not _means_something(key, value):
             continue
         words.append(text[end : match.start()])
         end = match.end()
-        found[key].append(value)
+        if match["no"]:
+            without.append(parse(f'{key}:"{value}"'))
+        else:
+            found[key].append(value)
         if key == "phrase":
             words.append(value)
     words.append(text[end:])
@@ -115,6 +121,7 @@ def parse(text: str) -> Query:
         knowledge_bases=tuple(s for value in found["kb"] for s in _listed(value)) or None,
         after=max(map(day, found["after"]), default=None),
         before=min(map(day, found["before"]), default=None),
+        without=tuple(without),
     )
 
 

@@ -94,6 +94,8 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
     searched = KnowledgeBase.objects.visible_to(user)
     if slugs is not None:
         searched = searched.named(slugs)
+    if others := [slug for other in query.without for slug in other.knowledge_bases or ()]:
+        searched = searched.exclude(pk__in=KnowledgeBase.objects.named(others))
     knowledge_base_ids = list(searched.values_list("pk", flat=True))
     if query.is_empty or not knowledge_base_ids:
         return Found(iter(()))
@@ -219,6 +221,8 @@ def _document_filter(query: Query) -> Q:
         chosen &= Q(created_at__gte=_begin_of(query.after))
     if query.before:
         chosen &= Q(created_at__lt=_begin_of(query.before))
+    for other in query.without:
+        chosen &= ~_document_filter(other)
     return chosen
 
 

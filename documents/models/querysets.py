@@ -25,35 +25,42 @@ BEATS = 10  # so often a lease is renewed before it would run out: every 2 of 20
 WORKER_LOCK = 0x4C554D57  # the class of the advisory locks: any constant, "LUMW"
 MOST_AHEAD = 1000  # so many are counted, for a sentence that is read in passing
 
-# When those that wait were due, of these people (0: nobody) and of each priority the first, and
-# whether others wait too. The order among a person's knowledge bases is not looked at: they take
-# turns.
+# When those that wait before these documents were due, of each person (0: nobody) and priority the
+# first, and whether others wait too. The order among a person's knowledge bases is not looked at:
+# they take turns.
 AHEAD = """
-    SELECT person.id, level.priority, waiting.due_at, ends.first <> ends.last OR (
+    WITH asked AS (
+        SELECT person, level.priority,
+            max(CASE WHEN level.priority = page.priority THEN due_at ELSE 'infinity' END) AS until
+        FROM unnest(%(people)s::bigint[], %(priorities)s::int[], %(due)s::timestamptz[])
+            AS page(person, priority, due_at)
+        JOIN unnest(%(levels)s::int[]) AS level(priority) ON level.priority <= page.priority
+        GROUP BY person, level.priority
+    )
+    SELECT asked.person, asked.priority, waiting.due_at, ends.first <> ends.last OR (
         ends.first IS NOT NULL AND EXISTS (
             SELECT FROM documents_document
             WHERE deleted_at IS NULL AND status = 'pending' AND uploaded_by_id IS NULL
         )
     )
-    FROM unnest(%(people)s::bigint[]) AS person(id)
-    CROSS JOIN unnest(%(priorities)s::int[]) AS level(priority)
+    FROM asked
     CROSS JOIN LATERAL (
         (SELECT due_at FROM documents_document
-        WHERE deleted_at IS NULL AND status = 'pending' AND uploaded_by_id = person.id
-            AND priority = level.priority AND due_at <= statement_timestamp()
+        WHERE deleted_at IS NULL AND status = 'pending' AND uploaded_by_id = asked.person
+            AND priority = asked.priority AND due_at <= least(asked.until, statement_timestamp())
         ORDER BY due_at LIMIT %(most)s)
         UNION ALL
         (SELECT due_at FROM documents_document
-        WHERE person.id = 0 AND deleted_at IS NULL AND status = 'pending'
+        WHERE asked.person = 0 AND deleted_at IS NULL AND status = 'pending'
             AND uploaded_by_id IS NULL
-            AND priority = level.priority AND due_at <= statement_timestamp()
+            AND priority = asked.priority AND due_at <= least(asked.until, statement_timestamp())
         ORDER BY due_at LIMIT %(most)s)
     ) AS waiting
     CROSS JOIN (
         SELECT min(uploaded_by_id) AS first, max(uploaded_by_id) AS last FROM documents_document
         WHERE deleted_at IS NULL AND status = 'pending'
     ) AS ends
-    ORDER BY person.id, level.priority, waiting.due_at
+    ORDER BY asked.person, asked.priority, waiting.due_at
 """
 
 
@@ -238,8 +245,10 @@ def _look_ahead(documents: list["Document"]) -> None:
     if not documents:
         return
     asked: dict[str, Any] = {
-        "people": sorted({each.uploaded_by_id or 0 for each in documents}),
-        "priorities": OutboxMessage.Priority.values,
+        "people": [each.uploaded_by_id or 0 for each in documents],
+        "priorities": [each.priority for each in documents],
+        "due": [each.due_at for each in documents],
+        "levels": OutboxMessage.Priority.values,
         "most": MOST_AHEAD + 1,
     }
     queues: dict[int, list[tuple[int, datetime]]] = {}

@@ -26,10 +26,16 @@ from search.query import MAX_LENGTH, Query, parse
         ("x after:2025-01-31", Query("x", after=date(2025, 1, 31))),
         ("x before:2026", Query("x", before=date(2026, 1, 1))),
         ("x after:2025-1", Query("x", after=date(2025, 1, 1))),
+        ("x -type:pdf,docx", Query("x", without=(Query(types=("pdf", "docx")),))),
+        ('-name:"the draft" x', Query("x", without=(Query(names=("the draft",)),))),
+        ("x −tag:old -kb:a -after:2025", Query("x", without=(
+            Query(tags=("old",)), Query(knowledge_bases=("a",)), Query(after=date(2025, 1, 1)),
+        ))),
         # words, and no filters
         ("MFX-2291-K e-mail well-being", Query("MFX-2291-K e-mail well-being")),
         ("a - b -- c -", Query("a - b -- c -")),
         ("after:lunch before:2025-13", Query("after:lunch before:2025-13")),
+        ("-after:lunch x", Query("-after:lunch x")),
         ("http://example.com Re: hello", Query("http://example.com Re: hello")),
         ('5" pipe', Query('5" pipe')),
         ('"" "!" heron', Query('"" "!" heron')),

@@ -776,6 +776,14 @@ def test_the_api_groups_by_document(
         ({"query": "heron", "before": "2000-01-01"}, []),
         ({"query": "heron type:txt", "types": ["md"]}, ["eagle.txt", "heron.md"]),
         ({"query": "heron kb:handbook", "knowledge_bases": []}, []),
+        ({"query": "heron -type:txt"}, ["heron.md"]),
+        ({"query": "heron -name:HERON"}, ["eagle.txt"]),
+        ({"query": "heron -tag:draft"}, ["eagle.txt", "heron.md"]),
+        ({"query": "heron -after:2000 -type:md"}, []),
+        ({"query": "heron -before:2000"}, ["eagle.txt", "heron.md"]),
+        ({"query": "heron -kb:handbook"}, []),
+        ({"query": "heron -kb:nowhere"}, ["eagle.txt", "heron.md"]),
+        ({"query": "-type:txt"}, ["heron.md"]),
     ],
 )
 def test_the_api_has_fields_for_what_people_type(
