@@ -37,6 +37,7 @@ class Query:
     names: tuple[str, ...] = ()  # the file's name has each of them
     types: tuple[str, ...] = ()  # one of these: pdf, docx ...
     tags: tuple[str, ...] = ()  # it has each of these
+    bases: tuple[str, ...] = ()  # the knowledge base's name has one of these in it, or its slug is
     knowledge_bases: tuple[str, ...] | None = None  # slugs; None: all
     after: date | None = None  # uploaded on this day or later
     before: date | None = None  # uploaded before this day
@@ -70,10 +71,7 @@ class Query:
     ) -> "Query":
         """What fields beside the text ask for, too: both hold."""
         phrases, excluded = [*map(_sendable, phrases)], [*map(_sendable, excluded)]
-        slugs = self.knowledge_bases
-        if knowledge_bases is not None:
-            both = dict.fromkeys(knowledge_bases)
-            slugs = tuple(both if slugs is None else both.keys() & set(slugs))
+        slugs = self.knowledge_bases if knowledge_bases is None else tuple(knowledge_bases)
         return replace(
             self,
             text=" ".join([self.text, *phrases]).strip(),
@@ -118,7 +116,7 @@ def parse(text: str) -> Query:
         names=tuple(found["name"]),
         types=tuple(each for value in found["type"] for each in _listed(value)),
         tags=tuple(found["tag"]),
-        knowledge_bases=tuple(s for value in found["kb"] for s in _listed(value)) or None,
+        bases=tuple(b.strip() for value in found["kb"] for b in value.split(",") if b.strip()),
         after=max(map(day, found["after"]), default=None),
         before=min(map(day, found["before"]), default=None),
         without=tuple(without),

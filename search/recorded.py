@@ -5,16 +5,15 @@ from typing import Any
 from django.conf import settings
 
 from documents import audit
-from documents.models import KnowledgeBase
 
 from .query import Query
+from .retrieval import searched
 
 
 def record(user: Any, query: Query, shown: int) -> None:
     """A search of which so many passages or documents were shown."""
-    slugs = query.knowledge_bases or ()
-    where = None
-    if len(slugs) == 1:
-        where = KnowledgeBase.objects.visible_to(user).named(slugs).first()
+    is_narrow = query.knowledge_bases or query.bases
+    found = list(searched(user, query)[:2]) if is_narrow else []
+    where = found[0] if len(found) == 1 else None
     words = f": {query.text}" if settings.AUDIT_SEARCH_WORDS else ""
     audit.record(audit.Action.SEARCHED, user, where, detail=f"{shown} shown{words}")

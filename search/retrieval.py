@@ -90,13 +90,7 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
     `SEARCH_INDEX_TIMEOUT`. Without the embedding service, and with vectors that the index refuses,
     the words alone are searched.
     """
-    slugs = query.knowledge_bases
-    searched = KnowledgeBase.objects.visible_to(user)
-    if slugs is not None:
-        searched = searched.named(slugs)
-    if others := [slug for other in query.without for slug in other.knowledge_bases or ()]:
-        searched = searched.exclude(pk__in=KnowledgeBase.objects.named(others))
-    knowledge_base_ids = list(searched.values_list("pk", flat=True))
+    knowledge_base_ids = list(searched(user, query).values_list("pk", flat=True))
     if query.is_empty or not knowledge_base_ids:
         return Found(iter(()))
     documents = _documents(query, knowledge_base_ids)
@@ -124,6 +118,19 @@ def search(user: Any, query: Query, wanted: int = 10) -> Found:
             question = replace(question, dense=None)
             first = question.candidates(DEPTH)
     return Found(reranked(query.text, question.passages(first, wanted)), only_words)
+
+
+def searched(user: Any, query: Query) -> QuerySet[KnowledgeBase]:
+    """The knowledge bases that the query is to look in."""
+    found = KnowledgeBase.objects.visible_to(user)
+    if query.knowledge_bases is not None:
+        found = found.named(query.knowledge_bases)
+    if query.bases:
+        found = found.meant_by(query.bases)
+    for other in query.without:
+        if other.bases:
+            found = found.exclude(pk__in=KnowledgeBase.objects.meant_by(other.bases))
+    return found
 
 
 def warm_up() -> None:

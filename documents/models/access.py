@@ -53,6 +53,14 @@ class KnowledgeBaseQuerySet(models.QuerySet["KnowledgeBase"]):
         """Those in whose names this stands, as it is written; all of them for nothing."""
         return self.filter(name__icontains=unicodedata.normalize("NFC", q)) if q else self
 
+    def meant_by(self, words: Iterable[str]) -> Self:
+        """Those in whose names one of these stands, or whose slugs they are: what people type."""
+        meant = models.Q(pk__in=[])
+        for each in words:
+            each = unicodedata.normalize("NFC", each)
+            meant |= models.Q(name__icontains=each) | models.Q(slug=each.lower())
+        return self.filter(meant)
+
     def named(self, slugs: Iterable[str]) -> Self:
         """Those of these slugs, however a client composes its letters.
 

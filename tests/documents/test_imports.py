@@ -247,6 +247,12 @@ def test_who_may_not_edit_imports_nothing(
     assert not live()
 
 
+def test_who_knows_only_a_name_is_told_the_slug(folder: Path) -> None:
+    base = KnowledgeBase.objects.create(name="Annual Reports")
+    with pytest.raises(CommandError, match=f"\n  {base.slug}  .Annual Reports."):
+        run("reports", folder)
+
+
 # --- Watching ------------------------------------------------------------------------------------
 
 

@@ -22,14 +22,15 @@ from search.query import MAX_LENGTH, Query, parse
         ("name:report heron", Query("heron", names=("report",))),
         ('NAME:"annual report"', Query("", names=("annual report",))),
         ("type:pdf,docx type:md x", Query("x", types=("pdf", "docx", "md"))),
-        ("kb:handbook kb:other x", Query("x", knowledge_bases=("handbook", "other"))),
+        ("kb:handbook kb:other,third x", Query("x", bases=("handbook", "other", "third"))),
+        ('kb:"Annual Reports" kb:, x', Query("x", bases=("Annual Reports",))),
         ("x after:2025-01-31", Query("x", after=date(2025, 1, 31))),
         ("x before:2026", Query("x", before=date(2026, 1, 1))),
         ("x after:2025-1", Query("x", after=date(2025, 1, 1))),
         ("x -type:pdf,docx", Query("x", without=(Query(types=("pdf", "docx")),))),
         ('-name:"the draft" x', Query("x", without=(Query(names=("the draft",)),))),
         ("x −tag:old -kb:a -after:2025", Query("x", without=(
-            Query(tags=("old",)), Query(knowledge_bases=("a",)), Query(after=date(2025, 1, 1)),
+            Query(tags=("old",)), Query(bases=("a",)), Query(after=date(2025, 1, 1)),
         ))),
         # words, and no filters
         ("MFX-2291-K e-mail well-being", Query("MFX-2291-K e-mail well-being")),
@@ -81,7 +82,8 @@ def test_fields_and_text_hold_together() -> None:
         excluded=("eagle", "hawk"),
         names=("x",),
         types=("pdf",),
-        knowledge_bases=("b",),
+        bases=("a", "b"),
+        knowledge_bases=("b", "c"),
         after=date(2025, 1, 1),
         before=date(2026, 1, 1),
     )

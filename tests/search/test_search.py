@@ -217,12 +217,18 @@ def test_a_knowledge_base_is_chosen_in_the_text(
     add: MakeDocument, knowledge_base: KnowledgeBase, make_user: Any
 ) -> None:
     add("heron.md", HERON)
-    other = KnowledgeBase.objects.create(name="Other", slug="other")
+    """By what people know of it, its name: a slug has a random end."""
+    other = KnowledgeBase.objects.create(name="Annual Reports, Élan")
     add("secret.md", HERON, knowledge_base=other)
     root = make_user("root", is_superuser=True)
-    assert names(search(root, "heron kb:other")) == ["secret.md"]
-    assert search(root, "heron kb:other", ["handbook"]) == []
+    slug = [f"kb:{other.slug}", f"kb:{other.slug.upper()}"]
+    name = ["kb:reports", "kb:REPORT", 'kb:"annual reports"', "kb:e\u0301lan", "kb:élan,nowhere"]
+    for typed in [*slug, *name]:
+        assert names(search(root, f"heron {typed}")) == ["secret.md"], typed
+        assert names(search(root, f"heron -{typed}")) == ["heron.md"], typed
+    assert search(root, "heron kb:reports", ["handbook"]) == []
     assert search(root, "heron kb:unknown") == []
+    assert search(make_user("guest"), "heron kb:reports") == []
 
 
 # --- Who sees what -------------------------------------------------------------------------------
