@@ -46,7 +46,7 @@ class Query:
     @property
     def is_empty(self) -> bool:
         """Nothing is asked for: no word, and no document."""
-        return not (self.has_words or self.chooses_documents)
+        return not (self.has_words or self.chooses_documents or self.bases)
 
     @property
     def has_words(self) -> bool:

@@ -65,7 +65,8 @@ def test_a_number_below_zero_leaves_nothing_out(text: str) -> None:
 def test_what_is_empty_asks_for_nothing() -> None:
     assert parse("  ?! * ").is_empty
     assert parse("-word").is_empty
-    assert parse("kb:handbook").is_empty
+    assert parse("").narrowed(knowledge_bases=["handbook"]).is_empty
+    assert not parse("kb:handbook").is_empty
     assert not parse("name:report").is_empty
     assert not parse("税").is_empty
 

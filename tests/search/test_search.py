@@ -226,6 +226,7 @@ def test_a_knowledge_base_is_chosen_in_the_text(
     for typed in [*slug, *name]:
         assert names(search(root, f"heron {typed}")) == ["secret.md"], typed
         assert names(search(root, f"heron -{typed}")) == ["heron.md"], typed
+    assert names(search(root, "kb:reports")) == ["secret.md"]
     assert search(root, "heron kb:reports", ["handbook"]) == []
     assert search(root, "heron kb:unknown") == []
     assert search(make_user("guest"), "heron kb:reports") == []
