@@ -29,7 +29,7 @@ from formats.signatures import (
     of_open_document,
 )
 
-MOST_EXTENSIONS = 10
+MOST_EXTENSIONS = 10  # of one thing; of more they are several
 
 __all__ = ["BY_EXTENSION", "BY_MEDIA_TYPE", "FORMATS", "Format", "of_content", "of_file"]
 

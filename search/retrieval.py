@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from datetime import time as clock
 from enum import StrEnum
+from functools import reduce
 from itertools import islice
+from operator import or_
 from typing import Any
 from unicodedata import normalize
 from uuid import UUID
@@ -26,7 +28,7 @@ from django.utils import timezone
 from documents.connections import release
 from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
-from formats import BY_EXTENSION
+from formats import BY_EXTENSION, FORMATS, MOST_EXTENSIONS
 from processing.index import (
     Misconfigured,
     PermanentError,
@@ -220,8 +222,7 @@ def _document_filter(query: Query) -> Q:
     for name in query.names:
         chosen &= Q(filename__icontains=normalize("NFC", name))
     if query.types:
-        kinds = (BY_EXTENSION.get(f".{each.removeprefix('.')}") for each in query.types)
-        chosen &= Q(content_type__in=[kind.media_type for kind in kinds if kind])
+        chosen &= reduce(or_, map(_of_type, query.types))
     if query.tags:
         chosen &= Q(tags__contains=[normalize("NFC", each).lower() for each in query.tags])
     if query.after:
@@ -231,6 +232,26 @@ def _document_filter(query: Query) -> Q:
     for other in query.without:
         chosen &= ~_document_filter(other)
     return chosen
+
+
+def _of_type(typed: str) -> Q:
+    """By the extension, or by what people call it: pdf, .DOCX, word, picture, image, e-mail."""
+    extension = f".{typed.lower().removeprefix('.')}"
+    if known := BY_EXTENSION.get(extension):
+        of_format = Q(content_type=known.media_type)
+        is_one_of_many = len(known.extensions) > MOST_EXTENSIONS  # py, of all source code
+        return of_format & Q(filename__iendswith=extension) if is_one_of_many else of_format
+    word = _letters(typed)
+    meant = [
+        each.media_type
+        for each in FORMATS
+        if word and (word in _letters(each.name) or each.media_type.startswith(f"{word}/"))
+    ]
+    return Q(content_type__in=meant)
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.lower()))
 
 
 def _begin_of(day: Any) -> datetime:

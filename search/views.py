@@ -43,7 +43,7 @@ def search_page(request: HttpRequest) -> HttpResponse:
         "asked": query,
         "chosen": asked.getlist("kb"),
         "fields": {field: asked.get(field, "") for field in FIELDS},
-        "types": [(each.extensions[0].removeprefix("."), each.label) for each in FORMATS],
+        "types": [(each.label.lower(), each.label) for each in FORMATS],
         "results": [],
     }
     context["narrowed"] = any(context["fields"].values())

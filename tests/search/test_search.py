@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
+from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 from uuid import uuid4
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from documents import lifecycle
 from documents.models import Chunk, Document, KnowledgeBase, Membership
+from formats import BY_EXTENSION
 from processing.errors import ProcessingError, RetryableError, ServiceUnavailable
 from processing.index import embeddings, terms, vectors
 from processing.index.folding import runs
@@ -211,6 +213,25 @@ def test_one_word_of_its_name_finds_a_file(add: MakeDocument, editor: User) -> N
     add("Jahresabschluss 2023.md", "Die Bilanz steht auf Seite vier.")
     add("other.md", "The heron nests in April.")
     assert names(search(editor, "Jahresabschlüsse"))[0] == "Jahresabschluss 2023.md"
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("word", "old.doc new.docx"), (".DOCX", "new.docx"), ("docm", "new.docx"),
+        ("picture", "a.png b.jpg"), ("image", "a.png b.jpg"), ("jpeg", "b.jpg"),
+        ("email", "c.eml"), ("e-mail", "c.eml"), ("mail,png", "a.png c.eml"),
+        ("py", "d.py"), ("css", "e.CSS"), ("source", "d.py e.CSS"), ('"source code"', "d.py e.CSS"),
+        ("nonsense", ""), ("-", ""),
+    ],
+)  # fmt: skip
+def test_a_type_is_called_as_people_call_it(
+    typed: str, found: str, add: MakeDocument, editor: User
+) -> None:
+    for name in ("old.doc", "new.docx", "a.png", "b.jpg", "c.eml", "d.py", "e.CSS"):
+        kind = BY_EXTENSION[Path(name).suffix.lower()]
+        add(name, HERON, content_type=kind.media_type)
+    assert sorted(names(search(editor, f"heron type:{typed}"))) == sorted(found.split())
 
 
 def test_a_knowledge_base_is_chosen_in_the_text(
