@@ -49,7 +49,11 @@ IdempotencyKey = Annotated[
 
 
 Wait = Query(
-    0, ge=0, le=LONGEST, description="Answer when it is READY or FAILED, or after so many seconds."
+    0,
+    ge=0,
+    le=LONGEST,
+    description="Answer when it is READY or FAILED, or after so many seconds;"
+    " at once where others wait already: `status` says which.",
 )
 
 
@@ -198,7 +202,9 @@ def list_knowledge_bases(
 ) -> Any:
     """By name. A page beyond the last one is empty."""
     found = KnowledgeBase.objects.visible_to(request.user).called(q)
-    return list(found if limit is None else found[(page - 1) * limit : page * limit])
+    if limit is None:
+        return list(found) if page == 1 else []
+    return list(found[(page - 1) * limit : page * limit])
 
 
 @router.post("knowledge-bases", response={201: KnowledgeBaseOut, **problems(403)})
@@ -279,9 +285,9 @@ def list_documents(
 ) -> Any:
     """Newest first; all that are live without a `status`. A page beyond the last one is empty.
 
-    `count` stops at 1,000 where the list is searched (`q`, `filename`, `sha256`, `stuck`) and then
-    `more` is true. However far it is, the page of a `cursor` costs what the first one does, and
-    nothing is twice in it or left out because others come or go meanwhile.
+    `count` stops at 1,000 where the list is searched (`q`, `filename`, `sha256`, `tag`, `stuck`)
+    and then `more` is true. However far it is, the page of a `cursor` costs what the first one
+    does, and nothing is twice in it or left out because others come or go meanwhile.
     """
     knowledge_base = knowledge_base_for(request.user, slug)
     place = Place.read(cursor) if cursor else None
@@ -326,17 +332,19 @@ def upload_document(
     knowledge_base = editable_knowledge_base(request.user, slug)
     sent = uploads.file_from(request)
     document = uploads.accept(sent, knowledge_base, request.user, idempotency_key, words=tags)
-    if not wait:
-        return Reply(201, document)
-    until_finished(document.pk, wait)
-    return Reply(201, document_for(request.user, document.pk))
+    return Reply(201, _waited_for(document, request.user, wait))
+
+
+def _waited_for(document: Document, user: Any, seconds: int) -> Document:
+    if not seconds:
+        return document
+    until_finished(document.pk, seconds)
+    return document_for(user, document.pk)
 
 
 @router.get("documents/{document_id}", response={200: DocumentOut, **problems(404)})
 def get_document(request: HttpRequest, document_id: UUID, wait: int = Wait) -> Any:
-    if wait:
-        until_finished(document_for(request.user, document_id).pk, wait)
-    return document_for(request.user, document_id)
+    return _waited_for(document_for(request.user, document_id), request.user, wait)
 
 
 @router.get("documents/{document_id}/events", response={200: list[EventOut], **problems(404)})
@@ -377,6 +385,10 @@ def change_document(request: HttpRequest, document_id: UUID, data: DocumentChang
     to = data.knowledge_base
     target = None if to is None else editable_knowledge_base(request.user, to)
     with transaction.atomic():
+        is_taken = target is not None and lifecycle.namesake(target.pk, document.filename)
+        if is_taken and data.filename is not None:  # renamed first
+            uploads.rename(document, request.user, data.filename)
+            document.refresh_from_db()
         if target is not None:
             move(document, target, request.user)
             document.refresh_from_db()
@@ -387,13 +399,16 @@ def change_document(request: HttpRequest, document_id: UUID, data: DocumentChang
     return document_for(request.user, document_id)
 
 
-@router.post("knowledge-bases/{slug}/documents/bulk", response={200: BulkOut, **problems(404)})
+@router.post("knowledge-bases/{slug}/documents/bulk", response={200: BulkOut, **problems(404, 409)})
 def change_documents(request: HttpRequest, slug: str, data: BulkIn) -> Any:
     """Do one thing to many documents of a knowledge base; others' ids are passed over."""
     knowledge_base = editable_knowledge_base(request.user, slug)
     known = knowledge_base.document_set.filter(pk__in=data.ids, purging_at=None)
     ids = list(known.values_list("pk", flat=True))
-    values = {"tags": ",".join(data.tags), "to": data.knowledge_base}
+    if data.action == "move" and not data.knowledge_base:
+        message = "Say to where in `knowledge_base`, by its slug."
+        raise refusals.Refused("invalid_request", message, 400)
+    values = {"tags": data.tags, "to": data.knowledge_base}
     done, _ = selection.act(data.action, ids, request.user, values)
     return {"done": done, "asked": len(data.ids)}
 
@@ -448,8 +463,10 @@ def replace_document(
     document_id: UUID,
     file: File[UploadedFile | None] = None,
     idempotency_key: IdempotencyKey = "",
+    wait: int = Wait,
 ) -> Any:
     """Put a new file in a document's place. What search finds of it stays until that is ready."""
     old = editable_document(request.user, document_id)
     sent = uploads.file_from(request)
-    return Reply(201, uploads.replace(sent, old, request.user, idempotency_key))
+    document = uploads.replace(sent, old, request.user, idempotency_key)
+    return Reply(201, _waited_for(document, request.user, wait))

@@ -18,6 +18,16 @@ _JOINERS = re.compile(
     f"(?<=[{_JOINED}])[\u200c\u200d](?=[{_JOINED}])|(?<=[{_PICTURES}])\u200d(?=[{_PICTURES}])"
 )
 
+_ESCAPES = re.compile("%[0-9A-Fa-f]{2}")
+
+
+def as_written(name: str) -> str:
+    """The name that a form sends: browsers and curl write a quotation mark as %22 and escape
+    nothing else, so a name with other escapes was written with them.
+    """
+    is_theirs = set(_ESCAPES.findall(name)) == {"%22"}
+    return name.replace("%22", '"') if is_theirs else name
+
 
 def clean_filename(name: str) -> str:
     """The name as we keep it: no path, NFC, nothing invisible, at most 255 characters.

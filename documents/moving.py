@@ -8,11 +8,13 @@ from django.db import transaction
 
 from . import audit, lifecycle, limits
 from .models import Document, KnowledgeBase
-from .refusals import Refused, duplicate_filename, knowledge_base_gone
+from .refusals import Refused, duplicate_filename, is_deleted, knowledge_base_gone
 
 
 def move(document: Document, to: KnowledgeBase, by: Any) -> None:
     """One. Raises Refused."""
+    if document.deleted_at:
+        raise is_deleted()
     if document.knowledge_base_id == to.pk:
         return
     try:

@@ -53,6 +53,10 @@ def invalid_filename(why: str) -> Refused:
     return Refused("invalid_filename", why, 400)
 
 
+def is_deleted() -> Refused:
+    return Refused("deleted", "It is deleted; restore it first.", 409)
+
+
 def too_many_files(count: int) -> Refused:
     return Refused(
         "one_file_only", f"Send one file in a request; these were {count}, and none was kept.", 400

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection
 from typing import Any
-from unicodedata import normalize
 from uuid import UUID
 
 from django.db.models import F, Func, IntegerField, Value
 from django.db.models.lookups import LessThanOrEqual
 
 from .models import Document
+from .models.querysets import tidy_tag
 from .refusals import Refused
 
 MOST = 20  # of a document
@@ -24,7 +24,7 @@ def clean(words: str | Collection[str]) -> list[str]:
     Raises Refused.
     """
     given = words.split(",") if isinstance(words, str) else words
-    tags = sorted({" ".join(normalize("NFC", each).lower().split()) for each in given} - {""})
+    tags = sorted({tidy_tag(each) for each in given} - {""})
     for tag in tags:
         if len(tag) > LONGEST or not tag.isprintable() or "," in tag:
             message = f"A tag has up to {LONGEST} characters, and no comma."

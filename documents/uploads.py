@@ -30,7 +30,7 @@ from . import lifecycle, limits, tags
 from .connections import release
 from .deadlines import within
 from .failpoints import failpoint
-from .filetypes import clean_filename, detect_type
+from .filetypes import as_written, clean_filename, detect_type
 from .idempotency import KeyTaken, Once
 from .models import Document, KnowledgeBase, OutboxMessage, Tally
 from .refusals import (
@@ -39,6 +39,7 @@ from .refusals import (
     empty_file,
     file_too_large,
     invalid_filename,
+    is_deleted,
     knowledge_base_gone,
     no_room,
     request_too_large,
@@ -89,7 +90,7 @@ class HashingUploadHandler(TemporaryFileUploadHandler):
         # Not Django's: that one's path ends as the user's name does, however long that is.
         with _room():
             self.file = ReceivedFile("upload", self.content_type, 0, self.charset)
-        self.file.name = self.file_name
+        self.file.name = as_written(self.file_name or "")
         self.hash = hashlib.sha256()
         self.received = 0
 
@@ -164,11 +165,11 @@ def accept(
     With a `key` (Idempotency-Key) that came with this file before: what was registered then. With
     an `origin` it is from no request, and waits in bulk: documents/imports.py.
     """
-    once = _once(by, key, "upload", knowledge_base.pk, file)
+    with_tags = tags.clean(words)
+    once = _once(by, key, "upload", knowledge_base.pk, file, *with_tags)
     if once and (made := once.made()):
         return _made(made)
     filename, content_type = _check(file)
-    with_tags = tags.clean(words)
     bounds = limits.of(knowledge_base, by)
     try:
         if existing := lifecycle.namesake(knowledge_base.pk, filename):  # saves the upload of bytes
@@ -221,6 +222,8 @@ def replace(
 
 def rename(document: Document, by: Any, name: str) -> None:
     """Give it another name of the same type. Raises Refused."""
+    if document.deleted_at:
+        raise is_deleted()
     filename = clean_filename(name)
     extension = PurePosixPath(filename).suffix.lower()
     kind = BY_EXTENSION.get(extension)
@@ -238,10 +241,12 @@ def rename(document: Document, by: Any, name: str) -> None:
         raise Refused("in_progress", message, 409)
 
 
-def _once(by: Any, key: str, action: str, where: object, file: ReceivedFile) -> Once | None:
+def _once(
+    by: Any, key: str, action: str, where: object, file: ReceivedFile, *more: str
+) -> Once | None:
     if not key:
         return None
-    return Once(by, key, (action, str(where), file.name or "", file.sha256))
+    return Once(by, key, (action, str(where), file.name or "", file.sha256, *more))
 
 
 def _made(document_id: str) -> Document:

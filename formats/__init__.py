@@ -31,7 +31,10 @@ from formats.signatures import (
 
 MOST_EXTENSIONS = 10  # of one thing; of more they are several
 
-__all__ = ["BY_EXTENSION", "BY_MEDIA_TYPE", "FORMATS", "Format", "of_content", "of_file"]
+__all__ = [
+    *("BY_EXTENSION", "BY_MEDIA_TYPE", "FORMATS", "Format"),
+    *("extension_of_many", "meant_by", "of_content", "of_file"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,32 @@ FORMATS = (
 )
 BY_EXTENSION = {extension: format for format in FORMATS for extension in format.extensions}
 BY_MEDIA_TYPE = {format.media_type: format for format in FORMATS}
+
+
+def meant_by(typed: str) -> list[Format]:
+    """The formats of an extension, or that people call so: pdf, .DOCX, word, picture, e-mail."""
+    if known := BY_EXTENSION.get(_extension(typed)):
+        return [known]
+    word = _letters(typed)
+    return [
+        each
+        for each in FORMATS
+        if word and (word in _letters(each.name) or each.media_type.startswith(f"{word}/"))
+    ]
+
+
+def extension_of_many(typed: str) -> str:
+    """The extension, where its format has those of several things: .py, of all source code."""
+    known = BY_EXTENSION.get(_extension(typed))
+    return _extension(typed) if known and len(known.extensions) > MOST_EXTENSIONS else ""
+
+
+def _extension(typed: str) -> str:
+    return f".{typed.lower().removeprefix('.')}"
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.lower()))
 
 
 # Programs of Office open what bears these names by its content, and others make use of it: a page

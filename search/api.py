@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from unicodedata import normalize
 from uuid import UUID
 
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from ninja import Field, Router, Schema
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict
 
 from documents.models import KnowledgeBase
 from documents.permissions import document_for
@@ -18,7 +18,7 @@ from processing.index import ProcessingError
 
 from .passages import fits
 from .presentation import Group, grouped
-from .query import MAX_LENGTH, Query, parse
+from .query import MAX_LENGTH, Query, day, parse
 from .recorded import record
 from .retrieval import MOST_RESULTS, OnlyWords, is_ours, search
 from .similar import similar_to
@@ -26,8 +26,18 @@ from .similar import similar_to
 router = Router()
 
 MAX_LIMIT = 100
+
+
+def _day(value: Any) -> date:
+    try:
+        return day(str(value))
+    except ValueError as error:
+        raise ValueError("it is written like 2025-01-31, 2025-01 or 2025") from error
+
+
 Slug = Annotated[str, Field(max_length=100)]
-Words = Annotated[str, Field(max_length=MAX_LENGTH)]
+Words = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]  # not an unset variable
+Day = Annotated[date, BeforeValidator(_day, json_schema_input_type=str)]
 
 
 class SearchIn(Schema):
@@ -36,15 +46,15 @@ class SearchIn(Schema):
 
     model_config = ConfigDict(extra="forbid")  # a misspelt filter would search everything
 
-    query: str = Field(max_length=MAX_LENGTH, min_length=1)
-    knowledge_bases: list[Slug] | None = Field(None, max_length=1000)
+    query: str = Field("", max_length=MAX_LENGTH, description="may be empty beside a filter")
+    knowledge_bases: list[Slug] | None = Field(None, max_length=1000, description="their slugs")
     phrases: list[Words] = Field([], max_length=10, description="each passage has each of them")
     exclude: list[Words] = Field([], max_length=10, description="words and phrases")
-    name: str | None = Field(None, max_length=255, description="is part of the file's name")
+    name: str | None = Field(None, min_length=1, max_length=255, description="a part of the file's")
     types: list[Words] = Field([], max_length=20, description="such as pdf, docx")
     tags: list[Words] = Field([], max_length=20, description="the document has each of them")
-    after: date | None = Field(None, description="uploaded on this day or later")
-    before: date | None = Field(None, description="uploaded before this day")
+    after: Day | None = Field(None, description="uploaded then or later: 2025-01-31, 2025-01, 2025")
+    before: Day | None = Field(None, description="uploaded before this day, month or year")
     limit: int = Field(10, ge=1, le=MAX_LIMIT)
     offset: int = Field(0, ge=0, le=MOST_RESULTS)
     grouped: bool = Field(False, description="one result a document, the same text once")
@@ -100,11 +110,13 @@ def search_passages(request: HttpRequest, data: SearchIn) -> Any:
     """The best passages first; `knowledge_bases` null searches all that the caller may see."""
     began = time.monotonic()
     query = _query(data)
+    if query.is_empty and not data.query:
+        raise Refused("invalid_request", "Say in `query` what is searched for.", 400)
     if query.knowledge_bases:
         wanted = {normalize("NFC", slug) for slug in query.knowledge_bases}
         visible = KnowledgeBase.objects.visible_to(request.user).named(wanted)
-        if visible.count() < len(wanted):
-            raise Http404  # as everywhere for what may not be seen
+        if unknown := wanted.difference(visible.values_list("slug", flat=True)):
+            raise _no_knowledge_base(min(unknown))
     end = data.offset + data.limit + 1
     try:
         found = search(request.user, query, MOST_RESULTS if data.grouped else end)
@@ -144,6 +156,11 @@ def similar_documents(request: HttpRequest, document_id: UUID) -> Any:
         return similar_to(document, request.user)
     except ProcessingError as error:
         raise _refused(error) from error
+
+
+def _no_knowledge_base(slug: str) -> Refused:
+    message = f"You see no knowledge base with the slug “{slug}”."
+    return Refused("not_found", message, 404, {"knowledge_bases": slug})
 
 
 def _refused(error: ProcessingError) -> Refused:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 
+import formats
 from processing.index import terms
 
 MAX_LENGTH = 2000  # characters
@@ -100,10 +101,13 @@ def parse(text: str) -> Query:
         value = match[match.lastindex or 0]
         if not _means_something(key, value):
             continue
+        is_quoted = match[0][-1] in _CLOSE
         words.append(text[end : match.start()])
         end = match.end()
         if match["no"]:
-            without.append(parse(f'{key}:"{value}"'))
+            without.append(parse(match[0][1:]))
+        elif key in ("kb", "tag") and not is_quoted:
+            found[key] += filter(None, value.split(","))
         else:
             found[key].append(value)
         if key == "phrase":
@@ -116,7 +120,7 @@ def parse(text: str) -> Query:
         names=tuple(found["name"]),
         types=tuple(each for value in found["type"] for each in _listed(value)),
         tags=tuple(found["tag"]),
-        bases=tuple(b.strip() for value in found["kb"] for b in value.split(",") if b.strip()),
+        bases=tuple(found["kb"]),
         after=max(map(day, found["after"]), default=None),
         before=min(map(day, found["before"]), default=None),
         without=tuple(without),
@@ -135,7 +139,9 @@ def _means_something(key: str, value: str) -> bool:
         except ValueError:
             return False
         return True
-    return key in ("kb", "type", "tag", "name") or bool(terms.lexemes(value))
+    if key == "type":
+        return any(formats.meant_by(each) for each in _listed(value))
+    return bool(value.strip(" ,") if key in ("kb", "tag", "name") else terms.lexemes(value))
 
 
 def _listed(value: str) -> Iterator[str]:

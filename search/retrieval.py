@@ -25,10 +25,11 @@ from django.conf import settings
 from django.db.models import BooleanField, F, Func, Q, QuerySet, TextField, Value
 from django.utils import timezone
 
+import formats
 from documents.connections import release
 from documents.deadlines import within
 from documents.models import Chunk, Document, KnowledgeBase
-from formats import BY_EXTENSION, FORMATS, MOST_EXTENSIONS
+from documents.models.querysets import tidy_tag
 from processing.index import (
     Misconfigured,
     PermanentError,
@@ -224,7 +225,7 @@ def _document_filter(query: Query) -> Q:
     if query.types:
         chosen &= reduce(or_, map(_of_type, query.types))
     if query.tags:
-        chosen &= Q(tags__contains=[normalize("NFC", each).lower() for each in query.tags])
+        chosen &= Q(tags__contains=[tidy_tag(each) for each in query.tags])
     if query.after:
         chosen &= Q(created_at__gte=_begin_of(query.after))
     if query.before:
@@ -235,23 +236,9 @@ def _document_filter(query: Query) -> Q:
 
 
 def _of_type(typed: str) -> Q:
-    """By the extension, or by what people call it: pdf, .DOCX, word, picture, image, e-mail."""
-    extension = f".{typed.lower().removeprefix('.')}"
-    if known := BY_EXTENSION.get(extension):
-        of_format = Q(content_type=known.media_type)
-        is_one_of_many = len(known.extensions) > MOST_EXTENSIONS  # py, of all source code
-        return of_format & Q(filename__iendswith=extension) if is_one_of_many else of_format
-    word = _letters(typed)
-    meant = [
-        each.media_type
-        for each in FORMATS
-        if word and (word in _letters(each.name) or each.media_type.startswith(f"{word}/"))
-    ]
-    return Q(content_type__in=meant)
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text.lower()))
+    meant = Q(content_type__in=[each.media_type for each in formats.meant_by(typed)])
+    extension = formats.extension_of_many(typed)
+    return meant & Q(filename__iendswith=extension) if extension else meant
 
 
 def _begin_of(day: Any) -> datetime:

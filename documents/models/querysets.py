@@ -107,7 +107,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         else:
             found = self.live().filter(Q(status=status) if status else Q())
         if tag:
-            found = found.filter(tags__contains=[normalize("NFC", tag).lower()])
+            found = found.filter(tags__contains=[tidy_tag(tag)])
         return found.called(q)
 
     def called(self, q: str) -> Self:
@@ -238,6 +238,11 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         return Exists(
             self.model.objects.filter(replaces=OuterRef("pk"), deleted_at=None, indexed_at=None)
         )
+
+
+def tidy_tag(typed: str) -> str:
+    """A tag as it is kept: NFC, lower case, with single spaces."""
+    return " ".join(normalize("NFC", typed).lower().split())
 
 
 def _look_ahead(documents: list["Document"]) -> None:

@@ -88,6 +88,8 @@ def test_the_knowledge_bases_of_the_caller_are_listed(client: Client) -> None:
     [listed] = response.json()
     assert listed.keys() == {"name", "description", "slug", "created_at"}
     assert (listed["name"], listed["slug"]) == ("Handbook", "handbook")
+    for beyond in ({"page": 2}, {"page": 2, "limit": 1}):  # who asks until nothing comes
+        assert client.get(KNOWLEDGE_BASES, beyond).json() == []
 
 
 def test_what_the_database_cannot_read_is_no_error_of_ours(client: Client, ready: Document) -> None:

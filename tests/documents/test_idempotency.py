@@ -52,6 +52,16 @@ def test_an_upload_whose_answer_was_lost_is_made_once(client: Client) -> None:
     assert not Tally.objects.filter(name="duplicates_refused").exists()
 
 
+def test_the_same_file_with_other_tags_is_another_request(client: Client) -> None:
+    def tagged(tags: str) -> Any:
+        sent = {"file": SimpleUploadedFile("a.md", b"# A\n"), "tags": tags}
+        return client.post(DOCUMENTS, sent, headers={"Idempotency-Key": "1"})
+
+    assert tagged("one, two").status_code == tagged("Two,one").status_code == 201
+    assert tagged("three").json()["error"]["code"] == "idempotency_key_reused"
+    assert Document.objects.get().tags == ["one", "two"]
+
+
 def test_the_answer_tells_how_it_is_now(client: Client) -> None:
     document = Document.objects.get(pk=send(client).json()["id"])
     claim = lifecycle.claim(document.pk)

@@ -405,6 +405,28 @@ def test_a_set_that_was_frozen_before_is_no_business_of_its_people_any_more(
     assert stays.pk != document.pk
 
 
+def test_what_is_moved_under_a_new_name_does_not_meet_who_has_the_old_one_there(
+    make_ready: MakeDocument, make_document: MakeDocument, api: Api, editor: User,
+    other: KnowledgeBase,
+) -> None:  # fmt: skip
+    document = make_ready("a.md")
+    make_document("a.md", knowledge_base=other)
+    make_document("b.md")  # here it would meet one
+    answer = patch(api(editor), document, knowledge_base="other", filename="c.md")
+    assert (answer.status_code, answer.json()["filename"]) == (200, "c.md")
+    assert answer.json()["knowledge_base"] == "other"
+
+
+@pytest.mark.parametrize("change", [{"filename": "b.md"}, {"knowledge_base": "other"}])
+def test_what_is_deleted_is_neither_renamed_nor_moved_and_says_so(
+    change: dict[str, str], make_ready: MakeDocument, api: Api, editor: User, other: KnowledgeBase
+) -> None:
+    document = make_ready("a.md")
+    lifecycle.soft_delete(document.pk, editor)
+    error = patch(api(editor), document, **change).json()["error"]
+    assert (error["code"], error["message"]) == ("deleted", "It is deleted; restore it first.")
+
+
 # --- Many -----------------------------------------------------------------------------------------
 
 
@@ -434,6 +456,11 @@ def test_many_by_the_api(
     body = {"action": "move", "ids": [str(each.pk) for each in documents]}
     address = "/api/v1/knowledge-bases/handbook/documents/bulk"
     client = api(editor)
+    assert (
+        "knowledge_base"
+        in client.post(address, body, "application/json").json()["error"]["message"]
+    )
+    body["knowledge_base"] = "nowhere"
     assert client.post(address, body, "application/json").status_code == 404
     body["knowledge_base"] = "other"
     assert client.post(address, body, "application/json").json() == {"done": 3, "asked": 3}

@@ -145,6 +145,25 @@ def test_what_is_no_tag_is_refused(words: Any) -> None:
         tags.clean(words)
 
 
+def test_a_tag_has_no_comma_wherever_it_is_sent(
+    make_document: MakeDocument, api: Callable[[User], Client], editor: User
+) -> None:
+    document, client = make_document(), api(editor)
+    body = {"action": "tag", "ids": [str(document.pk)], "tags": ["u,v"]}
+    address = "/api/v1/knowledge-bases/handbook/documents/bulk"
+    one = client.patch(f"/api/v1/documents/{document.pk}", {"tags": ["u,v"]}, "application/json")
+    for answer in (client.post(address, body, "application/json"), one):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_tag")
+
+
+def test_a_tag_is_looked_for_as_it_is_kept(
+    make_document: MakeDocument, api: Callable[[User], Client], editor: User
+) -> None:
+    tags.put(make_document(), ["Q1  report"])
+    found = api(editor).get("/api/v1/knowledge-bases/handbook/documents", {"tag": " Q1   REPORT "})
+    assert found.json()["count"] == 1
+
+
 def test_tags_come_with_an_upload_and_go_on_with_a_new_version(
     api: Callable[[User], Client], editor: User
 ) -> None:

@@ -217,6 +217,23 @@ def test_joiners_stay_where_the_spelling_needs_them(name: str, shown: str) -> No
     assert filetypes.visible(name) == shown
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("say %22hello%22 100%.txt", 'say "hello" 100%.txt'),
+        ("it%22s.txt", 'it"s.txt'),
+        ("100%22%.txt", '100"%.txt'),
+        ("a%20%22b%22.txt", "a%20%22b%22.txt"),  # it was written so, as an address is
+        ("a%25b.txt", "a%25b.txt"),
+    ],
+)
+def test_a_form_writes_only_quotation_marks_in_another_way(
+    sent: str, name: str, client: Client
+) -> None:
+    assert send(client, sent).json()["filename"] == name
+
+
 @pytest.mark.parametrize("length", [251, 252, 253, 1000, 1_000_000])
 def test_a_clean_name_is_never_longer_than_the_column(length: int) -> None:
     for letter in ("x", "u\u0308", "\ufb01"):

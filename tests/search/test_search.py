@@ -222,7 +222,6 @@ def test_one_word_of_its_name_finds_a_file(add: MakeDocument, editor: User) -> N
         ("picture", "a.png b.jpg"), ("image", "a.png b.jpg"), ("jpeg", "b.jpg"),
         ("email", "c.eml"), ("e-mail", "c.eml"), ("mail,png", "a.png c.eml"),
         ("py", "d.py"), ("css", "e.CSS"), ("source", "d.py e.CSS"), ('"source code"', "d.py e.CSS"),
-        ("nonsense", ""), ("-", ""),
     ],
 )  # fmt: skip
 def test_a_type_is_called_as_people_call_it(
@@ -640,6 +639,12 @@ def test_the_api_takes_few_statements_whatever_is_found(
         {"query": "heron", "knowledge_base": "handbook"},
         {"query": "heron", "knowledge_bases": ["handbook"] * 1001},
         {"query": "heron", "after": "lunch"},
+        {"query": "heron", "after": 0},
+        {"query": "heron", "before": "86400"},
+        {"query": "heron", "before": "2025-13"},
+        *({"query": "heron", field: [""]} for field in ("tags", "types", "phrases", "exclude")),
+        {"query": "heron", "name": ""},
+        {"query": "", "knowledge_bases": ["handbook"]},
         {"query": "heron", "offset": -1},
     ],
 )
@@ -664,7 +669,9 @@ def test_the_api_knows_no_knowledge_base_that_the_user_cannot_see(
 ) -> None:
     response = post(api(editor), query="heron", knowledge_bases=["handbook", slug])
     assert response.status_code == 404
-    assert response.json()["error"]["code"] == "not_found"
+    error = response.json()["error"]
+    assert error["code"] == "not_found"
+    assert error["details"] == {"knowledge_bases": slug}
 
 
 def test_the_api_asks_once_for_any_number_of_knowledge_bases(
@@ -812,6 +819,12 @@ def test_the_api_groups_by_document(
         ({"query": "heron -kb:handbook"}, []),
         ({"query": "heron -kb:nowhere"}, ["eagle.txt", "heron.md"]),
         ({"query": "-type:txt"}, ["heron.md"]),
+        ({"types": ["plain text"]}, ["eagle.txt"]),
+        ({"query": "heron", "types": ["nonsense"]}, []),
+        ({"query": "heron", "tags": ["  Q1   REPORT "]}, ["eagle.txt"]),
+        ({"query": 'heron tag:"q1  report"'}, ["eagle.txt"]),
+        ({"query": "heron", "before": "2000"}, []),
+        ({"query": "heron", "after": "2000-01"}, ["eagle.txt", "heron.md"]),
     ],
 )
 def test_the_api_has_fields_for_what_people_type(
@@ -822,7 +835,7 @@ def test_the_api_has_fields_for_what_people_type(
     api: Callable[[User], Client],
     editor: User,
 ) -> None:
-    add("eagle.txt", "The eagle and the heron.", content_type="text/plain")
+    add("eagle.txt", "The eagle and the heron.", content_type="text/plain", tags=["q1 report"])
     answer = post(api(editor), **fields)
     assert answer.status_code == 200, answer.content
     assert sorted(result["filename"] for result in answer.json()["results"]) == found
