@@ -89,6 +89,9 @@ class UnreadOut(Schema):
 
 
 class DocumentOut(ModelSchema):
+    id: UUID
+    tags: list[str]
+    status: Status
     knowledge_base: str
     unread: list[UnreadOut]
     replaces: UUID | None

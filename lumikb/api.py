@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
+from itertools import islice
 from typing import Any
 
 from csp.decorators import csp_update
@@ -127,8 +128,8 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     unknown = [str(each["loc"][-1]) for each in error.errors if each["type"] == "extra_forbidden"]
     if unknown:
         return _refused(request, unknown_fields(unknown))
-    wrong = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors}
-    said = [f"{_field(each['loc'])}: {each['msg']}" for each in error.errors[:MOST_SAID]]
+    wrong = {_field(e["loc"]): e["msg"].removeprefix("Value error, ") for e in error.errors}
+    said = [f"{field}: {why}" for field, why in islice(wrong.items(), MOST_SAID)]
     message = f"The request is not of the right form. {'; '.join(said)}."
     return _error(request, 400, "invalid_request", message, wrong)
 

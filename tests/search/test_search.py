@@ -654,6 +654,8 @@ def test_the_api_refuses_what_makes_no_sense_in_its_usual_form(
     response = post(api(editor), **body)
     assert response.status_code in (400, 422)
     assert {"code", "message", "details"} <= response.json()["error"].keys()
+    fields = [name.split(".")[0] for name in response.json()["error"]["details"]]
+    assert set(fields) <= {*body, "query"}  # as the client calls them
 
 
 @pytest.mark.parametrize(("query", "status"), [("\x00", 200), ("?!", 200), ("\ud800", 400)])
