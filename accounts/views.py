@@ -40,7 +40,7 @@ def about(request: HttpRequest, slug: str) -> HttpResponse:
     knowledge_base = owned_knowledge_base(request.user, slug)
     form = AboutForm(request.POST or None, instance=knowledge_base)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        form.save_for(request.user)
         messages.success(request, "Saved.")
         return redirect(knowledge_base)
     return render(request, "accounts/about.html", {"knowledge_base": knowledge_base, "form": form})

@@ -257,7 +257,7 @@ def change_knowledge_base(request: HttpRequest, slug: str, data: KnowledgeBaseCh
             400,
             form.errors.get_json_data(),
         )
-    return form.save()
+    return form.save_for(request.user)
 
 
 @router.delete("knowledge-bases/{slug}", response={204: None, **problems(404)})
@@ -398,7 +398,7 @@ def change_document(request: HttpRequest, document_id: UUID, data: DocumentChang
         if data.filename is not None:
             uploads.rename(document, request.user, data.filename)
         if words is not None:
-            tags.put(document, words)
+            tags.put(document, words, request.user)
     return document_for(request.user, document_id)
 
 

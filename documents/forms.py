@@ -51,9 +51,21 @@ class AboutForm(_NamedForm):
         fields = ["name", "description"]
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}
 
-    def save(self, commit: bool = True) -> Any:
+    def save_for(self, user: Any) -> KnowledgeBase:
         """Raises Http404 when it is deleted meanwhile."""
         there = KnowledgeBase.objects.filter(pk=self.instance.pk)
-        if not there.update(**self.cleaned_data):
-            raise Http404
-        return self.instance
+        with transaction.atomic():
+            was = there.select_for_update(no_key=True).first()
+            if was is None:
+                raise Http404
+            changes = []
+            if was.name != self.cleaned_data["name"]:
+                changes.append(f"renamed from “{was.name}”")
+            if was.description != self.cleaned_data["description"]:
+                changes.append("described anew")
+            if changes:
+                there.update(**self.cleaned_data)
+                detail = ", ".join(changes)
+                audit.record(audit.Action.CHANGED, user, self.instance, detail=detail)
+        knowledge_base: KnowledgeBase = self.instance
+        return knowledge_base

@@ -62,7 +62,7 @@ def act(action: str, ids: Collection[UUID], by: Any, values: Any) -> tuple[int, 
         words = tags.clean(values.get("tags", ""))
         if not words:
             raise Refused("invalid_tag", "Write a tag first.", 400)
-        done = (tags.add if action == "tag" else tags.remove)(ids, words)
+        done = (tags.add if action == "tag" else tags.remove)(ids, words, by)
         return done, "tagged" if action == "tag" else "changed"
     if action == "move":
         to = editable_knowledge_base(by, values.get("to", ""))

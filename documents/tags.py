@@ -4,9 +4,11 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import F, Func, IntegerField, Value
 from django.db.models.lookups import LessThanOrEqual
 
+from . import audit
 from .models import Document
 from .models.querysets import tidy_tag
 from .refusals import Refused
@@ -34,25 +36,35 @@ def clean(words: str | Collection[str]) -> list[str]:
     return tags
 
 
-def put(document: Document, tags: Collection[str]) -> None:
+def put(document: Document, tags: Collection[str], by: Any) -> None:
     """These, and no others. Raises Refused."""
     document.tags = clean(tags)
-    Document.objects.filter(pk=document.pk).update(tags=document.tags)
+    others = Document.objects.filter(pk=document.pk).exclude(tags=document.tags)
+    _change(others, document.tags, by, f"tags: {', '.join(document.tags) or 'none'}")
 
 
-def add(document_ids: Collection[UUID], tags: list[str]) -> int:
-    """To those that have room for them; returns how many."""
-    chosen = Document.objects.live().filter(pk__in=document_ids)
+def add(document_ids: Collection[UUID], tags: list[str], by: Any) -> int:
+    """To those that lack one of them, and have room for all; returns how many."""
+    chosen = Document.objects.live().filter(pk__in=document_ids).exclude(tags__contains=tags)
     room = LessThanOrEqual(_Cardinality("tags"), MOST - len(tags))
-    return chosen.filter(room).update(
-        tags=Func(F("tags"), _array(tags), template=_TOGETHER, arg_joiner=" || ")
-    )
+    together = Func(F("tags"), _array(tags), template=_TOGETHER, arg_joiner=" || ")
+    return _change(chosen.filter(room), together, by, f"tagged: {', '.join(tags)}")
 
 
-def remove(document_ids: Collection[UUID], tags: list[str]) -> int:
+def remove(document_ids: Collection[UUID], tags: list[str], by: Any) -> int:
     """From those that have one of them; returns how many."""
     chosen = Document.objects.live().filter(pk__in=document_ids, tags__overlap=tags)
-    return chosen.update(tags=Func(_array(tags), template=_LEFT))
+    left = Func(_array(tags), template=_LEFT)
+    return _change(chosen, left, by, f"untagged: {', '.join(tags)}")
+
+
+def _change(documents: Any, tags: Any, by: Any, detail: str) -> int:
+    with transaction.atomic():
+        locked = documents.order_by("pk").select_for_update(no_key=True)
+        changed = list(locked.only("filename", "knowledge_base"))
+        Document.objects.filter(pk__in=[each.pk for each in changed]).update(tags=tags)
+        audit.record_each(audit.Action.CHANGED, by, changed, detail)
+    return len(changed)
 
 
 class _Cardinality(Func):

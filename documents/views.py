@@ -242,7 +242,7 @@ def tag(request: HttpRequest, document_id: UUID) -> HttpResponse:
     """Put these tags on a document, and no others."""
     target = editable_document(request.user, document_id)
     try:
-        tags.put(target, tags.clean(request.POST.get("tags", "")))
+        tags.put(target, tags.clean(request.POST.get("tags", "")), request.user)
         messages.success(request, "The tags are saved.")
     except refusals.Refused as refused:
         messages.error(request, str(refused))

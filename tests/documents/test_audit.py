@@ -193,6 +193,44 @@ def test_what_is_changed_in_the_admin_is_a_line(
     assert "group: Readers" in shown
 
 
+def test_a_new_name_or_description_of_a_knowledge_base_is_a_line(
+    page: Client, api: Any, editor: User, knowledge_base: KnowledgeBase
+) -> None:
+    Membership.objects.update(role="owner")
+    client, url = api(editor), "/api/v1/knowledge-bases/handbook"
+    for change in ({"name": "Manual"}, {"name": "Manual"}, {"description": "Secret."}):
+        assert client.patch(url, change, "application/json").status_code == 200
+    about = {"name": "Guide", "description": ""}
+    for _ in range(2):
+        assert page.post("/kb/handbook/about/", about).status_code == 302
+    told = AuditEntry.objects.filter(action="changed", person="edith").order_by("pk")
+    assert list(told.values_list("what", "detail")) == [
+        ("Manual", "renamed from “Handbook”"),
+        ("Manual", "described anew"),
+        ("Guide", "renamed from “Manual”, described anew"),
+    ]
+    assert {each.knowledge_base_id for each in told} == {knowledge_base.pk}
+
+
+def test_a_documents_other_tags_are_a_line_of_each(
+    page: Client, api: Any, editor: User, make_document: MakeDocument
+) -> None:
+    a, b = make_document("a.md"), make_document("b.md", tags=["new"])
+    api(editor).patch(f"/api/v1/documents/{a.pk}", {"tags": ["x", "y"]}, "application/json")
+    page.post(f"/documents/{a.pk}/tags", {"tags": "y, X"})  # as they are
+    page.post(f"/documents/{a.pk}/tags", {"tags": ""})
+    for action in ("tag", "tag", "untag", "untag"):
+        ticked = {"action": action, "id": [str(a.pk), str(b.pk)], "tags": "new"}
+        page.post("/kb/handbook/selection", ticked)
+    told = AuditEntry.objects.filter(action="changed", person="edith").order_by("pk")
+    assert list(told.values_list("document_id", "what", "detail")) == [
+        (a.pk, "a.md", "tags: x, y"),
+        (a.pk, "a.md", "tags: none"),
+        (a.pk, "a.md", "tagged: new"),
+        *sorted((each.pk, each.filename, "untagged: new") for each in (a, b)),
+    ]
+
+
 # --- That nobody changes it -----------------------------------------------------------------------
 
 

@@ -199,7 +199,7 @@ def test_a_document_that_has_no_room_for_more_tags_keeps_its_own(
     make_document: MakeDocument,
 ) -> None:
     full = make_document(tags=[f"{n:02}" for n in range(20)])
-    assert tags.add([full.pk], ["one more"]) == 0
+    assert tags.add([full.pk], ["one more"], None) == 0
     assert len(refreshed(full).tags) == 20
 
 
