@@ -9,11 +9,12 @@ from django.contrib.auth import get_user_model, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import PasswordChangeForm
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from documents import tokens
 from documents.models import ApiToken
 
 from . import clock
@@ -67,20 +68,19 @@ def make_token(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def end_token(request: HttpRequest, token_id: int) -> HttpResponse:
-    token = get_object_or_404(ApiToken, user=request.user, pk=token_id)
-    token.delete()
-    messages.success(request, f"The token “{token.name}” has ended.")
+    name = tokens.revoke(request.user, token_id)
+    messages.success(request, f"The token “{name}” has ended.")
     return redirect("account")
 
 
 def _account(request: HttpRequest, status: int = 200, **more: Any) -> HttpResponse:
-    tokens = ApiToken.objects.filter(user=request.user.pk).select_related("knowledge_base")
+    own_tokens = ApiToken.objects.filter(user=request.user.pk).select_related("knowledge_base")
     context = {
         "profile_form": ProfileForm(
             instance=request.user, initial={"time_zone": clock.chosen_by(request.user)}
         ),
         "token_form": TokenForm(request.user),
-        "tokens": tokens.order_by("-created_at", "-pk"),
+        "tokens": own_tokens.order_by("-created_at", "-pk"),
         "now": timezone.now(),
         "mail": settings.MAIL,
         "oidc": settings.OIDC_NAME if settings.OIDC_ISSUER else "",

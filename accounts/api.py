@@ -10,6 +10,7 @@ from ninja.responses import Status as Reply
 from pydantic import ConfigDict
 
 from documents import members as sharing
+from documents import tokens
 from documents.models import ApiToken, GroupMembership, Membership
 from documents.permissions import (
     knowledge_base_for,
@@ -163,7 +164,7 @@ def make_invitation(request: HttpRequest, slug: str, data: InvitationIn) -> Any:
 def end_invitation(request: HttpRequest, slug: str, invitation_id: int) -> Any:
     """It counts no more."""
     knowledge_base = owned_knowledge_base(request.user, slug)
-    get_object_or_404(Invitation, knowledge_base=knowledge_base, pk=invitation_id).delete()
+    invitations.withdraw(knowledge_base, request.user, invitation_id)
     return Reply(204, None)
 
 
@@ -198,8 +199,8 @@ class TokenMade(TokenOut):
 def list_tokens(request: HttpRequest) -> Any:
     """Your own, newest first."""
     require_all_rights(request.user)
-    tokens = ApiToken.objects.filter(user=request.user.pk).select_related("knowledge_base")
-    return list(tokens.order_by("-created_at", "-pk"))
+    own = ApiToken.objects.filter(user=request.user.pk).select_related("knowledge_base")
+    return list(own.order_by("-created_at", "-pk"))
 
 
 @router.post("tokens", response={201: TokenMade, **problems(403)})
@@ -223,7 +224,7 @@ def make_token(request: HttpRequest, data: TokenIn) -> Any:
 def end_token(request: HttpRequest, token_id: int) -> Any:
     """It is refused from then on."""
     require_all_rights(request.user)
-    get_object_or_404(ApiToken, user=request.user.pk, pk=token_id).delete()
+    tokens.revoke(request.user, token_id)
     return Reply(204, None)
 
 

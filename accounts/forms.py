@@ -8,8 +8,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from documents import audit
-from documents.models import ApiToken, KnowledgeBase, Membership
+from documents import tokens
+from documents.models import KnowledgeBase, Membership
 
 from .clock import ZONES
 from .models import Invitation
@@ -83,5 +83,4 @@ class TokenForm(forms.Form):
         days = limits.pop("days")
         end = timezone.now() + timedelta(days=days) if days else None
         name = limits.pop("name")
-        audit.record(audit.Action.CHANGED, self._user, what=f"token {name}", detail="made")
-        return ApiToken.issue(self._user, name, expires_at=end, **limits)
+        return tokens.make(self._user, name, self._user, expires_at=end, **limits)

@@ -23,10 +23,10 @@ def invite(
     request: HttpRequest, knowledge_base: KnowledgeBase, role: str, days: int, email: str
 ) -> tuple[Invitation, str, bool]:
     """Make an invitation; returns it, its link, and whether a mail went out with it."""
-    invitation, secret = Invitation.issue(knowledge_base, request.user, role, days, email)
-    whom = email or "all who have a link"
-    detail = f"invited {whom} as {role}, for {days} days"
-    audit.record(audit.Action.SHARED, request.user, knowledge_base, detail=detail)
+    with transaction.atomic():
+        invitation, secret = Invitation.issue(knowledge_base, request.user, role, days, email)
+        detail = f"invited {_whom(invitation)} as {role}, for {days} days"
+        audit.record(audit.Action.SHARED, request.user, knowledge_base, detail=detail)
     link = request.build_absolute_uri(reverse("invitation", args=[secret]))
     sent = bool(email) and settings.MAIL and _send(request.user, invitation, link)
     return invitation, link, sent
@@ -38,6 +38,22 @@ def accept(invitation: Invitation, user: Any) -> str:
         if not invitation.use():
             raise Http404
         return members.join(invitation.knowledge_base, user, invitation.role)
+
+
+def withdraw(knowledge_base: KnowledgeBase, by: Any, invitation_id: int) -> None:
+    """It counts no more. Raises Http404."""
+    with transaction.atomic():
+        own = Invitation.objects.select_for_update().filter(knowledge_base=knowledge_base)
+        invitation = own.filter(pk=invitation_id).first()
+        if invitation is None:
+            raise Http404
+        invitation.delete()
+        detail = f"withdrew the invitation of {_whom(invitation)} as {invitation.role}"
+        audit.record(audit.Action.SHARED, by, knowledge_base, detail=detail)
+
+
+def _whom(invitation: Invitation) -> str:
+    return invitation.email or "all who have a link"
 
 
 def _send(by: Any, invitation: Invitation, link: str) -> bool:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -160,7 +160,7 @@ def invite(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def end_invitation(request: HttpRequest, slug: str, invitation_id: int) -> HttpResponse:
     knowledge_base = owned_knowledge_base(request.user, slug)
-    get_object_or_404(Invitation, knowledge_base=knowledge_base, pk=invitation_id).delete()
+    invitations.withdraw(knowledge_base, request.user, invitation_id)
     messages.success(request, "That invitation counts no more.")
     return redirect("members", knowledge_base.slug)
 

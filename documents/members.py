@@ -73,15 +73,19 @@ def add_group(knowledge_base: KnowledgeBase, by: Any, group: Group, role: str) -
 def change(knowledge_base: KnowledgeBase, by: Any, user_id: int, role: str) -> None:
     """Give a member another role. Raises Http404, and Refused for the last owner."""
     with _shared_by(knowledge_base, by):
-        _found(knowledge_base.membership_set.filter(user=user_id).update(role=role))
-        _audit(knowledge_base, by, f"{_user(user_id)} is {role} now")
+        member = knowledge_base.membership_set.filter(user=user_id)
+        _found(member.count())
+        if member.exclude(role=role).update(role=role):
+            _audit(knowledge_base, by, f"{_user(user_id)} is {role} now")
 
 
 def change_group(knowledge_base: KnowledgeBase, by: Any, group_id: int, role: str) -> None:
     """Raises Http404."""
     with _shared_by(knowledge_base, by):
-        _found(knowledge_base.groupmembership_set.filter(group=group_id).update(role=role))
-        _audit(knowledge_base, by, f"the group {_group(group_id)} is {role} now")
+        member = knowledge_base.groupmembership_set.filter(group=group_id)
+        _found(member.count())
+        if member.exclude(role=role).update(role=role):
+            _audit(knowledge_base, by, f"the group {_group(group_id)} is {role} now")
 
 
 def remove(knowledge_base: KnowledgeBase, by: Any, user_id: int) -> None:
@@ -122,10 +126,12 @@ def join(knowledge_base: KnowledgeBase, user: Any, role: str) -> str:
             user=user, defaults={"role": role}
         )
         roles = Membership.Role.values
-        if not is_new and roles.index(member.role) < roles.index(role):
+        is_higher = roles.index(member.role) < roles.index(role)
+        if is_higher:
             member.role = role
             member.save(update_fields=["role"])
-        _audit(knowledge_base, user, f"joined, invited as {role}")
+        if is_new or is_higher:
+            _audit(knowledge_base, user, f"joined, invited as {role}")
     return member.role
 
 

@@ -149,7 +149,8 @@ def test_a_knowledge_base_is_renamed_and_described_and_keeps_its_address(
 
 def test_who_shares_is_in_the_audit(olga: User, nora: User, knowledge_base: KnowledgeBase) -> None:
     members.add(knowledge_base, olga, nora, "viewer")
-    members.change(knowledge_base, olga, nora.pk, "owner")
+    for _ in range(2):
+        members.change(knowledge_base, olga, nora.pk, "owner")
     members.remove(knowledge_base, nora, olga.pk)
     told = AuditEntry.objects.order_by("pk").values_list("person", "action", "detail")
     assert list(told) == [
@@ -230,3 +231,22 @@ def test_an_invitation_takes_nothing_from_a_member(
 ) -> None:
     browser_of(olga).post(link_for(olga, knowledge_base))
     assert roles(knowledge_base) == {"olga": "owner"}
+    assert not AuditEntry.objects.filter(action="shared").exists()
+
+
+def test_an_invitation_that_is_withdrawn_is_in_the_audit(
+    olga: User, api: Callable[[User], Client], knowledge_base: KnowledgeBase
+) -> None:
+    for email in ("", "new@example.com"):
+        link_for(olga, knowledge_base, email)
+    open_one, by_mail = Invitation.objects.order_by("pk").values_list("pk", flat=True)
+    for status in (302, 404):
+        end = f"/kb/handbook/members/invitations/{open_one}/end"
+        assert browser_of(olga).post(end).status_code == status
+    for status in (204, 404):
+        assert api(olga).delete(f"{INVITATIONS}/{by_mail}").status_code == status
+    told = AuditEntry.objects.filter(action="shared").order_by("pk")
+    assert list(told.values_list("person", "what", "detail")) == [
+        ("olga", "Handbook", "withdrew the invitation of all who have a link as editor"),
+        ("olga", "Handbook", "withdrew the invitation of new@example.com as editor"),
+    ]

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from documents.models import ApiToken, Document, KnowledgeBase
+from documents.models import ApiToken, AuditEntry, Document, KnowledgeBase
 
 pytestmark = pytest.mark.django_db
 BASES = "/api/v1/knowledge-bases"
@@ -136,6 +137,32 @@ def test_nobody_ends_anothers_token(page: Client, make_user: Callable[..., User]
     assert page.post(f"/account/tokens/{token.pk}/end").status_code == 404
     assert page.delete(f"/api/v1/tokens/{token.pk}").status_code == 404
     assert ApiToken.objects.exists()
+
+
+def test_who_makes_or_revokes_one_is_in_the_audit_and_its_secret_is_not(
+    page: Client, editor: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secrets = [
+        page.post("/account/tokens", {"token-name": "a"}).context["secret"],
+        page.post("/api/v1/tokens", {"name": "b"}, "application/json").json()["secret"],
+    ]
+    call_command("create_api_token", "edith", "--name", "c")
+    secrets.append(capsys.readouterr().out.strip())
+    a, b, _ = ApiToken.objects.order_by("pk").values_list("pk", flat=True)
+    for status in (302, 404):
+        assert page.post(f"/account/tokens/{a}/end").status_code == status
+    for status in (204, 404):
+        assert page.delete(f"/api/v1/tokens/{b}").status_code == status
+    told = AuditEntry.objects.filter(action="changed").order_by("pk")
+    assert list(told.values_list("person", "what", "detail")) == [
+        ("edith", "token a", "made"),
+        ("edith", "token b", "made"),
+        ("", "token c", "made for “edith”, on the command line"),
+        ("edith", "token a", "revoked"),
+        ("edith", "token b", "revoked"),
+    ]
+    kept = str(list(told.values()))
+    assert not [secret for secret in secrets if secret.removeprefix(ApiToken.PREFIX) in kept]
 
 
 def test_the_last_use_is_not_written_each_time(

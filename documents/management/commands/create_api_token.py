@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from documents.models import ApiToken
+from documents import tokens
 
 
 class Command(BaseCommand):
@@ -19,4 +19,4 @@ class Command(BaseCommand):
         user = get_user_model().objects.filter(username=username).first()
         if user is None:
             raise CommandError(f"There is no user “{username}”.")
-        self.stdout.write(ApiToken.issue(user, name))
+        self.stdout.write(tokens.make(user, name, by=None))
