@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth import get_user_model, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import PasswordChangeForm
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -17,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from documents import tokens
 from documents.models import ApiToken
 
-from . import clock
+from . import changes, clock
 from .forms import ProfileForm, TokenForm
 
 
@@ -32,11 +33,15 @@ def account(request: HttpRequest) -> HttpResponse:
 def profile(request: HttpRequest) -> HttpResponse:
     """Name and time zone."""
     user = get_user_model().objects.get(username=request.user.get_username())
-    form = ProfileForm(request.POST, instance=user)
+    initial = {"time_zone": clock.chosen_by(request.user)}
+    form = ProfileForm(request.POST, instance=user, initial=initial)
     if not form.is_valid():
         return _account(request, profile_form=form, status=400)
-    form.save()
-    clock.choose(request, form.cleaned_data["time_zone"])
+    with transaction.atomic():
+        form.save()
+        clock.choose(request, form.cleaned_data["time_zone"])
+        if form.has_changed():
+            changes.record(user, ", ".join(form.changed_data).replace("_", " "))
     messages.success(request, "Saved.")
     return redirect("account")
 
@@ -48,7 +53,10 @@ def password(request: HttpRequest) -> HttpResponse:
     """A new password ends all sessions but this one."""
     form = PasswordChangeForm(request.user, request.POST or None)  # type: ignore[arg-type]
     if request.method == "POST" and form.is_valid():
-        update_session_auth_hash(request, form.save())
+        with transaction.atomic():
+            user = form.save()
+            changes.record(user, "new password")
+        update_session_auth_hash(request, user)
         UserSession.objects.create_from_request(request)  # this session has another key now
         messages.success(request, "Your password is changed. All other sessions have ended.")
         return redirect("account")

@@ -4,12 +4,16 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from allauth.usersessions.models import UserSession
 from axes.helpers import get_client_ip_address
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.http import HttpRequest
 
+from . import changes
 from .models import Invitation
 
 INVITATION = "invitation"  # in the session of a stranger who was invited
@@ -38,9 +42,23 @@ class AccountAdapter(DefaultAccountAdapter):
         if settings.MAIL:
             super().send_mail(template_prefix, email, context)
 
+    def set_password(self, user: Any, password: str) -> None:
+        """A forgotten one is set anew."""
+        with transaction.atomic():
+            super().set_password(user, password)
+            changes.record(user, "new password, by a mail")
+
     def get_client_ip(self, request: HttpRequest) -> str:
         """As our throttle has it."""
         return get_client_ip_address(request) or "0.0.0.0"  # noqa: S104 (not bound)
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):
+    def end_sessions(self, sessions: list[UserSession]) -> None:
+        with transaction.atomic():
+            super().end_sessions(sessions)
+            if sessions:
+                changes.record(sessions[0].user, f"sessions ended: {len(sessions)}")
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
@@ -65,13 +83,24 @@ def take_groups(user: Any, sociallogin: Any) -> None:
     claims = {**(data.get("id_token") or {}), **(data.get("userinfo") or {})} or data
     claimed = claims.get(settings.OIDC_GROUPS_CLAIM) or []
     names = {claimed} if isinstance(claimed, str) else {str(name) for name in claimed}
-    if settings.OIDC_GROUPS:
-        ours = [Group.objects.get_or_create(name=name)[0] for name in settings.OIDC_GROUPS]
-        user.groups.remove(*(group for group in ours if group.name not in names))
-        user.groups.add(*(group for group in ours if group.name in names))
-    if settings.OIDC_STAFF_GROUP:
-        user.is_staff = settings.OIDC_STAFF_GROUP in names
-        user.save(update_fields=["is_staff"])
+    told = []
+    with transaction.atomic():
+        if settings.OIDC_GROUPS:
+            ours = [Group.objects.get_or_create(name=name)[0] for name in settings.OIDC_GROUPS]
+            has = set(user.groups.all())
+            left = [group for group in ours if group in has and group.name not in names]
+            new = [group for group in ours if group not in has and group.name in names]
+            user.groups.remove(*left)
+            user.groups.add(*new)
+            told += [f"in the group {group} no more" for group in left]
+            told += [f"in the group {group}" for group in new]
+        if settings.OIDC_STAFF_GROUP:
+            was, user.is_staff = user.is_staff, settings.OIDC_STAFF_GROUP in names
+            user.save(update_fields=["is_staff"])
+            if user.is_staff != was:
+                told.append("staff" if user.is_staff else "staff no more")
+        if told:
+            changes.record(user, f"as the provider says: {', '.join(told)}")
 
 
 def is_invited(request: Any) -> bool:

@@ -252,6 +252,7 @@ MFA_FORMS = {
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "LumiKB"
 MFA_ALLOW_UNVERIFIED_EMAIL = True
+USERSESSIONS_ADAPTER = "accounts.adapters.SessionsAdapter"
 SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_EMAIL_VERIFICATION = "none"  # the provider knows its people
 SOCIALACCOUNT_LOGIN_ON_GET = True  # a form may not lead to another host: form-action

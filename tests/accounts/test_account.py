@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from documents.models import Document
+from documents.models import AuditEntry, Document
 
 pytestmark = pytest.mark.django_db
 CHANGE = {
@@ -62,6 +62,19 @@ def test_a_password_is_not_changed_by_who_does_not_know_it_or_to_a_weak_one(
     assert page.post("/account/password/", CHANGE | wrong).status_code == 200
     editor.refresh_from_db()
     assert editor.check_password("right-horse-1")
+
+
+def test_what_somebody_changes_of_his_account_is_in_the_audit(page: Client) -> None:
+    for first, zone in (("Edith", "UTC"), ("Edith", "UTC"), ("Edith", "")):
+        page.post("/account/profile", {"first_name": first, "time_zone": zone})
+    page.post("/account/password/", CHANGE | {"old_password": "guess"})
+    page.post("/account/password/", CHANGE)
+    told = AuditEntry.objects.filter(action="changed").order_by("pk")
+    assert list(told.values_list("person", "what", "detail")) == [
+        ("edith", "own account", "first name, time zone"),
+        ("edith", "own account", "time zone"),
+        ("edith", "own account", "new password"),
+    ]
 
 
 def test_nobody_makes_himself_more_than_he_is(page: Client, editor: User) -> None:

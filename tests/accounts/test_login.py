@@ -19,7 +19,7 @@ from django.core import mail
 from django.test import Client
 
 from accounts.models import Invitation
-from documents.models import KnowledgeBase
+from documents.models import AuditEntry, KnowledgeBase
 
 pytestmark = pytest.mark.django_db
 EDITH = {"username": "edith", "password": "right-horse-1"}
@@ -36,6 +36,12 @@ def code() -> str:
 
 def log_in(client: Client, **wrong: str) -> Any:
     return client.post("/login/?next=/search/", EDITH | wrong)
+
+
+def told() -> list[tuple[str, str]]:
+    """What the audit has of changes of accounts: whose, and what."""
+    changes = AuditEntry.objects.filter(action="changed", what="own account").order_by("pk")
+    return list(changes.values_list("person", "detail"))
 
 
 @pytest.fixture
@@ -99,6 +105,27 @@ def test_a_second_factor_is_set_up_and_its_picture_keeps_the_policy(editor: User
     assert "style=" not in answer.content.decode()
 
 
+def test_a_second_factor_that_is_set_up_or_taken_away_is_in_the_audit(
+    editor: User, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("allauth.mfa.totp.internal.auth.generate_totp_secret", lambda: SECRET)
+    client, factor = Client(), "/account/second-factor"
+    log_in(client)
+    client.post("/account/confirm/", {"password": EDITH["password"]})
+    client.get(f"{factor}/totp/activate/")
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(f"{factor}/totp/activate/", {"code": code()})
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(f"{factor}/recovery-codes/generate/")
+    client.post(f"{factor}/totp/deactivate/")
+    lines = ["TOTP Authenticator", "Recovery codes", "Recovery codes"]
+    assert told() == [
+        *(("edith", f"second factor: {line}") for line in lines),
+        *(("edith", f"no second factor any more: {line}") for line in lines[:2]),
+    ]
+    assert not AuditEntry.objects.filter(detail__contains=SECRET).exists()
+
+
 def test_sessions_are_listed_and_all_others_ended(editor: User) -> None:
     here, there = Client(headers={"User-Agent": "Here"}), Client(headers={"User-Agent": "There"})
     log_in(here), log_in(there)
@@ -107,6 +134,8 @@ def test_sessions_are_listed_and_all_others_ended(editor: User) -> None:
     here.post("/account/sessions/")
     assert here.get("/account/").status_code == 200
     assert there.get("/account/").status_code == 302
+    here.post("/account/sessions/")  # there is no other any more
+    assert told() == [("edith", "sessions ended: 1")]
 
 
 def test_a_new_password_keeps_this_session_in_the_list(editor: User) -> None:
@@ -134,6 +163,7 @@ def test_a_forgotten_password_is_set_anew_by_mail(editor: User, settings: Any) -
     path = form.redirect_chain[-1][0]
     new = {"password1": "left-zebra-22", "password2": "left-zebra-22"}
     client.post(path, new)
+    assert told() == [("edith", "new password, by a mail")]
     assert log_in(Client(), password="left-zebra-22").status_code == 302
     assert Client().get(link[1], follow=True).context["token_fail"]
 
@@ -218,4 +248,5 @@ def test_an_address_of_an_open_domain_makes_an_account_once_it_is_shown_to_be_hi
     assert link
     client.post(link[1])
     assert EmailAddress.objects.get(user=user).verified
+    assert told() == [("nils", "made"), ("nils", "mail address nils@example.com")]
     assert Client().post("/login/", login).headers["Location"] == "/"

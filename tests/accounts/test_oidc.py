@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from documents.models import KnowledgeBase
+from documents.models import AuditEntry, KnowledgeBase
 from tests.accounts.provider import CLIENT, Provider, provider
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +80,13 @@ def test_a_group_that_he_has_left_there_is_left_here_at_the_next_login(
     assert {each.name for each in user.groups.all()} == {"Day shift", "made by an operator"}
     assert not user.is_staff
     assert User.objects.count() == 1
+    log_in(Client())  # as it was
+    says = "as the provider says: in the group"
+    assert list(AuditEntry.objects.filter(action="changed").values_list("person", "detail")) == [
+        ("nora", f"{says} Night shift no more, in the group Day shift, staff no more"),
+        ("nora", "made"),
+        ("nora", f"{says} Night shift, staff"),
+    ]
 
 
 def test_who_logs_out_is_out(elsewhere: Provider) -> None:
@@ -113,6 +120,7 @@ def test_who_has_an_account_connects_it_himself(
     client.post("/logout/")
     log_in(client)
     assert client.session["_auth_user_id"] == str(local.pk)
+    assert AuditEntry.objects.filter(person="edith", detail__startswith="logs in with").exists()
 
 
 def test_who_may_not_log_in_does_not(elsewhere: Provider) -> None:
