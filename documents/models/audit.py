@@ -40,6 +40,7 @@ class AuditEntry(models.Model):
         PURGED = "purged", "deleted for good"
         SHARED = "shared", "changed who may see"
         MOVED = "moved", "moved"
+        RENAMED = "renamed", "renamed"
         CHANGED = "changed", "changed"
         EXPORTED = "exported", "exported"
 

@@ -44,6 +44,7 @@ def test_what_a_person_does_with_a_document_is_one_line_each(
     make_document: MakeDocument, editor: User
 ) -> None:
     document = make_document("a.md")
+    lifecycle.rename(document.pk, editor, "a.md")
     lifecycle.soft_delete(document.pk, editor)
     lifecycle.restore(document.pk, editor)
     claim = lifecycle.claim(document.pk)
@@ -56,6 +57,7 @@ def test_what_a_person_does_with_a_document_is_one_line_each(
     lifecycle.purge_now(document.pk, editor)
     deeds = [
         "uploaded",
+        "renamed",
         "deleted",
         "restored",
         "requeued",
