@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection, transaction
 from django.db.models.functions import Now
 from django.test import Client
@@ -361,6 +361,27 @@ def test_it_is_exported_by_command_too(told: Document, capsys: pytest.CaptureFix
     assert whats == list(AuditEntry.objects.exclude(what="old").values_list("what", flat=True))
     call_command("export_audit")
     assert '"what": "old"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("days", ["999999999", "9999999999999", "0", "-3", "1.5", "ten", ""])
+def test_a_number_of_days_that_is_none_is_refused_with_a_sentence(days: str) -> None:
+    with pytest.raises(CommandError, match="is no number of days: they are 1 to 36500"):
+        call_command("export_audit", "--days", days)
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "1e99", "soon"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["reconcile", "--every"],
+        ["reembed", "--for"],
+        ["import_documents", "handbook", ".", "--watch", "--every"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_number_of_seconds_that_is_none_is_refused_too(command: list[str], seconds: str) -> None:
+    with pytest.raises(CommandError, match="is no number of seconds: they are 0 to"):
+        call_command(*command, seconds)
 
 
 def test_who_makes_a_knowledge_base_is_written_down(page: Client, api: Any, editor: User) -> None:

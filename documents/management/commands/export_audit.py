@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db.models.functions import Now
 
 from documents.audit import lines
+from documents.management import numbers
 from documents.models import AuditEntry
 
 
@@ -14,7 +15,7 @@ class Command(BaseCommand):
     help = "Write the audit as JSON lines, newest first."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--days", type=int, help="only those of so many days")
+        parser.add_argument("--days", type=numbers.days, help="only those of so many days")
 
     def handle(self, days: int | None, **options: Any) -> None:
         entries = AuditEntry.objects.all()

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from documents.connections import release
 from documents.imports import Import, Outcome, Watch
+from documents.management import numbers
 from documents.models import KnowledgeBase
 from documents.permissions import may_edit
 
@@ -48,7 +49,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--mirror", action="store_true", help="with --watch: delete what is deleted there"
         )
-        parser.add_argument("--every", type=float, default=2.0, help="seconds between two looks")
+        parser.add_argument(
+            "--every", type=numbers.seconds, default=2.0, help="seconds between two looks"
+        )
 
     def handle(self, slug: str, paths: list[Path], **options: Any) -> None:
         if options["mirror"] and not options["watch"]:

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from documents.connections import release
+from documents.management import numbers
 from documents.models import ReconcileRun
 from processing import reconcile, reembed
 
@@ -27,7 +28,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--every", type=float, metavar="SECONDS", help="go on until stopped")
+        parser.add_argument(
+            "--every", type=numbers.seconds, metavar="SECONDS", help="go on until stopped"
+        )
         parser.add_argument("--dry-run", action="store_true", help="find, but mend nothing")
         parser.add_argument("--json", action="store_true", help="one JSON object a run")
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from documents.connections import release
+from documents.management import numbers
 from documents.models import Generation
 from processing import reembed
 from processing.errors import ProcessingError
@@ -25,7 +26,11 @@ class Command(BaseCommand):
             "--remove-retired", action="store_true", help="delete the indexes not in use any more"
         )
         parser.add_argument(
-            "--for", type=float, dest="seconds", metavar="SECONDS", help="stop after so long"
+            "--for",
+            type=numbers.seconds,
+            dest="seconds",
+            metavar="SECONDS",
+            help="stop after so long",
         )
 
     def handle(self, remove_retired: bool, seconds: float | None, **options: Any) -> None:
