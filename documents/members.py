@@ -22,14 +22,18 @@ from .refusals import Refused
 OWNER = Membership.Role.OWNER
 
 
+def called(name: str, users: Any) -> Any | None:
+    """Of these users the one of this name; else the only one of it in whatever case."""
+    return users.filter(username=name).first() or _only(users.filter(username__iexact=name))
+
+
 def find_user(name: str) -> Any:
     """The active user of this name or mail address. Raises Refused when there is not just one."""
     name = name.strip()
     users = get_user_model().objects.filter(is_active=True)
-    found = users.filter(username=name).first()
+    found = called(name, users)
     if found is None and "@" in name:
-        named = list(users.filter(email__iexact=name)[:2])
-        found = named[0] if len(named) == 1 else None
+        found = _only(users.filter(email__iexact=name))
     if found is None:
         message = f"Nobody here is called “{name}”. Invite them with a link."
         raise Refused("unknown_user", message, 400, {"user": name})
@@ -162,6 +166,11 @@ def _keeps_an_owner(knowledge_base: KnowledgeBase) -> Iterator[None]:
 
 def _audit(knowledge_base: KnowledgeBase, by: Any, detail: str) -> None:
     audit.record(audit.Action.SHARED, by, knowledge_base, detail=detail)
+
+
+def _only(users: Any) -> Any | None:
+    found = users[:2]
+    return found[0] if len(found) == 1 else None
 
 
 def _user(user_id: int) -> str:

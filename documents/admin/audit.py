@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 
 from documents import audit
+from documents.members import called
 from documents.models import AuditEntry, Document, KnowledgeBase
 
 from .capped import CappedPaginator
@@ -65,7 +66,7 @@ class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):
             return queryset.filter(document_id=UUID(term)), False
         except ValueError:
             pass
-        user = get_user_model().objects.filter(username=term).first()
+        user = called(term, get_user_model().objects.all())
         if user is not None:
             return queryset.filter(person_id=user.pk), False
         knowledge_base = KnowledgeBase.objects.named([term]).first()

@@ -66,6 +66,18 @@ def test_of_two_with_one_mail_address_none_is_added_by_it(
     assert refused.value.code == "unknown_user"
 
 
+def test_a_name_in_another_case_is_found_where_it_is_one_persons(
+    nora: User, make_user: Callable[..., User]
+) -> None:
+    anna, gone = make_user("Anna"), make_user("NORA")
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+    assert [members.find_user(name) for name in ("anna", " ANNA ", "Nora")] == [anna, anna, nora]
+    another = make_user("ANNA")
+    assert [members.find_user(name) for name in ("ANNA", "Anna")] == [another, anna]
+    with pytest.raises(Refused, match="Nobody here is called “anna”"):
+        members.find_user("anna")
+
+
 def test_a_member_is_not_added_again(
     olga: User, editor: User, api: Callable[[User], Client], knowledge_base: KnowledgeBase
 ) -> None:

@@ -146,7 +146,7 @@ def test_who_makes_or_revokes_one_is_in_the_audit_and_its_secret_is_not(
         page.post("/account/tokens", {"token-name": "a"}).context["secret"],
         page.post("/api/v1/tokens", {"name": "b"}, "application/json").json()["secret"],
     ]
-    call_command("create_api_token", "edith", "--name", "c")
+    call_command("create_api_token", "Edith", "--name", "c")
     secrets.append(capsys.readouterr().out.strip())
     a, b, _ = ApiToken.objects.order_by("pk").values_list("pk", flat=True)
     for status in (302, 404):

@@ -304,7 +304,12 @@ def test_it_is_found_by_person_document_and_knowledge_base(root: Client, told: D
     user = User.objects.get(username="otto")
     of_otto = {("otto", "read"), ("otto", "searched")}
     of_document = {("edith", "uploaded"), ("otto", "read")}
-    assert shown(root, {"q": "otto"}) == shown(root, {"person_id": user.pk}) == of_otto
+    assert (
+        shown(root, {"q": "otto"})
+        == shown(root, {"q": "Otto"})
+        == shown(root, {"person_id": user.pk})
+        == of_otto
+    )
     assert shown(root, {"q": str(told.pk)}) == shown(root, {"document_id": told.pk}) == of_document
     assert shown(root, {"q": "handbook"}) == of_document
     assert shown(root, {"q": "nobody"}) == shown(root, {"q": "ott"}) == set()

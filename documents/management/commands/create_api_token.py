@@ -6,6 +6,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from documents import tokens
+from documents.members import called
 
 
 class Command(BaseCommand):
@@ -16,7 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="command line", help="what it is for")
 
     def handle(self, username: str, name: str, **options: Any) -> None:
-        user = get_user_model().objects.filter(username=username).first()
+        user = called(username, get_user_model().objects.all())
         if user is None:
             raise CommandError(f"There is no user “{username}”.")
         self.stdout.write(tokens.make(user, name, by=None))

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from documents.connections import release
 from documents.imports import Import, Outcome, Watch
 from documents.management import numbers
+from documents.members import called
 from documents.models import KnowledgeBase
 from documents.permissions import may_edit
 
@@ -92,7 +93,7 @@ class Command(BaseCommand):
     def _person(self, name: str | None, base: KnowledgeBase) -> Any:
         if name is None:
             return None
-        user = get_user_model().objects.filter(username=name, is_active=True).first()
+        user = called(name, get_user_model().objects.filter(is_active=True))
         if user is None:
             raise CommandError(f"There is no user “{name}”.")
         if not may_edit(user, base):
