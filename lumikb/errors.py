@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import DisallowedHost, RequestDataTooBig
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import (
     HttpRequest,
@@ -25,6 +25,10 @@ UNKEEPABLE = (
     "The request has a text or a number that cannot be kept: a NUL, half of a surrogate pair, or "
     "more digits than there is room for. Send it without."
 )
+UNKNOWN_HOST = (
+    "The address by which you came is not one of this installation's. Take another one, or ask its "
+    "operator to add this one to ALLOWED_HOSTS."
+)
 NOT_FOUND = "There is nothing here, or it is not yours to see or change."
 
 
@@ -32,6 +36,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler400."""
     if isinstance(exception, RequestDataTooBig):
         return _answer(request, 413, "request_too_large", "The request is larger than any of ours.")
+    if isinstance(exception, DisallowedHost):
+        return _answer(request, 400, "unknown_host", UNKNOWN_HOST)
     return _answer(request, 400, "invalid_request", "The request could not be understood.")
 
 
@@ -120,7 +126,8 @@ def _answer(request: HttpRequest, status: int, code: str, message: str) -> HttpR
     release()
     if request.path_info.startswith("/api/"):
         return JsonResponse(error_body(code, message), status=status)
-    return render(request, "error.html", {"status": status, "message": message}, status=status)
+    context = {"status": status, "code": code, "message": message}
+    return render(request, "error.html", context, status=status)
 
 
 def error_body(code: str, message: str, details: Any = None) -> dict[str, Any]:

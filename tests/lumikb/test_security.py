@@ -83,6 +83,19 @@ def test_behind_a_proxy_with_tls_browsers_are_kept_there(production: dict[str, A
     assert browser.get("/health/live").status_code == 200  # a probe comes without TLS
 
 
+@pytest.mark.parametrize("path", ["/login/", "/api/v1/knowledge-bases"])
+def test_a_host_that_is_not_ours_is_told_what_to_do_and_not_repeated(path: str) -> None:
+    answer = Client(headers={"Host": "evil.example"}).get(path)
+    said = answer.content.decode()
+    assert answer.status_code == 400
+    assert "ask its operator to add this one to ALLOWED_HOSTS." in said
+    assert "evil" not in said
+    if path.startswith("/api/"):
+        assert answer.json()["error"]["code"] == "unknown_host"
+    else:
+        assert "<h1>Not an address of LumiKB</h1>" in said
+
+
 def test_without_a_proxy_nobody_is_believed_that_he_came_by_tls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
