@@ -30,6 +30,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 
 from documents.models import Document, DocumentEvent, Generation, Heartbeat, Outage, Status
 from processing.errors import Misconfigured, PermanentError, ProcessingError
@@ -58,11 +60,15 @@ class Verdict:
         return bool(self.ok) and not self.may_pass
 
 
+@csrf_exempt  # or who asks by a wrong method is told of a token, not of his method
+@require_safe
 def live(request: HttpRequest) -> HttpResponse:
     """200 while this process answers; asks nobody."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
+@csrf_exempt
+@require_safe
 @never_cache
 def serving(request: HttpRequest) -> HttpResponse:
     """200 when people can be served here, else 503."""
@@ -70,6 +76,8 @@ def serving(request: HttpRequest) -> HttpResponse:
     return _answer({name: verdicts[name] for name in SERVING})
 
 
+@csrf_exempt
+@require_safe
 @never_cache
 def ready(request: HttpRequest) -> HttpResponse:
     """200 when people can be served and ingestion goes on, else 503."""

@@ -282,6 +282,14 @@ def test_alive_asks_nobody(ops_at: Callable[[str], Any], redis_at: Callable[[str
         assert Client().get("/health/live").content == b"ok\n"
 
 
+@pytest.mark.parametrize("name", ["live", "serving", "ready"])
+def test_they_are_asked_by_get_and_by_head_only(name: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        answer = client.generic(method, f"/health/{name}")
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
 def test_a_secret_of_an_address_is_not_shown(monitored: None, ops_at: Callable[[str], Any]) -> None:
     password = connections["ops"].settings_dict["PASSWORD"]
     address = refused_url()
