@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import re
 import socket
 import struct
 import tempfile
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 HEAD_BYTES = 64 * 1024  # of a request line with its headers; a long query in Chinese has 18,000
 BLOCK = 64 * 1024  # bytes that are read or written at a time
+BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 UNSENT = 128 * 1024  # bytes that the kernel keeps of an answer, beyond those on their way
 IN_MEMORY = 64 * 1024  # bytes of a body; a larger one goes to the disk
 LOOK = 1.0  # seconds between two looks at how much of an answer a client has taken
@@ -45,6 +47,7 @@ class Conversation:
         self._client = client
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
         self._begun = False  # there is a request, or a piece of one, that is not answered
+        self._in_first_line = False  # of a request, with its path and query
         self._last = False  # there will be no other request
         self._written = 0  # bytes, in all
         self.task = asyncio.create_task(self._run())
@@ -107,8 +110,19 @@ class Conversation:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     data = await self._reader.read(BLOCK)
-                self._http.receive_data(data)
+                self._in_first_line = True
+                self._receive(data)
         return bool(data)
+
+    def _receive(self, data: bytes) -> None:
+        """h11 refuses letters beyond ASCII in an address, as `curl` sends them when they are typed:
+        they are percent-encoded, as browsers do it.
+        """
+        if self._in_first_line:
+            line, end, rest = data.partition(b"\n")
+            data = BEYOND_ASCII.sub(lambda byte: b"%%%02X" % ord(byte[0]), line) + end + rest
+            self._in_first_line = not end
+        self._http.receive_data(data)
 
     async def _answer(self) -> Answer:
         try:
@@ -164,7 +178,7 @@ class Conversation:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             data = await patience.wait(self._reader.read(BLOCK))
             patience.earn(len(data))
-            self._http.receive_data(data)
+            self._receive(data)
         return event
 
     async def _on_disk(self, size: int, function: Callable[..., T], *args: Any) -> T:

@@ -410,6 +410,25 @@ def test_what_is_not_http_is_refused(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+@pytest.mark.parametrize("cut", [0, 10, 14, 17, 22, 60])
+def test_letters_beyond_ascii_in_an_address_are_taken_as_percent_encoded(
+    server: Server, cut: int
+) -> None:
+    body = "Süd\nö".encode()
+    sent = "POST /Ä/b?q=Süd HTTP/1.1\r\n".encode() + HEAD + b"X-Name: \xfc\r\n"
+    sent += b"Content-Length: %d\r\n\r\n" % len(body) + body
+    client = server.connect(sent[:cut])
+    time.sleep(0.1)
+    client.sendall(sent[cut:])
+    eventually(lambda: server.application.bodies == [body])
+    client.sendall("GET /?q=\u6f22\xfc HTTP/1.1\r\n".encode() + HEAD + b"\r\n")
+    eventually(lambda: len(server.application.requests) == 2)
+    first, second = server.application.requests
+    assert first["PATH_INFO"].encode("latin-1").decode() == "/Ä/b"
+    assert (first["QUERY_STRING"], first["HTTP_X_NAME"]) == ("q=S%C3%BCd", "ü")
+    assert second["QUERY_STRING"] == "q=%E6%BC%A2%C3%BC"
+
+
 def test_who_hangs_up_in_the_middle_of_a_body_reaches_nobody(server: Server) -> None:
     server.connect(SLOW["a body"]).close()
     eventually(lambda: not server.worker.conversations)
