@@ -21,6 +21,8 @@ from django.db.models import F, Min
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -79,6 +81,8 @@ MESSAGES = """
 """
 
 
+@csrf_exempt  # or who asks by a wrong method is told of a token, not of his method
+@require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """For who sends `Authorization: Bearer METRICS_TOKEN`, else 401; without that setting 404.
 

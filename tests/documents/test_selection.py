@@ -159,7 +159,7 @@ def test_a_tag_has_no_comma_wherever_it_is_sent(
 def test_a_tag_is_looked_for_as_it_is_kept(
     make_document: MakeDocument, api: Callable[[User], Client], editor: User
 ) -> None:
-    tags.put(make_document(), ["Q1  report"])
+    tags.put(make_document(), ["Q1  report"], editor)
     found = api(editor).get("/api/v1/knowledge-bases/handbook/documents", {"tag": " Q1   REPORT "})
     assert found.json()["count"] == 1
 

@@ -282,11 +282,11 @@ def test_alive_asks_nobody(ops_at: Callable[[str], Any], redis_at: Callable[[str
         assert Client().get("/health/live").content == b"ok\n"
 
 
-@pytest.mark.parametrize("name", ["live", "serving", "ready"])
-def test_they_are_asked_by_get_and_by_head_only(name: str) -> None:
+@pytest.mark.parametrize("path", ["health/live", "health/serving", "health/ready", "metrics"])
+def test_they_are_asked_by_get_and_by_head_only(path: str) -> None:
     client = Client(enforce_csrf_checks=True)
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
-        answer = client.generic(method, f"/health/{name}")
+        answer = client.generic(method, f"/{path}")
         assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
