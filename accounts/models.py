@@ -77,12 +77,17 @@ class Invitation(models.Model):
     @classmethod
     def of(cls, secret: str) -> "Invitation | None":
         """The one that this secret opens, while it counts."""
-        found = cls.objects.live().filter(digest=cls._digest(secret), created_by__is_active=True)
+        found = cls.objects.live().filter(digest=cls._digest(secret))
         invitation = found.select_related("knowledge_base", "created_by").first()
         if invitation is None:
             return None
-        still = invitation.knowledge_base.role_of(invitation.created_by) == Membership.Role.OWNER
-        return invitation if still else None
+        return invitation if invitation.counts else None
+
+    @property
+    def counts(self) -> bool:
+        """Whether who made it may invite still."""
+        maker = self.created_by
+        return maker.is_active and self.knowledge_base.role_of(maker) == Membership.Role.OWNER
 
     def use(self) -> bool:
         """Use it up, if it is for one person; False when somebody was faster."""

@@ -7,7 +7,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -171,7 +171,8 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
     """What somebody is invited to; he joins with a click, when he has logged in."""
     found = Invitation.of(secret)
     if found is None:
-        raise Http404
+        message = "This invitation is over, used or withdrawn. Ask who sent it for a new one."
+        return render(request, "error.html", {"status": 404, "message": message}, status=404)
     if request.method == "POST":
         if not request.user.is_authenticated:
             request.session[INVITATION] = secret  # lets him sign up
@@ -202,7 +203,8 @@ def _members(
         "mail": settings.MAIL,
     }
     if is_owner:
-        context["invitations"] = Invitation.objects.live().filter(knowledge_base=knowledge_base)
+        invited = Invitation.objects.live().filter(knowledge_base=knowledge_base)
+        context["invitations"] = invited.select_related("knowledge_base", "created_by")
     return render(request, "accounts/members.html", context | more, status=status)
 
 

@@ -6,6 +6,7 @@ begun again, and does nothing twice. They wait in bulk: what people upload meanw
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,11 +34,13 @@ EMPTY = (
 )
 
 # Refused because of what the file is; for other reasons it may be taken the next time.
+SPECIAL = "It is no file: a pipe, a socket or a device, of which nobody knows whether it ends."
 BY_ITSELF = {
     "empty_file",
     "file_too_large",
     "invalid_filename",
     "name_taken",
+    "no_file",
     "same_name",
     "unsupported_type",
 }
@@ -109,6 +112,9 @@ class Import:
                     continue
                 path = Path(folder, name)
                 filename = self._name_of(path)
+                if _is_special(path):
+                    yield Source(path, filename, SPECIAL)
+                    continue
                 with suppress(Refused):
                     namesake = first.setdefault(clean_filename(filename), path)
                     if namesake != path:
@@ -158,7 +164,8 @@ class Import:
             return Outcome(*names, what, why, number, code)
 
         if source.problem:
-            code = "unreadable" if source.is_folder else "same_name"
+            code = "no_file" if source.problem == SPECIAL else "same_name"
+            code = "unreadable" if source.is_folder else code
             return became(REFUSED, source.problem, code=code)
         try:
             filename = clean_filename(source.filename)
@@ -178,6 +185,8 @@ class Import:
                 else:
                     new = uploads.accept(file, self.base, self.by, origin=self.origin)
         except Refused as refused:
+            if refused.details.get("same_content"):  # another import was faster
+                return became(UNCHANGED)
             return became(REFUSED, str(refused), code=refused.code)
         except OSError as error:
             return became(REFUSED, _unreadable(error), code="unreadable")
@@ -275,6 +284,15 @@ def _state(source: Source) -> State | None:
 def _readable(name: str | Path) -> str:
     """For people, PostgreSQL and JSON: bytes of a name that are no UTF-8 as `\\xe9`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _is_special(path: Path) -> bool:
+    """Who opens a pipe may wait for ever. A link that leads nowhere says so when it is read."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _unreadable(error: OSError) -> str:

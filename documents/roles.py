@@ -12,6 +12,7 @@ SEEN = [
     "documents.auditentry",
     "documents.document",
     "documents.generation",
+    "documents.groupmembership",
     "documents.heartbeat",
     "documents.knowledgebase",
     "documents.limit",

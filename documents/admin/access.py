@@ -163,7 +163,7 @@ class LimitForm(forms.ModelForm):
         slug: str = self.cleaned_data["base"]
         self.instance.knowledge_base = KnowledgeBase.objects.named([slug]).first()
         if slug and not self.instance.knowledge_base:
-            raise forms.ValidationError(f"There is no knowledge base “{slug}”.")
+            raise forms.ValidationError(KnowledgeBase.unknown(slug))
         return slug
 
     def clean(self) -> None:
@@ -172,6 +172,8 @@ class LimitForm(forms.ModelForm):
         chosen = {name: value for name, value in whose.items() if value}
         if len(chosen) != 1:
             raise forms.ValidationError("Choose a person or a knowledge base.")
+        if not any(self.cleaned_data.get(number) is not None for number in KINDS):
+            raise forms.ValidationError("Say at least one number, or delete this limit.")
         if Limit.objects.filter(**chosen).exclude(pk=self.instance.pk).exists():
             raise forms.ValidationError(f"There is a limit of “{self.instance}” already.")
 

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from documents import lifecycle
+from documents import lifecycle, limits
 from documents.downloads import original
 from documents.models import Document, Status
 from documents.refusals import Refused
@@ -66,7 +66,7 @@ BUTTONS = [
         "restore",
         "Restore",
         lambda document: bool(document.deleted_at and not document.purging_at),
-        lambda document, by: lifecycle.restore(document.pk, by),
+        lambda document, by: limits.restore(document.pk, by),
         "is back",
     ),
     Button(
@@ -143,6 +143,9 @@ class Buttons:
             done = button.act(document, request.user)
         except lifecycle.DuplicateFilename:
             messages.error(request, "Another document has its name; delete that one first.")
+            return redirect(here)
+        except Refused as refused:
+            messages.error(request, str(refused))
             return redirect(here)
         if done:
             messages.success(request, f"“{document.filename}” {button.done}.")

@@ -365,10 +365,13 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
         bulk = confirm(found)
         if bulk.finished_at:
             said = f"{bulk.done:,} of {bulk.total:,} documents {DONE[action]}."
+            if bulk.skipped:
+                said += f" {bulk.skipped:,} {bulk.why_skipped}."
             if "failure_code" in request.GET:  # the list, which had all of that cause, has none now
                 causes = reverse("admin:causes")
                 said = format_html('{} <a href="{}">Failures by cause</a>', said, causes)
-            self.message_user(request, said, messages.SUCCESS)
+            is_done = bulk.done == bulk.total
+            self.message_user(request, said, messages.SUCCESS if is_done else messages.WARNING)
             return None
         self.message_user(
             request, f"{bulk.total:,} documents are being {DONE[action]}.", messages.SUCCESS

@@ -143,6 +143,14 @@ class KnowledgeBase(models.Model):
         return reverse("documents", args=[self.slug])
 
     @classmethod
+    def unknown(cls, slug: str) -> str:
+        """What is said to an operator who typed it, and may know the name only."""
+        meant = cls.objects.meant_by([slug]).order_by("name")[:10]
+        named = "".join(f"\n  {each.slug}  ({each.name})" for each in meant)
+        hint = f" Is it one of these?{named}" if named else ""
+        return f"There is no knowledge base “{slug}”.{hint}"
+
+    @classmethod
     def slug_like(cls, text: str) -> str:
         """A new slug that begins with what can be read of the text: letters, marks and digits."""
         text = unicodedata.normalize("NFKC", text.lower().replace("'", "").replace("’", ""))

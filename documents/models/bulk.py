@@ -63,11 +63,16 @@ class BulkAction(models.Model):
     def percent(self) -> int:
         return 100 * (self.done + self.skipped) // self.total if self.total else 100
 
+    @property
+    def why_skipped(self) -> str:
+        found_no_room = self.action == self.Action.RESTORE
+        return f"{'found no room, or ' if found_no_room else ''}had changed meanwhile"
+
     def says(self) -> str:
         """How far it is, for people."""
         if not self.confirmed_at:
             return "Not confirmed."
-        skipped = f", {self.skipped:,} had changed meanwhile" if self.skipped else ""
+        skipped = f", {self.skipped:,} {self.why_skipped}" if self.skipped else ""
         if self.finished_at:
             return f"{self.done:,} of {self.total:,} done{skipped}."
         return f"{self.done + self.skipped:,} of {self.total:,} so far{skipped}."

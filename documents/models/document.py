@@ -336,6 +336,11 @@ class Document(models.Model):
         return self.failure_code in MAY_BE_OVER
 
     @property
+    def is_file_lost(self) -> bool:
+        """The same file can be read when it is there again."""
+        return self.failure_code in ("file_missing", "file_changed")
+
+    @property
     def is_finished(self) -> bool:
         return self.status in (Status.READY, Status.FAILED) or self.deleted_at is not None
 

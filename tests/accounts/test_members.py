@@ -235,6 +235,10 @@ def test_one_that_does_not_count_looks_like_none(
     client = browser_of(nora)
     for answer in (client.get(path), client.post(path)):
         assert answer.status_code == 404
+        assert "Ask who sent it for a new one." in answer.text
+    of_owner = browser_of(olga if knowledge_base.role_of(olga) == "owner" else editor)
+    is_told = "counts no more" in of_owner.get("/kb/handbook/members/").text
+    assert is_told == (why == "its maker is an owner no more")
     assert "nora" not in roles(knowledge_base)
 
 

@@ -10,7 +10,14 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from documents import lifecycle
-from documents.models import AuditEntry, Document, DocumentError, OutboxMessage
+from documents.models import (
+    AuditEntry,
+    Document,
+    DocumentError,
+    KnowledgeBase,
+    Limit,
+    OutboxMessage,
+)
 from documents.roles import make_groups
 from processing import actors
 
@@ -120,6 +127,21 @@ def test_what_is_done_already_is_said(
     lifecycle.soft_delete(document.pk, editor)
     make_document("a.md")
     assert "Another document has its name" in press(operator, document, "restore").content.decode()
+
+
+def test_a_limit_holds_for_who_restores_too(
+    operator: Client, make_ready: MakeDocument, editor: User, knowledge_base: KnowledgeBase
+) -> None:
+    document = make_ready("a.md")
+    lifecycle.soft_delete(document.pk, editor)
+    Limit.objects.create(knowledge_base=knowledge_base, documents=0)
+    assert "may have 0" in press(operator, document, "restore").content.decode()
+    chosen = {"action": "restore_documents", "_selected_action": [document.pk], "confirmed": "yes"}
+    there = "/admin/documents/document/?deleted=yes"
+    said = operator.post(there, chosen, follow=True).content.decode()
+    assert "0 of 1 documents restored. 1 found no room, or had changed meanwhile." in said
+    document.refresh_from_db()
+    assert document.deleted_at
 
 
 def test_a_deleted_document_is_purged_at_once_and_never_comes_back(

@@ -247,6 +247,28 @@ def test_who_may_not_edit_imports_nothing(
     assert not live()
 
 
+@pytest.mark.timeout(60)
+def test_a_pipe_is_no_file_and_nobody_waits_for_it(
+    folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    os.mkfifo(folder / "0.txt")
+    os.mkfifo(folder / "pipe.md")
+    for arguments in (["--dry-run"], []):
+        outcomes, status = run("handbook", folder, *arguments)
+        assert became(outcomes) == {"imported": 7, "refused": 2}
+        assert status == 1
+    assert {each["why"] for each in outcomes if each["what"] == "refused"} == {imports.SPECIAL}
+
+
+def test_what_another_import_has_just_stored_is_unchanged(
+    folder: Path, knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("handbook", folder)
+    monkeypatch.setattr(imports.Import, "_known", lambda self, sources: {})  # as it was before
+    outcomes, status = run("handbook", folder)
+    assert (became(outcomes), status) == ({"unchanged": 7}, 0)
+
+
 def test_who_knows_only_a_name_is_told_the_slug(folder: Path) -> None:
     base = KnowledgeBase.objects.create(name="Annual Reports")
     with pytest.raises(CommandError, match=f"\n  {base.slug}  .Annual Reports."):

@@ -184,6 +184,8 @@ def test_an_operator_sets_it_by_name(
         ({"person": "edith", "documents": "6"}, "already"),
         ({"person": "nobody"}, "Nobody here"),
         ({"base": "nothing"}, "There is no knowledge base"),
+        ({"base": "Hand"}, "handbook  (Handbook)"),
+        ({"person": "olga"}, "Say at least one number"),
         ({}, "Choose a person or a knowledge base"),
         ({"person": "olga", "base": "handbook"}, "Choose a person or a knowledge base"),
     ):

@@ -394,7 +394,10 @@ def test_naming_a_hidden_knowledge_base_in_a_search_is_like_naming_none_that_is(
     def found(slug: str) -> tuple[int, Any, Any]:
         query = {"query": "plan", "knowledge_bases": [slug]}
         response = api(people["stranger"]).post("/api/v1/search", query, "application/json")
-        return response.status_code, response.json().get("results"), response.json().get("error")
+        error = response.json()["error"]
+        error["message"] = error["message"].replace(slug, "SLUG")
+        assert error.pop("details") == {"knowledge_bases": slug}
+        return response.status_code, response.json().get("results"), error
 
     assert found("handbook") == found("no-such-one")
 

@@ -59,10 +59,7 @@ class Command(BaseCommand):
             raise CommandError("--mirror goes with --watch only.")
         base = KnowledgeBase.objects.named([slug]).first()
         if base is None:
-            meant = KnowledgeBase.objects.meant_by([slug]).order_by("name")[:10]
-            called = "".join(f"\n  {each.slug}  ({each.name})" for each in meant)
-            hint = f" Is it one of these?{called}" if called else ""
-            raise CommandError(f"There is no knowledge base “{slug}”.{hint}")
+            raise CommandError(KnowledgeBase.unknown(slug))
         by = self._person(options["user"], base)
         for path in paths:
             if not path.exists():
