@@ -1494,9 +1494,16 @@ MUTANTS = [
     Mutant(
         "an invitation outlives its maker's right",
         "accounts/models.py",
-        "return invitation if still else None",
+        "return invitation if invitation.counts else None",
         "return invitation",
         (OF_MEMBERS + "test_one_that_does_not_count_looks_like_none",),
+    ),
+    Mutant(
+        "an operator restores beyond a limit",
+        "documents/admin/buttons.py",
+        "limits.restore(document.pk, by)",
+        "lifecycle.restore(document.pk, by)",
+        (OF_BUTTONS + "test_a_limit_holds_for_who_restores_too",),
     ),
     Mutant(
         "a token has no end",
