@@ -18,9 +18,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
-from django.db.models import F
 
 from .models import Document
 
@@ -106,9 +104,7 @@ def can_be_begun(document_id: UUID) -> bool:
     """By anybody who comes along: not when it is locked, or must be alone (see
     processing/isolation.py).
     """
-    free = Document.objects.due().filter(
-        pk=document_id, deaths__lt=F("deaths_kept") + settings.MAX_DEATHS - 1
-    )
+    free = Document.objects.due().without_last_chance().filter(pk=document_id)
     return bool(free.select_for_update(skip_locked=True).values_list("pk"))
 
 

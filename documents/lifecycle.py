@@ -119,14 +119,18 @@ def replace(old: Document, new: Document, origin: str = "") -> Document | None:
 # --- The worker's way ----------------------------------------------------------------------------
 
 
-def claim(document_id: UUID, worker: int | None = None) -> Claim | None:
+def claim(document_id: UUID, worker: int | None = None, alone: bool = True) -> Claim | None:
     """Take a due document; or, where another user's comes first (see fairness.py), that one. The
     try is counted here, so a killed worker's try counts too.
 
-    `worker` is the number whose advisory lock says that the process lives. While a service is away
-    only one claim at a time is let through; the others' messages go back to the outbox.
+    `worker` is the number whose advisory lock says that the process lives; `alone`, that nobody
+    else is at work in it: else a document that has its last chance is left to the message that says
+    so, for an older one may come after it. While a service is away only one claim at a time is let
+    through; the others' messages go back to the outbox.
     """
     due = Document.objects.due().filter(pk=document_id)
+    if not alone:
+        due = due.without_last_chance()
     with transaction.atomic():
         asked = fairness.lock(document_id)
         if asked is None:

@@ -48,12 +48,12 @@ def process(document_id: str, alone: bool = False) -> None:
     """
     with isolation.room(alone) as has_room:
         if has_room:  # else the message is lost, and posted again
-            _process(UUID(document_id))
+            _process(UUID(document_id), alone)
 
 
-def _process(document_id: UUID) -> None:
+def _process(document_id: UUID, alone: bool) -> None:
     now = time.monotonic()
-    claim = lifecycle.claim(document_id, heartbeat.WORKER)
+    claim = lifecycle.claim(document_id, heartbeat.WORKER, alone)
     if claim is None:
         return
     middleware.works_on(claim.document_id)  # perhaps not the one that was asked for

@@ -131,6 +131,10 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def due(self) -> Self:
         return self.live().filter(status=Status.PENDING, due_at__lte=Now())
 
+    def without_last_chance(self) -> Self:
+        """But for those whose next death is the last: `Document.has_last_chance`."""
+        return self.filter(deaths__lt=F("deaths_kept") + settings.MAX_DEATHS - 1)
+
     def leased_by(self, document_id: uuid.UUID, epoch: int) -> Self:
         """The fence: only the worker of this epoch finds its document here."""
         return self.live().filter(pk=document_id, status=Status.PROCESSING, lease_epoch=epoch)

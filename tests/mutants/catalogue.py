@@ -594,10 +594,17 @@ MUTANTS = [
         (OF_FAIRNESS + "test_bulk_is_not_begun_while_something_interactive_waits",),
     ),
     Mutant(
+        "an older message begins a last chance beside others",
+        LIFECYCLE,
+        "        due = due.without_last_chance()\n",
+        "        pass\n",
+        (OF_ISOLATION + "test_an_older_message_begins_no_last_chance_beside_others",),
+    ),
+    Mutant(
         "a refused one takes whoever may be what kills workers",
         FAIRNESS,
-        'deaths__lt=F("deaths_kept") + settings.MAX_DEATHS - 1',
-        "deaths__lt=1000",
+        "Document.objects.due().without_last_chance().filter(pk=document_id)",
+        "Document.objects.due().filter(pk=document_id)",
         (
             OF_FAIRNESS
             + "test_who_may_be_what_kills_workers_is_not_begun_by_anybody_who_comes_along",

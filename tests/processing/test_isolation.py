@@ -108,3 +108,18 @@ def test_a_message_that_found_no_room_leaves_its_document_as_it_was(
     document.refresh_from_db()
     assert (document.status, document.lease_epoch) == ("pending", 0)
     assert lifecycle.claim(document.pk)
+
+
+def test_an_older_message_begins_no_last_chance_beside_others(
+    make_document: Callable[..., Document], settings: Any
+) -> None:
+    """Redis gives what a dead worker had taken to another one, and may do so late."""
+    document = make_document()
+    last = settings.MAX_DEATHS - 1
+    Document.objects.filter(pk=document.pk).update(deaths=last + 1, deaths_kept=1)
+    actors.process.fn(str(document.pk))
+    document.refresh_from_db()
+    assert (document.status, document.lease_epoch) == ("pending", 0)
+    actors.process.fn(str(document.pk), alone=True)
+    document.refresh_from_db()
+    assert document.lease_epoch == 1
