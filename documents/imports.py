@@ -33,8 +33,9 @@ EMPTY = (
     "Delete them by hand if that is meant."
 )
 
-# Refused because of what the file is; for other reasons it may be taken the next time.
 SPECIAL = "It is no file: a pipe, a socket or a device, of which nobody knows whether it ends."
+
+# Refused because of what the file is; for other reasons it may be taken the next time.
 BY_ITSELF = {
     "empty_file",
     "file_too_large",
@@ -164,8 +165,8 @@ class Import:
             return Outcome(*names, what, why, number, code)
 
         if source.problem:
-            code = "no_file" if source.problem == SPECIAL else "same_name"
-            code = "unreadable" if source.is_folder else code
+            of_file = "no_file" if source.problem == SPECIAL else "same_name"
+            code = "unreadable" if source.is_folder else of_file
             return became(REFUSED, source.problem, code=code)
         try:
             filename = clean_filename(source.filename)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
@@ -137,6 +137,16 @@ def test_nobody_ends_anothers_token(page: Client, make_user: Callable[..., User]
     assert page.post(f"/account/tokens/{token.pk}/end").status_code == 404
     assert page.delete(f"/api/v1/tokens/{token.pk}").status_code == 404
     assert ApiToken.objects.exists()
+
+
+def test_the_command_makes_none_that_nobody_can_use(editor: User) -> None:
+    for name in ("", "x" * 101):
+        with pytest.raises(CommandError, match="1 to 100 characters"):
+            call_command("create_api_token", "edith", "--name", name)
+    User.objects.filter(pk=editor.pk).update(is_active=False)
+    with pytest.raises(CommandError, match="no active user"):
+        call_command("create_api_token", "edith")
+    assert not ApiToken.objects.exists()
 
 
 def test_who_makes_or_revokes_one_is_in_the_audit_and_its_secret_is_not(

@@ -183,6 +183,16 @@ def test_an_unknown_button_does_nothing(operator: Client, make_document: MakeDoc
     assert Document.objects.values().get() == before
 
 
+@pytest.mark.parametrize("role", ["Auditors", "Operators"])
+def test_who_operates_or_audits_sees_the_groups_of_a_knowledge_base(
+    role: str, browser_of: Callable[[str], Client], knowledge_base: KnowledgeBase
+) -> None:
+    readers = Group.objects.create(name="Readers of the archive")
+    knowledge_base.groupmembership_set.create(group=readers, role="viewer")
+    there = f"/admin/documents/knowledgebase/{knowledge_base.pk}/change/"
+    assert "Readers of the archive" in browser_of(role).get(there).text
+
+
 def test_an_auditor_has_no_buttons_and_cannot_press_them(
     browser_of: Callable[[str], Client], make_document: MakeDocument
 ) -> None:

@@ -87,6 +87,15 @@ def test_nobody_is_invited_to_try_again_what_fails_again(
     assert "Process again" in said
 
 
+@pytest.mark.parametrize("code", ["file_missing", "file_changed"])
+def test_what_was_lost_is_not_said_to_fail_again(
+    code: str, page: Client, make_document: MakeDocument
+) -> None:
+    said = text_of(page.get(at(fail(make_document(), code))))
+    assert "Replace the file" in said
+    assert "fail again" not in said
+
+
 @pytest.mark.parametrize("code", ["service_unavailable", "internal_error"])
 def test_what_may_be_over_can_be_tried_again(
     code: str, page: Client, make_document: MakeDocument

@@ -11,6 +11,7 @@ from django.test import Client
 
 from documents import lifecycle, waiting
 from documents.models import Document
+from tests.documents.test_api import put_file
 
 MakeDocument = Callable[..., Document]
 
@@ -32,6 +33,16 @@ def test_who_waits_is_told_when_it_is_done(
     answer = api(editor).get(f"/api/v1/documents/{document.pk}?wait=30").json()
     worker.join()
     assert (answer["status"], answer["explain"]) == ("failed", "It is encrypted.")
+
+
+@pytest.mark.django_db
+def test_who_replaces_may_wait_too(
+    api: Callable[[User], Client], editor: User, make_document: MakeDocument
+) -> None:
+    began = time.monotonic()
+    path = f"/api/v1/documents/{make_document().pk}/file?wait=1"
+    assert put_file(api(editor), path, "a.md", b"# B\n").json()["status"] == "pending"
+    assert time.monotonic() - began >= 1
 
 
 @pytest.mark.django_db
