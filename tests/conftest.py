@@ -351,7 +351,8 @@ def with_a_page(document: Document) -> Document:
 def process(document: Document) -> Document:
     """Do in this thread what a worker does with the document's message."""
     embeddings.warm_up()  # takes seconds of the lease, which nobody renews here
-    actors.process.fn(str(document.pk))
+    document.refresh_from_db()
+    actors.process.fn(str(document.pk), alone=document.has_last_chance)  # as the relay says it
     document.refresh_from_db()
     return document
 
