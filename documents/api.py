@@ -56,6 +56,14 @@ Wait = Query(
     " at once where others wait already: `status` says which.",
 )
 
+# `file` may be missing, so that a sentence of ours says what to do; it is not optional.
+NEEDS_FILE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": {"required": ["file"]}}},
+    }
+}
+
 
 class KnowledgeBaseIn(Schema):
     model_config = ConfigDict(extra="forbid")
@@ -318,6 +326,7 @@ def list_documents(
 @router.post(
     "knowledge-bases/{slug}/documents",
     response={201: AcceptedOut, **problems(404, 409, 413, 415, 429)},
+    openapi_extra=NEEDS_FILE,
 )
 def upload_document(
     request: HttpRequest,
@@ -411,6 +420,10 @@ def change_documents(request: HttpRequest, slug: str, data: BulkIn) -> Any:
     if data.action == "move" and not data.knowledge_base:
         message = "Say to where in `knowledge_base`, by its slug."
         raise refusals.Refused("invalid_request", message, 400)
+    for name, actions in (("tags", ("tag", "untag")), ("knowledge_base", ("move",))):
+        if getattr(data, name) and data.action not in actions:
+            message = f"`{name}` is for {' and '.join(actions)} only; leave it out."
+            raise refusals.Refused("invalid_request", message, 400)
     values = {"tags": data.tags, "to": data.knowledge_base}
     done, _ = selection.act(data.action, ids, request.user, values)
     return {"done": done, "asked": len(data.ids)}
@@ -460,6 +473,7 @@ def restore_document(request: HttpRequest, document_id: UUID) -> Any:
 @router.put(
     "documents/{document_id}/file",
     response={201: AcceptedOut, **problems(404, 409, 413, 415, 429)},
+    openapi_extra=NEEDS_FILE,
 )
 def replace_document(
     request: HttpRequest,

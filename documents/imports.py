@@ -161,8 +161,8 @@ class Import:
             what: str, why: str = "", document: Document | None = None, code: str = ""
         ) -> Outcome:
             number = str(document.pk) if document else ""
-            names = _readable(source.path), _readable(source.filename)
-            return Outcome(*names, what, why, number, code)
+            name = document.filename if document else _readable(source.filename)
+            return Outcome(_readable(source.path), name, what, why, number, code)
 
         if source.problem:
             of_file = "no_file" if source.problem == SPECIAL else "same_name"

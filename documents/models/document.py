@@ -362,7 +362,7 @@ class Document(models.Model):
     def explain(self) -> str:
         """Why is it not ready? One sentence for a person, in the time zone in use."""
         if self.purged_at:
-            return f"Deleted for good on {_clock(self.purged_at)}."
+            return f"Deleted for good at {_clock(self.purged_at)}."
         if self.deleted_at:
             if not hasattr(self, "is_awaiting_replacement"):
                 return self._looked_at().explain()

@@ -685,6 +685,18 @@ def test_the_documentation_lists_every_route_of_the_issues() -> None:
     }
 
 
+def test_the_documentation_says_that_an_upload_needs_its_file() -> None:
+    paths = Client().get("/api/v1/openapi.json").json()["paths"]
+    for route in (
+        paths["/api/v1/knowledge-bases/{slug}/documents"]["post"],
+        paths["/api/v1/documents/{document_id}/file"]["put"],
+    ):
+        assert route["requestBody"]["required"]
+        schema = route["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert schema["required"] == ["file"]
+        assert "file" in schema["properties"]
+
+
 def test_the_description_is_made_once_however_often_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -433,6 +433,33 @@ def test_a_database_that_is_away_does_not_end_the_watch(
     assert (became(outcomes), status) == ({"imported": 7}, 0)
 
 
+def test_a_watch_tells_people_of_each_file_as_well(
+    folder: Path, knowledge_base: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, original, out = [], Watch.look, StringIO()
+
+    def look(watch: Watch) -> Any:
+        looks.append(watch)
+        if len(looks) == 4:
+            raise KeyboardInterrupt
+        return original(watch)
+
+    monkeypatch.setattr(Watch, "look", look)
+    call_command("import_documents", "handbook", folder, "--watch", "--every", "0", stdout=out)
+    told = out.getvalue().splitlines()
+    assert len(told) == 7
+    assert f"imported: {folder}/1.md" in told
+
+
+def test_the_report_has_the_names_that_the_documents_have(
+    folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    (folder / "two  spaces\u200b.md").write_text("# Spaces\n")
+    for _ in ("imported", "unchanged"):
+        outcomes, _ = run("handbook", folder)
+        assert {each["filename"] for each in outcomes} == live()
+
+
 def test_after_a_hundred_changes_a_mirror_is_as_its_folder(
     folder: Path, knowledge_base: KnowledgeBase
 ) -> None:

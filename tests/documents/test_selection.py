@@ -195,6 +195,30 @@ def test_tags_are_put_on_many_and_taken_off(
     assert [list(each.tags) for each in (refreshed(a), refreshed(b))] == [["new"], ["new"]]
 
 
+@pytest.mark.parametrize(
+    ("action", "more", "only"),
+    [
+        ("delete", {"tags": ["old"]}, "`tags` is for tag and untag only"),
+        ("tag", {"tags": ["x"], "knowledge_base": "other"}, "`knowledge_base` is for move only"),
+        ("move", {"tags": ["x"], "knowledge_base": "other"}, "`tags` is for tag and untag only"),
+    ],
+)
+def test_what_an_action_has_no_use_for_is_refused(
+    action: str,
+    more: dict[str, Any],
+    only: str,
+    make_document: MakeDocument,
+    api: Callable[[User], Client],
+    editor: User,
+) -> None:
+    document = make_document(tags=["old"])
+    data = {"action": action, "ids": [str(document.pk)], **more}
+    answer = api(editor).post(BULK, data, "application/json")
+    assert answer.status_code == 400
+    assert only in answer.json()["error"]["message"]
+    assert refreshed(document).deleted_at is None
+
+
 def test_a_document_that_has_no_room_for_more_tags_keeps_its_own(
     make_document: MakeDocument,
 ) -> None:

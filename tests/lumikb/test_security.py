@@ -19,7 +19,7 @@ from django.db.models import F
 from django.test import Client, RequestFactory
 from environs import EnvError
 
-from documents.models import ApiToken, Document, KnowledgeBase
+from documents.models import ApiToken, AuditEntry, Document, KnowledgeBase
 from lumikb.network import client_address
 from tests.documents.test_permissions import addresses
 
@@ -256,6 +256,8 @@ def test_an_operator_unlocks_in_the_admin_or_by_command(edith: User, make_user: 
     assert operator.get(f"/admin/axes/accessattempt/{attempt.pk}/change/").status_code == 200
     operator.post(f"/admin/axes/accessattempt/{attempt.pk}/delete/", {"post": "yes"})
     assert logs_in()
+    unlocked = AuditEntry.objects.get(what__startswith="accessattempt", person="root")
+    assert unlocked.what == "accessattempt: edith from 127.0.0.1"
     fail(5)
     assert not logs_in()
     call_command("axes_reset_username", "edith", stdout=io.StringIO())

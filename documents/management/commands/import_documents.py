@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 BAD = ("refused",)
 QUIET = ("unchanged",)
+TOLD = ("replaced",)  # though nothing is wrong
 
 
 class Command(BaseCommand):
@@ -68,8 +69,8 @@ class Command(BaseCommand):
             Import(path.resolve(), base, by, options["on_duplicate"], options["dry_run"])
             for path in paths
         ]
-        self.as_json = options["json"]
-        if options["watch"]:
+        self.as_json, self.is_watch = options["json"], options["watch"]  # which counts nothing
+        if self.is_watch:
             self._watch([Watch(work, options["mirror"]) for work in works], options["every"])
             return
         counted: Counter[str] = Counter()
@@ -115,7 +116,7 @@ class Command(BaseCommand):
     def _tell(self, outcome: Outcome) -> None:
         if self.as_json:
             self.stdout.write(json.dumps(asdict(outcome), ensure_ascii=False))
-            self.stdout.flush()  # who reads them from a pipe knows of each at once
-        elif outcome.what not in QUIET and (outcome.why or outcome.what == "replaced"):
+        elif outcome.what not in QUIET and (self.is_watch or outcome.why or outcome.what in TOLD):
             line = f"{outcome.what}: {outcome.path or outcome.filename}"
             tqdm.write(f"{line}: {outcome.why}" if outcome.why else line, file=self.stdout._out)
+        self.stdout.flush()  # who reads them from a pipe knows of each at once
