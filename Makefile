@@ -9,6 +9,9 @@ LITELLM := .venv/litellm/.ready
 SEAWEEDFS := .venv/seaweedfs/.ready
 KUBERNETES := .venv/kubernetes/.ready
 
+# Of what an image of Python may set: with it every process of the product compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test chaos mutants litellm seaweedfs setup check lint types contracts check-deploy check-kubernetes check-alerts \
   audit wheels format requirements clean
