@@ -12,7 +12,7 @@ from tests.e2e.lab import PATIENCE, Lab, figures
 from tests.e2e.product import wait_for
 from tests.processing.stubs import DIMENSIONS, Answer, Call, Reply, embedding_reply, unit
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * PATIENCE)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(2 * PATIENCE)]
 
 TURN_SECONDS = 10  # where there is one slot
 NOTE = b"The heron nests in April.\n"

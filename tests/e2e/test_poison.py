@@ -27,6 +27,7 @@ def test_a_document_that_kills_its_worker_fails_and_the_next_one_becomes_ready(
     print(f'\nfailed after 3 claims: "{document["failure_message"]}"; the next one is READY')
 
 
+@pytest.mark.long
 def test_those_that_a_worker_has_beside_a_document_that_kills_it_become_ready(
     lab: Callable[..., Lab], full: bool
 ) -> None:
