@@ -9,7 +9,7 @@ LITELLM := .venv/litellm/.ready
 SEAWEEDFS := .venv/seaweedfs/.ready
 KUBERNETES := .venv/kubernetes/.ready
 
-# Of what an image of Python may set: with it every process of the product compiles all modules anew.
+# Images of Python set it, and then every process of the product compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
