@@ -2,6 +2,7 @@
 
 import time
 from datetime import date
+from itertools import islice
 from typing import Annotated, Any
 from unicodedata import normalize
 from uuid import UUID
@@ -110,7 +111,7 @@ def search_passages(request: HttpRequest, data: SearchIn) -> Any:
     """The best passages first; `knowledge_bases` null searches all that the caller may see."""
     began = time.monotonic()
     query = _query(data)
-    if query.is_empty and not data.query:
+    if query.is_empty and (query.excluded or not data.query):
         raise Refused("invalid_request", "Say in `query` what is searched for.", 400)
     if query.knowledge_bases:
         wanted = {normalize("NFC", slug) for slug in query.knowledge_bases}
@@ -121,20 +122,20 @@ def search_passages(request: HttpRequest, data: SearchIn) -> Any:
     try:
         found = search(request.user, query, MOST_RESULTS if data.grouped else end)
         if data.grouped:
-            groups = grouped(found.passages, end)[data.offset :]
+            groups = grouped(found.passages, end, folds=query.has_words)
         else:
-            groups = [Group([passage]) for passage in found.best(data.limit + 1, data.offset)]
+            groups = [Group([passage]) for passage in islice(found.passages, end)]
     except ProcessingError as error:
         raise _refused(error) from error
-    shown = groups[: data.limit]
+    shown = groups[data.offset : end - 1]
     if not query.is_empty:
         record(request.user, query, len(shown))
     return {
         "results": shown,
-        "fits": fits([group.best for group in shown]),
+        "fits": fits([group.best for group in groups[: data.limit]]),  # whatever the offset
         "half": "words" if found.only_words else None,
         "half_because": found.only_words,
-        "more": len(groups) > data.limit,
+        "more": len(groups) == end,
         "took_ms": round((time.monotonic() - began) * 1000, 1),
     }
 

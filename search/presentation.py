@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
@@ -34,26 +35,29 @@ class Group:
         return self.best.document
 
 
-def grouped(passages: Iterable[Passage], limit: int) -> list[Group]:
-    """The first `limit` documents, in the order of their best passages. A passage that says the
-    same as a better one of another document is put to that one.
+def grouped(passages: Iterable[Passage], limit: int, folds: bool = True) -> list[Group]:
+    """The first `limit` documents, in the order of their best passages. A document whose best
+    passage says the same as that of one before it is put to that one, unless it has another passage
+    that says something else; `folds`: not where documents are asked for, and no words.
     """
+    found = list(passages)
     groups: dict[object, Group] = {}
-    said: list[tuple[frozenset[str], Group]] = []
-    for passage in passages:
-        own = groups.get(passage.document.pk)
-        if own:
+    twins: dict[object, Group] = {}
+    for passage in found:
+        document = passage.document.pk
+        if own := groups.get(document):
             own.passages.append(passage)
-            continue
-        if len(groups) == limit:
+        elif len(groups) == limit:
             continue  # of the others, more may still come
-        words = frozenset(terms.lexemes(passage.chunk.text))
-        twin = next((group for other, group in said if _alike(words, other)), None)
-        if twin:
+        elif twin := twins.get(document):
+            said = (each for each in found if each.document.pk == twin.document.pk)
+            if not any(_say_the_same(passage, each) for each in said):
+                groups[document] = Group([passage])
+        elif folds and (twin := _first_that_says(passage, groups.values())):
+            twins[document] = twin
             twin.same.append(passage)
-            continue
-        group = groups[passage.document.pk] = Group([passage])
-        said.append((words, group))
+        else:
+            groups[document] = Group([passage])
     return list(groups.values())
 
 
@@ -87,11 +91,21 @@ def _marked(
         yield start, end
 
 
-def _alike(words: frozenset[str], others: frozenset[str]) -> bool:
-    """Whether they say the same; another number is another invoice."""
+def _first_that_says(passage: Passage, groups: Iterable[Group]) -> Group | None:
+    return next((each for each in groups if _say_the_same(passage, each.best)), None)
+
+
+def _say_the_same(one: Passage, other: Passage) -> bool:
+    """But for a few words; another number is another invoice."""
+    words, others = _words(one.chunk.text), _words(other.chunk.text)
     different = words ^ others
     if not different:
         return True
     if any(character.isdigit() for word in different for character in word):
         return False
     return len(words & others) >= ALIKE * len(words | others)
+
+
+@lru_cache(maxsize=1000)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(terms.lexemes(text))

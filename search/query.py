@@ -18,14 +18,18 @@ from processing.index import terms
 MAX_LENGTH = 2000  # characters
 
 _OPEN, _CLOSE = '"“”„‟«»「『＂', '"“”‟«»」』＂'
-_QUOTED = rf"[{_OPEN}]([^{_OPEN}{_CLOSE}]+)[{_CLOSE}]"
+_WITHIN = r"(?<=[א-ת])[\"”](?=[א-ת])"  # of a Hebrew abbreviation
+_QUOTED = rf"[{_OPEN}]((?:[^{_OPEN}{_CLOSE}]|{_WITHIN})+)[{_CLOSE}]"
+_AFTER_A_WORD = r"(?<=[\d\u0041-\u0fff])(?<=\w)"  # 19" is a measure; no space goes before 「
+_DEGREES = r"\d+(?:[.,]\d+)?\s*(?:[°℃℉%‰]|(?:[CFKV]|dB|mV)\b)"  # below -20 °C excludes nothing
 _PART = re.compile(  # the last group that takes part is the value
     rf"(?:(?<=\s)|^)(?P<no>[-−])?(?P<key>name|type|tag|kb|after|before)[:：](?:{_QUOTED}|(\S+))"
-    rf"|(?:(?<=\s)|^(?!-\d))(?P<not>-|−(?!\d))(?=[^\s\-])(?:{_QUOTED}|(\S+))"
-    rf"|{_QUOTED}",
+    rf"|(?:(?<=\s)|^(?!-\d))(?P<not>-(?!{_DEGREES})|−(?!\d))(?=[^\s\-])(?:{_QUOTED}|(\S+))"
+    rf"|(?!{_AFTER_A_WORD}){_QUOTED}",
     re.IGNORECASE,
 )
-_DATE = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
+_DATE = re.compile(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?", re.ASCII)
+_DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def parse(text: str) -> Query:
         words.append(text[end : match.start()])
         end = match.end()
         if match["no"]:
-            without.append(parse(match[0][1:]))
+            without += _each_alone(parse(match[0][1:]))
         elif key in ("kb", "tag") and not is_quoted:
             found[key] += filter(None, value.split(","))
         else:
@@ -144,13 +148,22 @@ def _means_something(key: str, value: str) -> bool:
     return bool(value.strip(" ,") if key in ("kb", "tag", "name") else terms.lexemes(value))
 
 
+def _each_alone(asked: Query) -> list[Query]:
+    """-tag:draft,old: neither of the two."""
+    return [replace(asked, tags=(tag,)) for tag in asked.tags] or [asked]
+
+
 def _listed(value: str) -> Iterator[str]:
     """`type:pdf,docx`"""
     yield from (each for each in value.lower().replace(" ", "").split(",") if each)
 
 
 def day(value: str) -> date:
-    """The day, the first day of the month or of the year. Raises ValueError."""
+    """The day, the first day of the month or of the year: 2025-01-31, 2025/1, 31.01.2025. Raises
+    ValueError.
+    """
+    if written := _DAY_FIRST.fullmatch(value):
+        value = "-".join(reversed(written.groups()))
     match = _DATE.fullmatch(value)
     if not match:
         raise ValueError(value)

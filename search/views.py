@@ -50,7 +50,7 @@ def search_page(request: HttpRequest) -> HttpResponse:
     status = 200
     try:
         found = search(request.user, query, MOST_RESULTS)
-        groups = grouped(found.passages, page * PAGE_SIZE + 1)
+        groups = grouped(found.passages, page * PAGE_SIZE + 1, folds=query.has_words)
         shown = groups[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
         context |= {
             "results": [_shown(group, query) for group in shown],

@@ -15,6 +15,8 @@ READ = 500  # characters are enough to tell
 SURE = 0.5  # the probability from which the detector is believed
 POSSIBLE = 0.12  # and from which a query's words may be of that language, too
 MOST = 3  # languages of a query
+# A Latin word alone may be of any of these.
+COMMON = ("de", "fr", "es", "it", "pt", "nl", "pl", "cs", "sv", "no", "da", "ro")
 
 # What the detector says -> Snowball's stemmer. What is not here has none: its words stay as they
 # are (Chinese, Japanese, Thai ...), but for Hebrew's: see `_without_prefix`. Snowball has none for
@@ -79,6 +81,17 @@ def languages_of_query(text: str) -> tuple[str, ...]:
     if _UMLAUTS_AS_PAIRS.search(text) and "de" not in codes:
         codes.append("de")  # Groesse: the detector knows German by its umlauts
     return tuple(codes)
+
+
+def guessed_stems(word: str) -> set[str]:
+    """What a folded word alone may be a form of, in a common language: it does not say which. Not
+    what has lost a third of it, which is another word (heron, her).
+    """
+    if _default(word) != "en":  # not Latin
+        return set()
+    shortest = max(4, 2 * len(word) / 3)
+    stems = {stem(word, language) for language in COMMON}
+    return {each for each in stems if len(each) >= shortest}
 
 
 def spoken(text: str) -> str:

@@ -13,7 +13,7 @@ from itertools import chain, pairwise
 import regex
 
 from .folding import Run, bare, fold, runs
-from .languages import language_of, languages_of_query, stem
+from .languages import guessed_stems, language_of, languages_of_query, stem
 from .stopwords import STOP_PAIRS, STOP_WORDS
 
 VERSION = 4
@@ -26,10 +26,11 @@ B = 0.75
 AVERAGE_WORDS = 100
 AVERAGE_PAIRS = 250
 
-FORM = 0.4  # a query's word as it is written, beside its stems
+FORM = 0.4  # a query's word as it is written, beside its stems; and stems that are guessed
 PART = 0.4  # a part of an identifier, beside the whole
 MOST_OF_CHAINS = 1.2  # what pieces and parts of one that follow each other weigh together
 SINGLE = 0.2  # a character of a word that is written without spaces, beside its pairs
+OPERATORS = {"and", "or", "not"}
 MOST_PIECES = 12  # of one identifier: a longer one (a path, a DNA) has only its words
 MOST_TERMS = 200  # of a query: so many different ones, the first of them
 
@@ -166,22 +167,32 @@ def _asked(text: str, single: float) -> list[dict[str, float]]:
     languages = languages_of_query(text)
     found = list(runs(text))
     stop_words = STOP_WORDS.get(languages[0] if languages else "", frozenset())
+    if not text.isupper():
+        stop_words -= _acronyms(found)
     words = list(_words(found, languages, stop_words, single))
     # Of such words only: then they count.
-    return words or list(_words(found, languages, frozenset(), single))
+    return words or list(_words(found, languages, None, single))
+
+
+def _acronyms(found: Iterable[Run]) -> set[str]:
+    """IT and US are no stop words. AND, OR and NOT are typed as operators, which we have not."""
+    parts = (part for run in found for part, _, _ in run.parts)
+    return {bare(part) for part in parts if len(part) > 1 and part.isupper()} - OPERATORS
 
 
 def _words(
-    found: Iterable[Run], languages: Iterable[str], stop_words: frozenset[str], single: float
+    found: Sequence[Run], languages: Iterable[str], stop_words: frozenset[str] | None, single: float
 ) -> Iterator[dict[str, float]]:
+    is_alone = sum(len(run.parts) for run in found) == 1
     for run in found:
         if run.unspaced:
             characters = [bare(part) for part, _, _ in run.parts]
             pairs = [term for term, _, _ in _pairs(run)]
-            for pair in pairs or characters:
-                if not stop_words or pair not in STOP_PAIRS:
-                    yield {pair: 1.0}
-            if pairs and single:
+            meant = [
+                pair for pair in pairs or characters if stop_words is None or pair not in STOP_PAIRS
+            ]
+            yield from ({pair: 1.0} for pair in meant)
+            if pairs and meant and single:
                 yield from ({character: single} for character in characters)
             continue
         compounds = list(dict.fromkeys(term for term, _, _ in _compounds(run)))
@@ -194,11 +205,13 @@ def _words(
         share = PART if whole and _DIGIT.search(whole[0]) else 1.0
         for part, _, _ in run.parts:
             form = bare(part)
-            if form in whole or (form in stop_words and not run.suffix):
+            if form in whole or (stop_words and form in stop_words and not run.suffix):
                 continue
             stems = {bare(stem(fold(part), language)) for language in languages} or {form}
-            word = dict.fromkeys(sorted(stems), share)
-            yield word if form in stems else word | {form: share * FORM}
+            less = {form} | (set(map(bare, guessed_stems(fold(part)))) if is_alone else set())
+            yield dict.fromkeys(sorted(stems), share) | dict.fromkeys(
+                sorted(less - stems), share * FORM
+            )
 
 
 def _pairs(run: Run) -> Iterator[Term]:

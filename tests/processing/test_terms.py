@@ -106,6 +106,27 @@ def test_a_word_finds_its_form_though_the_language_of_neither_can_be_told() -> N
     assert score("Bestellnummern", "Bestellnummern 7 8 9") > 0
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "language"),
+    [
+        ("contratto", "contratti", "it"), ("bureaux", "bureau", "fr"), ("faktura", "faktury", "pl"),
+        ("kunde", "kundene", "no"), ("contratos", "contrato", "es"), ("fakturor", "faktura", "sv"),
+        ("universities", "university", "en"), ("договоры", "договор", "ru"),
+    ],
+)  # fmt: skip
+def test_a_single_word_is_of_any_language(one: str, other: str, language: str) -> None:
+    assert terms.share(terms.asked(one), terms.present(other, language)) == 1.0
+
+
+def test_words_of_no_meaning_count_only_where_there_are_no_others() -> None:
+    assert "什么" not in terms.weighted("合同什么时候到期")
+    assert "什么" in terms.weighted("什么")
+    assert "it" in terms.weighted("IT policy")
+    assert "it" not in terms.weighted("how does it work")
+    assert "is" not in terms.weighted("WHAT IS A HERON")
+    assert "and" not in terms.weighted("heron AND eagle")
+
+
 # --- Identifiers ---------------------------------------------------------------------------------
 
 

@@ -247,6 +247,12 @@ def test_controls_narrow_the_search(make_ready: MakeDocument, page: Client) -> N
     assert '<details class="narrow" open' in html
 
 
+def test_who_says_only_what_is_not_meant_is_asked_what_is(document: Document, page: Client) -> None:
+    html = get(page, "search", q="-draft").content.decode()
+    assert "Say also what you are looking for" in html
+    assert "Nothing found" not in html
+
+
 def test_what_nothing_answers_is_told_so_and_the_nearest_are_folded_in(
     make_ready: MakeDocument, page: Client
 ) -> None:

@@ -801,6 +801,59 @@ def test_the_api_groups_by_document(
     assert {same["document_id"], *same["same_text"]} == {str(twin.pk) for twin in twins}
 
 
+def test_a_copy_of_a_file_is_one_result_whichever_of_its_passages_comes_first(
+    add: MakeDocument, api: Callable[[User], Client], editor: User
+) -> None:
+    """The passages of copies rank alike, in any order."""
+    said = [f"The heron {verb} its young in {month}." for verb, month in zip(
+        ("feeds", "warms", "guards", "teaches"), ("April", "May", "June", "July"), strict=True
+    )]  # fmt: skip
+    copies = {str(add(f"{n}.md", *said).pk) for n in range(3)}
+    results = post(api(editor), query="heron and its young", grouped=True).json()["results"]
+    [one] = results
+    assert one["more_in_document"] == 3
+    assert sorted([one["document_id"], *one["same_text"]]) == sorted(copies)
+
+
+def test_what_a_copy_says_besides_is_found_too(
+    add: MakeDocument, api: Callable[[User], Client], editor: User
+) -> None:
+    add("a.md", HERON)
+    add("b.md", HERON, "Whoever sees a heron calls the ferryman, day or night.")
+    results = post(api(editor), query="heron", grouped=True).json()["results"]
+    assert {result["filename"] for result in results} == {"a.md", "b.md"}
+
+
+def test_documents_that_are_asked_for_by_their_names_are_all_shown(
+    add: MakeDocument, api: Callable[[User], Client], editor: User
+) -> None:
+    for n in range(3):
+        add(f"contract-{n}.md", HERON)
+    results = post(api(editor), name="contract", grouped=True).json()["results"]
+    assert len(results) == 3
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_whether_something_fits_is_said_of_the_best_on_every_page(
+    add: MakeDocument, api: Callable[[User], Client], editor: User, grouped: bool
+) -> None:
+    add("heron.md", HERON)
+    add("tax.md", "Income tax is due in May.")
+    client = api(editor)
+    for offset in (0, 1, 5):
+        answer = post(client, query="heron in April", limit=1, offset=offset, grouped=grouped)
+        assert answer.json()["fits"]
+
+
+def test_what_is_not_meant_alone_is_no_question(
+    heron: Document, api: Callable[[User], Client], editor: User
+) -> None:
+    for asked in ({"query": "-draft"}, {"exclude": ["draft"]}):
+        answer = post(api(editor), **asked)
+        assert answer.status_code == 400
+        assert "what is searched for" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("fields", "found"),
     [
