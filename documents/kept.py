@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from .lifecycle import Claim, getting_on
+from .lifecycle import NOTHING_KEPT, Claim, getting_on
 from .models import Chunk, Document, Status, TextPart
 
 SLICE = 1000  # rows of one transaction: 0.1 s
@@ -95,7 +95,7 @@ def mark(claim: Claim, kept: Kept) -> bool:
 
 def forget(claim: Claim) -> bool:
     """Nothing of it can be trusted: the next turn begins anew."""
-    return bool(_leased(claim).update(fingerprint="", kept_epoch=None))
+    return bool(_leased(claim).update(**NOTHING_KEPT))
 
 
 def is_idle(document: Document) -> bool:
@@ -112,7 +112,7 @@ def forget_idle(document: Document) -> bool:
     """
     same = Document.objects.filter(pk=document.pk, lease_epoch=document.lease_epoch)
     unleased = same.exclude(status=Status.PROCESSING, deleted_at=None)
-    return bool(unleased.update(fingerprint="", kept_epoch=None))
+    return bool(unleased.update(**NOTHING_KEPT))
 
 
 def passages(document: Document, kept: Kept, limit: int) -> list[Chunk]:

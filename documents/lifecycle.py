@@ -101,7 +101,8 @@ def replace(old: Document, new: Document, origin: str = "") -> Document | None:
         if not _mark_deleted(still_there):
             return None
         keeps_name = new.filename == old.filename
-        old.refresh_from_db(fields=["filename", "indexed_at", "replaces"])
+        old.refresh_from_db(fields=["filename", "indexed_at", "replaces", "tags"])
+        new.tags = old.tags  # those that it has been given meanwhile, too
         if keeps_name:
             new.filename = old.filename
         if old.indexed_at:
@@ -203,8 +204,8 @@ def progress(
 
 
 def getting_on(how_far: Any) -> dict[str, Any]:
-    """The changes by which the tries and deaths so far are forgiven, when this is further than the
-    document ever came: characters read and passages in the index.
+    """The changes by which the tries, deaths and outages so far are forgiven, when this is further
+    than the document ever came: characters read and passages in the index.
     """
     further = Q(LessThan(F("furthest"), how_far))
     return {
@@ -215,6 +216,7 @@ def getting_on(how_far: Any) -> dict[str, Any]:
         ),
         "deaths_kept": Case(When(further, F("deaths")), default=F("deaths_kept")),
         "furthest": Greatest("furthest", how_far),
+        "postponed_since": Case(When(further, then=None), default=F("postponed_since")),
     }
 
 
@@ -246,7 +248,7 @@ def succeed(
             indexed_at=Now(),
             finished_at=Now(),
             **_NO_LEASE,
-            **_NOTHING_KEPT,
+            **NOTHING_KEPT,
             **_NOTHING_WAITED_FOR,
         )
         if not done:
@@ -654,7 +656,10 @@ def _restore(document_ids: Collection[UUID], by: Any) -> list[UUID]:
         turns=0,
         status=Case(When(unfinished, then=Value(Status.PENDING)), default=F("status")),
         # What is done keeps the count of what it took.
-        **{name: Case(When(~unfinished, then=F(name)), default=0) for name in _ALL_TRIES},
+        **{
+            name: Case(When(~unfinished, then=F(name)), default=none)
+            for name, none in _ALL_TRIES.items()
+        },
         **_due(IMMEDIATELY),
     )
     OutboxMessage.objects.filter(document__in=chosen, action=Action.PURGE).delete()
@@ -723,7 +728,7 @@ def finish_purge(document_id: UUID) -> bool:
     with transaction.atomic():
         purging = Document.objects.filter(pk=document_id, purged_at=None).exclude(purging_at=None)
         if not purging.update(
-            purged_at=Now(), chunk_count=0, indexed_at=None, indexed_epoch=None, **_NOTHING_KEPT
+            purged_at=Now(), chunk_count=0, indexed_at=None, indexed_epoch=None, **NOTHING_KEPT
         ):
             return False
         Chunk.objects.filter(document_id=document_id).delete()
@@ -741,6 +746,8 @@ _ALL_TRIES: dict[str, Any] = {
     "attempts_kept": 0,
     "deaths_kept": 0,
     "furthest": 0,
+    "paced_since": None,
+    "paced_count": 0,
 }
 _NO_LEASE: dict[str, Any] = {
     "lease_expires_at": None,
@@ -758,7 +765,7 @@ _PROGRESS_KEPT: dict[str, Any] = {  # a bar never goes back
         When(kept_unit=0, then=F("kept_passages")), default=0, output_field=IntegerField()
     ),
 }
-_NOTHING_KEPT: dict[str, Any] = {
+NOTHING_KEPT: dict[str, Any] = {
     "fingerprint": "",
     "kept_epoch": None,
     "kept_unit": 1,

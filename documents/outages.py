@@ -68,7 +68,10 @@ def end(service: str) -> bool:
     return True
 
 
-def over() -> None:
-    """The probe got through, from the storage to the index: nothing is away any more."""
-    if Outage.objects.all().delete()[0]:
+def over(is_fetched: bool = True) -> None:
+    """The probe got through to the index: nothing is away any more, but for the storage, perhaps,
+    when the probe had all that it needed from there.
+    """
+    ended = Outage.objects.all() if is_fetched else Outage.objects.exclude(service="storage")
+    if ended.delete()[0]:
         OutboxMessage.ring()

@@ -33,14 +33,15 @@ def of(document: Document) -> str:
         if name.startswith(MAKE) and name not in ASK
     }
     told = (document.sha256, document.content_type, document.filename)  # its name is in its points
-    parts = (*told, vectors.collection(), made, _version())
+    recognised = document.knowledge_base.languages
+    parts = (*told, recognised, vectors.collection(), made, _version())
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 @cache
 def _version() -> str:
     """Of our own code that reads, splits and weighs, and of all packages."""
-    digest = hashlib.sha256(sys.version.encode())
+    digest = hashlib.sha256(repr(sys.version_info).encode())
     for path in sorted(path for pattern in _SOURCES for path in _HERE.glob(pattern)):
         digest.update(path.name.encode() + path.read_bytes())
     # As a set: importlib_metadata, imported by another thread meanwhile, would tell of each twice.

@@ -60,10 +60,10 @@ def run(lease: Lease) -> None:
     if work is None:
         raise LeaseLost
     chunks: list[Chunk] = []
-    if not work.is_read:
+    if is_fetched := not work.is_read:
         work, chunks = _read(lease, document, work)
     if not chunks:
-        _index_kept(lease, document, work)
+        _index_kept(lease, document, work, is_fetched)
     else:
         lease.progress(Stage.EMBED, 0, work.passages)
         _index(document, chunks)
@@ -268,7 +268,7 @@ def _chunks(document: Document, work: Kept, piece: parsing.Piece) -> list[Chunk]
     ]
 
 
-def _index_kept(lease: Lease, document: Document, work: Kept) -> None:
+def _index_kept(lease: Lease, document: Document, work: Kept, is_fetched: bool) -> None:
     """The passages that are kept and not in the index yet, a batch at a time.
 
     How far it is is said, and kept, before the next batch: only the one under way can be lost. With
@@ -285,7 +285,7 @@ def _index_kept(lease: Lease, document: Document, work: Kept) -> None:
         share = BATCH_SECONDS / (time.monotonic() - begun_at)
         size = round(max(1, min(len(batch) * share, settings.EMBEDDING_BATCH_SIZE)))
         if lease.claim.is_probe and work.count == began:
-            outages.over()  # from the storage to the index, all answered
+            outages.over(is_fetched)  # from there to the index, all answered
             release()
         work = replace(work, count=work.count + len(batch))
     lease.progress(Stage.INDEX, total, total, keep=work.count > began)

@@ -392,7 +392,7 @@ class Document(models.Model):
                     "it will be taken over."
                 )
             return f"{Stage(self.stage).label}{self._how_far()}."
-        if self.due_at > timezone.now():
+        if self.waiting_for and self.due_at > timezone.now():
             return f"Waiting: {self.waiting_for} Next try at {_clock(self.due_at)}."
         if self.turns:
             return f"Its next turn is soon{self._how_far()}."

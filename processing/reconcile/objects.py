@@ -116,7 +116,7 @@ def owners(behind: str = "") -> Iterator[Document]:
     last = UUID(rest.strip("/")) if rest else FIRST
     fields = (
         *("knowledge_base", "stored_in", "size", "sha256", "status"),
-        *("deleted_at", "lease_epoch", "indexed_epoch"),
+        *("deleted_at", "lease_epoch", "indexed_epoch", "kept_epoch"),
     )
     unpurged = Document.objects.filter(purged_at=None).only(*fields)
     moved = unpurged.exclude(stored_in=None)
@@ -162,8 +162,8 @@ def _of_nobody(objects: Iterable[Object]) -> Iterator[Finding]:
 
 
 def _is_unread(stored: Object, document: Document) -> bool:
-    """A text that is not the index's, of a try that is over: its epoch can never succeed; or a
-    part of one that no list has. Or the picture of a page of such a text.
+    """A text that is not the index's, of a try that is over: its epoch can never succeed, and no
+    turn goes on with it; or a part of one that no list has. Or a picture of such a text.
     """
     if pictures.NAME.fullmatch(stored.name):
         return not pictures.is_kept(document, stored.name)
@@ -173,7 +173,7 @@ def _is_unread(stored: Object, document: Document) -> bool:
     if document.status == Status.PROCESSING and epoch == document.lease_epoch:
         return False
     if match[2] is None:
-        return epoch != document.indexed_epoch
+        return epoch not in (document.indexed_epoch, document.kept_epoch)
     part = TextPart.objects.filter(document=document.pk, epoch=epoch, number=int(match[2]))
     is_listed = part.exists()
     release()

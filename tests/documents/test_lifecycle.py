@@ -475,6 +475,22 @@ def test_the_old_document_is_searchable_until_its_replacement_is_ready(
     assert outbox(pending) == [("purge", timedelta(hours=24))]
 
 
+def test_a_replacement_has_the_tags_that_were_put_on_while_it_was_stored(
+    pending: Document, make_document: MakeDocument
+) -> None:
+    new = Document(
+        knowledge_base=pending.knowledge_base,
+        filename=pending.filename,
+        content_type=pending.content_type,
+        size=1,
+        sha256="0" * 64,
+        tags=pending.tags,
+    )
+    Document.objects.filter(pk=pending.pk).update(tags=["signed"])
+    assert lifecycle.replace(pending, new)
+    assert Document.objects.get(pk=new.pk).tags == ["signed"]
+
+
 def test_what_waits_for_its_replacement_is_not_purged(
     pending: Document, replaced: Document
 ) -> None:

@@ -133,6 +133,24 @@ def test_a_probe_that_gets_through_lets_everybody_work(
     assert not claim(make_document("second.md")).is_probe
 
 
+def test_a_probe_that_had_its_file_already_says_nothing_of_the_storage(first: Document) -> None:
+    outages.failed("storage", "no answer.", None, is_probe=False)
+    outages.over(is_fetched=False)
+    assert Outage.objects.get().service == "storage"
+
+
+def test_outages_before_a_document_got_on_are_forgiven(first: Document) -> None:
+    """A long one meets several in a day, and none of them was a day long."""
+    outages.over()
+    Document.objects.update(postponed_since=Now() - timedelta(hours=25), due_at=Now())
+    again = claim(first)
+    assert lifecycle.progress(again, "embed", 3, 12, keep=True)
+    assert lifecycle.postpone(again, REASON, "embedding")
+    document = Document.objects.annotate(now=Now()).get()
+    assert document.status == "pending"
+    assert document.due_at - document.now == seconds(10)
+
+
 def test_a_worker_that_lost_its_lease_says_nothing_of_the_service(
     make_document: MakeDocument, editor: Any
 ) -> None:

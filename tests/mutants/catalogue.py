@@ -447,7 +447,7 @@ MUTANTS = [
     Mutant(
         "the end of an outage is not seen",
         PIPELINE,
-        "            outages.over()  # from",
+        "            outages.over(is_fetched)  # from",
         "            pass  # from",
         (
             OF_PROCESSING_GUARDS

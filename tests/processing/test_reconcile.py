@@ -352,6 +352,16 @@ def test_a_text_is_kept_that_the_index_has_or_that_a_worker_at_work_has_stored(
     assert texts(document) == {"text-1"}
 
 
+def test_a_text_is_kept_with_which_the_next_turn_goes_on(ready: Callable[..., Document]) -> None:
+    """However long ago the last one was: the service was away for days, say."""
+    document = ready()
+    Document.objects.update(status="pending", lease_epoch=3, kept_epoch=2)
+    for epoch in (2, 3):
+        put_object(document.text_key(epoch), days_old=2)
+    assert findings() == {"texts that nobody reads": (1, 1)}
+    assert texts(document) == {"text-1", "text-2"}
+
+
 def test_the_parts_of_the_text_that_search_reads_are_kept_and_no_others(
     ready: Callable[..., Document],
 ) -> None:

@@ -293,6 +293,15 @@ def test_the_fingerprint_is_another_with_what_makes_the_index(
     assert fingerprint.of(document) != before
 
 
+def test_the_fingerprint_is_another_with_the_languages_of_the_scans(
+    make_document: MakeDocument,
+) -> None:
+    document = make_document()
+    before = fingerprint.of(document)
+    document.knowledge_base.languages = "deu"
+    assert fingerprint.of(document) != before
+
+
 def test_a_name_that_was_given_between_two_turns_is_that_of_all_passages(
     make_document: MakeDocument, editor: User, embedded: Stub, short_turns: None
 ) -> None:
@@ -454,6 +463,8 @@ def test_between_two_turns_it_says_that_it_goes_on(
     document = make_document(content=LONG)
     process(document)
     process(document)
+    assert document.explain() == "Its next turn is soon: 3 of 12."
+    document.due_at += timedelta(seconds=30)  # it makes room, or the clocks differ
     assert document.explain() == "Its next turn is soon: 3 of 12."
 
 
