@@ -61,9 +61,10 @@ def _long_ago() -> Any:
 # Each by its index, the oldest first.
 OLD: list[Callable[[], Any]] = [
     lambda: AuditEntry.objects.over().order_by("at"),
-    # How a document came is said, and asked (documents/imports.py), as long as there is a row.
+    # How a document came, and whether people have taken it over since, is asked
+    # (documents/imports.py) as long as there is a row.
     lambda: (
-        DocumentEvent.objects.exclude(kind="registered")
+        DocumentEvent.objects.exclude(kind__in=["registered", "renamed", "moved"])
         .filter(created_at__lt=_long_ago())
         .order_by("created_at")
     ),

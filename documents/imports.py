@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 
 from . import lifecycle, uploads
 from .filetypes import clean_filename, detect_type
@@ -34,6 +35,7 @@ EMPTY = (
 )
 
 SPECIAL = "It is no file: a pipe, a socket or a device, of which nobody knows whether it ends."
+OUTSIDE = "It is a link to a file outside of the folder; only what is in the folder is imported."
 
 # Refused because of what the file is; for other reasons it may be taken the next time.
 BY_ITSELF = {
@@ -42,6 +44,7 @@ BY_ITSELF = {
     "invalid_filename",
     "name_taken",
     "no_file",
+    "outside",
     "same_name",
     "unsupported_type",
 }
@@ -96,7 +99,8 @@ class Import:
         return f"imported from {_readable(self.root)}"
 
     def sources(self) -> Iterator[Source]:
-        """The files, those of a folder by name; hidden ones and links to folders are left out.
+        """The files, those of a folder by name; hidden ones and links to folders are left out, and
+        links to files elsewhere have a problem.
 
         Of files whose documents would have the same name, `a/b.md` and `a - b.md`, the first is
         taken. At the end the folders that cannot be listed; the root, too, when it has gone.
@@ -115,6 +119,9 @@ class Import:
                 filename = self._name_of(path)
                 if _is_special(path):
                     yield Source(path, filename, SPECIAL)
+                    continue
+                if os.path.islink(path) and not self._has(path):
+                    yield Source(path, filename, OUTSIDE)
                     continue
                 with suppress(Refused):
                     namesake = first.setdefault(clean_filename(filename), path)
@@ -137,9 +144,13 @@ class Import:
                 yield self._outcome(source, known)
 
     def ours(self) -> dict[str, Document]:
-        """The live documents of this folder, by their names."""
+        """The live documents of this folder, by their names.
+
+        Not those that were renamed or moved since: their names say nothing of its files.
+        """
         came = DocumentEvent.objects.filter(kind="registered", detail=self.origin[:500])
-        live = self.base.document_set.live().filter(pk__in=came.values("document"))
+        taken = DocumentEvent.objects.filter(kind__in=["renamed", "moved"], document=OuterRef("pk"))
+        live = self.base.document_set.live().filter(~Exists(taken), pk__in=came.values("document"))
         return {document.filename: document for document in live}
 
     def delete(self, document: Document) -> Outcome:
@@ -147,6 +158,11 @@ class Import:
         if not self.is_trial:
             lifecycle.soft_delete(document.pk, self.by)
         return Outcome("", document.filename, DELETED, "its file is gone", str(document.pk))
+
+    def _has(self, link: Path) -> bool:
+        """That it leads to what is in the folder, or would be."""
+        # Not Path.resolve, which raises RuntimeError for a link to itself.
+        return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(self.root))
 
     def _name_of(self, path: Path) -> str:
         return BETWEEN_FOLDERS.join(path.relative_to(self.root).parts)
@@ -165,7 +181,7 @@ class Import:
             return Outcome(_readable(source.path), name, what, why, number, code)
 
         if source.problem:
-            of_file = "no_file" if source.problem == SPECIAL else "same_name"
+            of_file = {SPECIAL: "no_file", OUTSIDE: "outside"}.get(source.problem, "same_name")
             code = "unreadable" if source.is_folder else of_file
             return became(REFUSED, source.problem, code=code)
         try:

@@ -14,10 +14,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
+from django.db.models.functions import Now
 
-from documents import imports, uploads
+from documents import imports, lifecycle, uploads
 from documents.imports import Import, Watch
-from documents.models import Document, KnowledgeBase, OutboxMessage
+from documents.models import Document, KnowledgeBase, Membership, OutboxMessage
 
 pytestmark = pytest.mark.django_db
 MakeDocument = Callable[..., Document]
@@ -142,6 +143,42 @@ def test_a_file_that_cannot_be_taken_says_why_and_hinders_no_other(
         assert all(refused.values())
         assert status == 1
     assert live() == NAMES
+
+
+def test_a_link_out_of_the_folder_is_refused_and_one_within_it_is_not(
+    folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    secret = folder.with_name("files.env")  # which begins as the folder does
+    secret.write_text("SECRET_KEY=1\n")
+    (folder / "notes.txt").symlink_to("../files.env")
+    (folder / "2024" / "by way of another.txt").symlink_to(folder / "notes.txt")
+    (folder / "loop.txt").symlink_to("loop.txt")
+    (folder / "within.md").symlink_to("2024/report.md")
+    for options in (["--dry-run"], []):
+        outcomes, status = run("handbook", folder, *options)
+        refused = {each["filename"]: each["code"] for each in outcomes if each["what"] == "refused"}
+        assert refused == {
+            "notes.txt": "outside",
+            "2024 - by way of another.txt": "outside",
+            "loop.txt": "unreadable",
+        }
+        assert imports.OUTSIDE in {each["why"] for each in outcomes}
+        assert status == 1
+    assert live() == NAMES | {"within.md"}
+
+
+def test_what_the_operator_names_is_taken_though_it_is_a_link(
+    folder: Path, knowledge_base: KnowledgeBase
+) -> None:
+    link, report = folder.with_name("link"), folder.with_name("report of today.md")
+    link.symlink_to(folder)
+    report.symlink_to(folder / "2024" / "report.md")
+    assert run("handbook", link)[1] == run("handbook", report)[1] == 0
+    assert live() == NAMES | {"report.md"}
+    watch = Watch(Import(link, knowledge_base), is_mirror=True)
+    (folder / "within.md").symlink_to(folder / "1.md")
+    look(watch)
+    assert look(watch)["imported"] == 1
 
 
 @pytest.mark.parametrize(
@@ -307,6 +344,23 @@ def test_only_a_mirror_deletes_and_only_what_it_has_imported(
     assert "by-hand.md" in live()
 
 
+def test_a_mirror_leaves_what_people_have_renamed_or_moved_here(
+    folder: Path, knowledge_base: KnowledgeBase, editor: User
+) -> None:
+    other = KnowledgeBase.objects.create(name="Other")
+    (folder / "moved.md").write_text("# Moved\n")
+    run(other.slug, folder)
+    (folder / "moved.md").unlink()
+    run("handbook", folder)
+    lifecycle.move(other.document_set.get(filename="moved.md").pk, knowledge_base.pk, editor)
+    uploads.rename(knowledge_base.document_set.get(filename="1.md"), editor, "A guide.md")
+    (folder / "0.md").unlink()
+    watch = Watch(Import(folder, knowledge_base), is_mirror=True)
+    assert look(watch) == {"deleted": 1}
+    there = set(knowledge_base.document_set.live().values_list("filename", flat=True))
+    assert there == NAMES - {"0.md", "1.md"} | {"A guide.md", "moved.md"}
+
+
 def test_a_folder_that_is_gone_as_a_whole_deletes_nothing(
     folder: Path, knowledge_base: KnowledgeBase
 ) -> None:
@@ -431,6 +485,47 @@ def test_a_database_that_is_away_does_not_end_the_watch(
     monkeypatch.setattr(Watch, "look", look)
     outcomes, status = run("handbook", folder, "--watch", "--every", "0")
     assert (became(outcomes), status) == ({"imported": 7}, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("deleted", "The knowledge base “Handbook” has been deleted."),
+        ("inactive", "“edith” may no longer add documents to “Handbook”."),
+        ("gone", "“edith” may no longer add documents to “Handbook”."),
+        ("viewer", "“edith” may no longer add documents to “Handbook”."),
+    ],
+)
+def test_a_watch_ends_when_it_may_no_longer_do_its_work(
+    change: str,
+    why: str,
+    folder: Path,
+    knowledge_base: KnowledgeBase,
+    editor: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes: dict[str, Callable[[], Any]] = {
+        "deleted": lambda: KnowledgeBase.objects.update(deleted_at=Now()),
+        "inactive": lambda: User.objects.update(is_active=False),
+        "gone": lambda: editor.delete(),
+        "viewer": lambda: Membership.objects.update(role=Membership.Role.VIEWER),
+    }
+    looks, original = [], Watch.look
+
+    def look(watch: Watch) -> Any:
+        looks.append(watch)
+        if len(looks) == 1:
+            changes[change]()
+        elif len(looks) == 3:
+            raise KeyboardInterrupt
+        return original(watch)
+
+    monkeypatch.setattr(Watch, "look", look)
+    with pytest.raises(CommandError) as ended:
+        run("handbook", folder, "--as", "edith", "--watch", "--every", "0")
+    assert (str(ended.value), ended.value.returncode) == (why, 1)
+    assert len(looks) == 1
+    assert not live()
 
 
 def test_a_watch_tells_people_of_each_file_as_well(

@@ -99,19 +99,35 @@ class Command(BaseCommand):
         return user
 
     def _watch(self, watches: list[Watch], every: float) -> None:
-        """Until it is interrupted; no failure of PostgreSQL or the storage ends it."""
+        """Until it is interrupted, or may not go on; no failure of PostgreSQL or the storage ends
+        it.
+        """
         try:
             while True:
                 for watch in watches:
                     try:
+                        self._still_may(watch.work)
                         for outcome in watch.look():
                             self._tell(outcome)
+                    except CommandError:
+                        raise
                     except Exception:
                         log.exception("cannot import from %s just now", watch.work.root)
                     release()
                 time.sleep(every)
         except KeyboardInterrupt:
             return
+
+    def _still_may(self, work: Import) -> None:
+        """Raises CommandError."""
+        base = KnowledgeBase.objects.filter(pk=work.base.pk).first()
+        if base is None:
+            raise CommandError(f"The knowledge base “{work.base}” has been deleted.")
+        if work.by is None:
+            return
+        user = get_user_model().objects.filter(is_active=True, pk=work.by.pk).first()
+        if user is None or not may_edit(user, base):
+            raise CommandError(f"“{work.by}” may no longer add documents to “{base}”.")
 
     def _tell(self, outcome: Outcome) -> None:
         if self.as_json:
