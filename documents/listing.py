@@ -63,13 +63,21 @@ class Asked:
 class Pages(Paginator):
     """Documents in an order that has an index, with what `explain()` needs.
 
-    `count`: how many there are, where that is known; else as many as are counted.
+    `count`: how many there are, where that is known; else as many as are counted. `sort`: of
+    `SORTS`, the order that they are in.
     """
 
-    def __init__(self, documents: DocumentQuerySet, size: int, count: int | None = None):
+    def __init__(
+        self,
+        documents: DocumentQuerySet,
+        size: int,
+        count: int | None = None,
+        sort: str = NEWEST_FIRST,
+    ):
         super().__init__(documents, size)
         self.documents = documents
         self._known = count
+        self.sort = sort
 
     @classmethod
     def of(
@@ -78,9 +86,9 @@ class Pages(Paginator):
         """Of a knowledge base's list; `numbers` are the knowledge base's, where they are known."""
         documents = sorted_by(asked.of(base.document_set.all()), asked.sort)
         if not asked.is_kept:
-            return cls(documents, size)
+            return cls(documents, size, sort=asked.sort)
         numbers = numbers or counts.of_bases([base.pk])[base.pk]
-        return cls(documents, size, kept_count(numbers, asked.status))
+        return cls(documents, size, kept_count(numbers, asked.status), asked.sort)
 
     @cached_property
     def _found(self) -> list[UUID]:
@@ -121,7 +129,7 @@ class Pages(Paginator):
         """`near`: what the link to it says of where it is, a `Place`."""
         number = self.validate_number(number)
         place = Place.read(near[1:])
-        if place is None or place.sort != NEWEST_FIRST or number == 1:
+        if place is None or place.sort != self.sort or number == 1:
             rows = self.rows((number - 1) * self.per_page, self.per_page)
         elif near.startswith("b"):
             rows = place.behind(self._listed)[: self.per_page].explained_page()
@@ -148,14 +156,19 @@ def _by_no_index(documents: DocumentQuerySet) -> DocumentQuerySet:
 
 
 class DocumentPage(Page):
+    paginator: Pages
+
     @property
     def next_place(self) -> str:
         """For the link to the next page: behind the last row of this one."""
-        return "b" + Place.of(self.object_list[-1]).text if self.object_list else ""
+        return self._place("b", -1) if self.object_list else ""
 
     @property
     def previous_place(self) -> str:
-        return "a" + Place.of(self.object_list[0]).text if self.object_list else ""
+        return self._place("a", 0) if self.object_list else ""
+
+    def _place(self, side: str, row: int) -> str:
+        return side + Place.of(self.object_list[row], self.paginator.sort).text
 
 
 class Row(Func):
@@ -174,7 +187,7 @@ class Place:
     document_id: UUID
 
     @classmethod
-    def of(cls, document: Document, sort: str = NEWEST_FIRST) -> Self:
+    def of(cls, document: Document, sort: str) -> Self:
         return cls(sort, getattr(document, sort.removeprefix("-")), document.pk)
 
     @classmethod

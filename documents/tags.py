@@ -9,6 +9,7 @@ from django.db.models import F, Func, IntegerField, Value
 from django.db.models.lookups import LessThanOrEqual
 
 from . import audit
+from .filetypes import visible
 from .models import Document
 from .models.querysets import tidy_tag
 from .refusals import Refused
@@ -28,8 +29,8 @@ def clean(words: str | Collection[str]) -> list[str]:
     given = words.split(",") if isinstance(words, str) else words
     tags = sorted({tidy_tag(each) for each in given} - {""})
     for tag in tags:
-        if len(tag) > LONGEST or not tag.isprintable() or "," in tag:
-            message = f"A tag has up to {LONGEST} characters, and no comma."
+        if len(tag) > LONGEST or "," in tag or visible(tag) != tag:
+            message = f"A tag has up to {LONGEST} characters that can be seen, and no comma."
             raise Refused("invalid_tag", message, 400, {"tag": tag[:LONGEST]})
     if len(tags) > MOST:
         raise Refused("too_many_tags", f"A document has up to {MOST} tags.", 400)

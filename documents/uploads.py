@@ -167,8 +167,8 @@ def accept(
     """
     with_tags = tags.clean(words)
     once = _once(by, key, "upload", knowledge_base.pk, file, *with_tags)
-    if once and (made := once.made()):
-        return _made(made)
+    if made := _made_before(once):
+        return made
     filename, content_type = _check(file)
     bounds = limits.of(knowledge_base, by)
     try:
@@ -195,8 +195,8 @@ def replace(
     Raises Refused. With a `key` and an `origin` as in `accept`.
     """
     once = _once(by, key, "replace", old.pk, file)
-    if once and (made := once.made()):
-        return _made(made)
+    if made := _made_before(once):
+        return made
     filename, content_type = _check(file)
     if content_type == old.content_type:
         filename = old.filename
@@ -249,12 +249,18 @@ def _once(
     return Once(by, key, (action, str(where), file.name or "", file.sha256, *more))
 
 
-def _made(document_id: str) -> Document:
-    """Raises Refused when it went with a knowledge base meanwhile."""
-    made = Document.objects.select_related("knowledge_base").filter(pk=document_id).first()
-    if made is None:
-        raise Refused("not_found", "What this request made before is deleted for good.", 404)
-    return made
+def _made_before(once: Once | None) -> Document | None:
+    """What this request made when it came first. Raises Refused when that is gone, or is no
+    business of the one who sent it any more.
+    """
+    if once is None or (made := once.made()) is None:
+        return None
+    there = Document.objects.visible_to(once.user).filter(purging_at=None)
+    document = there.select_related("knowledge_base").filter(pk=made).first()
+    if document is None:
+        message = "What this request made before is deleted for good, or not yours to see any more."
+        raise Refused("not_found", message, 404)
+    return document
 
 
 @contextmanager
@@ -298,8 +304,8 @@ def _same_or_refused(
     once: Once | None, error: Exception, filename: str, file: ReceivedFile
 ) -> Document:
     """What the same request, a moment faster, has registered; else the error as a refusal."""
-    if once and (made := once.made()):
-        return _made(made)
+    if made := _made_before(once):
+        return made
     if isinstance(error, lifecycle.DuplicateFilename):
         Tally.add("duplicates_refused")
         raise duplicate_filename(error, filename, file.sha256) from error

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models.functions import Now
@@ -112,7 +113,10 @@ class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):
         """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        chosen = self.get_changelist_instance(request).get_queryset(request)
+        try:
+            chosen = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            return redirect("admin:documents_auditentry_changelist")
         if chosen.order_by()[: MOST_EXPORTED + 1].count() > MOST_EXPORTED:
             messages.error(
                 request,

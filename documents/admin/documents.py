@@ -94,6 +94,10 @@ class FinishedFilter(admin.SimpleListFilter):
         return queryset.finished_within(period) if period else queryset
 
 
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) < 19  # digits of a bigint
+
+
 class KnowledgeBaseFilter(admin.SimpleListFilter):
     """One of the first, or the one whose number the address says: the list of knowledge bases
     links to it. More than a screen of them would be no choice.
@@ -105,9 +109,7 @@ class KnowledgeBaseFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         wanted = request.GET.get(self.parameter_name, "")
-        chosen = (
-            KnowledgeBase.objects.filter(pk=wanted) if wanted.isascii() and wanted.isdigit() else []
-        )
+        chosen = KnowledgeBase.objects.filter(pk=wanted) if _is_number(wanted) else []
         first = KnowledgeBase.objects.all()[: self.SHOWN]
         return [
             (str(pk), name)
@@ -116,7 +118,9 @@ class KnowledgeBaseFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         value = self.value()
-        return queryset.filter(knowledge_base=value) if value else queryset
+        if not value:
+            return queryset
+        return queryset.filter(knowledge_base=value) if _is_number(value) else queryset.none()
 
 
 class DeletedFilter(admin.SimpleListFilter):

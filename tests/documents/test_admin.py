@@ -186,6 +186,8 @@ def test_the_list_is_filtered_by_knowledge_base(client: Client, pending: Documen
     for knowledge_base, expected in ((pending.knowledge_base, {"pending.md"}), (other, set())):
         response = client.get(LIST, {"knowledge_base__id__exact": knowledge_base.pk})
         assert names(response) == expected
+    for made_up in ("abc", "9" * 30, "²"):
+        assert names(client.get(LIST, {"knowledge_base__id__exact": made_up})) == set()
 
 
 def queries_of(client: Client, path: str) -> int:

@@ -331,6 +331,11 @@ def test_it_is_exported_as_it_is_filtered_and_that_is_a_line(root: Client, told:
     assert lines(action="exported") == [("root", "exported", "audit")]
 
 
+def test_an_export_of_nobody_that_there_can_be_leads_back_to_the_list(root: Client) -> None:
+    answer = root.get(f"{LIST}export/", {"person_id": "abc"})
+    assert (answer.status_code, answer.url) == (302, LIST)  # type: ignore[attr-defined]
+
+
 def test_an_export_has_each_line_once_over_its_pages(
     root: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

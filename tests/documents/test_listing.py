@@ -112,6 +112,26 @@ def test_the_pages_that_links_lead_to_are_the_same_as_by_their_numbers(
         assert by_link.start_index() == by_number.start_index()
 
 
+@pytest.mark.parametrize("sort", listing.SORTS)
+def test_whoever_goes_from_page_to_page_sees_each_once_in_its_order(
+    sort: str, page: Client, knowledge_base: KnowledgeBase, editor: User
+) -> None:
+    many.make_documents("pending", 60)
+    names = listing.sorted_by(Document.objects.all(), sort).values_list("pk", flat=True)
+    at, seen = page.get(LIST, {"sort": sort}).context["page"], []
+    while True:
+        seen += [each.pk for each in at]
+        if not at.has_next():
+            break
+        link = {"sort": sort, "page": at.next_page_number(), "near": at.next_place}
+        before, at = at, page.get(LIST, link).context["page"]
+        link = {"sort": sort, "page": before.number, "near": at.previous_place}
+        assert [each.pk for each in page.get(LIST, link).context["page"]] == [
+            each.pk for each in before
+        ]
+    assert seen == list(names)
+
+
 def test_a_link_leads_on_where_it_was_although_others_have_come(
     page: Client, waiting: None, make_document: Callable[..., Document]
 ) -> None:

@@ -145,6 +145,11 @@ def test_what_is_no_tag_is_refused(words: Any) -> None:
         tags.clean(words)
 
 
+@pytest.mark.parametrize("tag", ["नमस्\u200dते", "می\u200cخواهم", "👩\u200d🔬"])
+def test_a_tag_keeps_the_joiners_that_it_is_spelt_with(tag: str) -> None:
+    assert tags.clean(tag) == [tag]
+
+
 def test_a_tag_has_no_comma_wherever_it_is_sent(
     make_document: MakeDocument, api: Callable[[User], Client], editor: User
 ) -> None:
