@@ -171,7 +171,7 @@ def _asked(text: str, single: float) -> list[dict[str, float]]:
         stop_words -= _acronyms(found)
     words = list(_words(found, languages, stop_words, single))
     # Of such words only: then they count.
-    return words or list(_words(found, languages, None, single))
+    return words or list(_words(found, languages, frozenset(), single))
 
 
 def _acronyms(found: Iterable[Run]) -> set[str]:
@@ -181,18 +181,17 @@ def _acronyms(found: Iterable[Run]) -> set[str]:
 
 
 def _words(
-    found: Sequence[Run], languages: Iterable[str], stop_words: frozenset[str] | None, single: float
+    found: Sequence[Run], languages: Iterable[str], stop_words: frozenset[str], single: float
 ) -> Iterator[dict[str, float]]:
     is_alone = sum(len(run.parts) for run in found) == 1
     for run in found:
         if run.unspaced:
             characters = [bare(part) for part, _, _ in run.parts]
             pairs = [term for term, _, _ in _pairs(run)]
-            meant = [
-                pair for pair in pairs or characters if stop_words is None or pair not in STOP_PAIRS
-            ]
-            yield from ({pair: 1.0} for pair in meant)
-            if pairs and meant and single:
+            for pair in pairs or characters:
+                if not stop_words or pair not in STOP_PAIRS:
+                    yield {pair: 1.0}
+            if pairs and single:
                 yield from ({character: single} for character in characters)
             continue
         compounds = list(dict.fromkeys(term for term, _, _ in _compounds(run)))
@@ -205,7 +204,7 @@ def _words(
         share = PART if whole and _DIGIT.search(whole[0]) else 1.0
         for part, _, _ in run.parts:
             form = bare(part)
-            if form in whole or (stop_words and form in stop_words and not run.suffix):
+            if form in whole or (form in stop_words and not run.suffix):
                 continue
             stems = {bare(stem(fold(part), language)) for language in languages} or {form}
             less = {form} | (set(map(bare, guessed_stems(fold(part)))) if is_alone else set())

@@ -118,9 +118,7 @@ def test_a_single_word_is_of_any_language(one: str, other: str, language: str) -
     assert terms.share(terms.asked(one), terms.present(other, language)) == 1.0
 
 
-def test_words_of_no_meaning_count_only_where_there_are_no_others() -> None:
-    assert "什么" not in terms.weighted("合同什么时候到期")
-    assert "什么" in terms.weighted("什么")
+def test_an_acronym_is_a_word_though_it_is_written_like_one_of_no_meaning() -> None:
     assert "it" in terms.weighted("IT policy")
     assert "it" not in terms.weighted("how does it work")
     assert "is" not in terms.weighted("WHAT IS A HERON")
