@@ -461,6 +461,27 @@ MUTANTS = [
         "            pass\n    return postponed",
         (OF_OUTAGES + "test_a_worker_that_lost_its_lease_says_nothing_of_the_service",),
     ),
+    Mutant(
+        "an outage of yesterday counts though the document got on",
+        LIFECYCLE,
+        'Case(When(further, then=None), default=F("postponed_since"))',
+        'F("postponed_since")',
+        (OF_OUTAGES + "test_outages_before_a_document_got_on_are_forgiven",),
+    ),
+    Mutant(
+        "a probe without a file speaks for the storage",
+        "documents/outages.py",
+        'if is_fetched else Outage.objects.exclude(service="storage")',
+        "if is_fetched else Outage.objects.all()",
+        (OF_OUTAGES + "test_a_probe_that_had_its_file_already_says_nothing_of_the_storage",),
+    ),
+    Mutant(
+        "the text of a document that waits is nobody's",
+        "processing/reconcile/objects.py",
+        "epoch not in (document.indexed_epoch, document.kept_epoch)",
+        "epoch != document.indexed_epoch",
+        (OF_RECONCILE + "test_a_text_is_kept_with_which_the_next_turn_goes_on",),
+    ),
     # --- From the file to the index --------------------------------------------------------------
     Mutant(
         "the file is not compared with its hash",
@@ -869,7 +890,7 @@ MUTANTS = [
     Mutant(
         "how a document came is forgotten",
         "documents/history.py",
-        'DocumentEvent.objects.exclude(kind="registered")',
+        'DocumentEvent.objects.exclude(kind__in=["registered", "renamed", "moved"])',
         "DocumentEvent.objects.all()",
         (OF_HISTORY + "test_events_go_but_how_a_document_came",),
     ),
