@@ -144,6 +144,6 @@ def test_passages_end_with_sentences_where_they_can():
 )
 def test_text_without_the_usual_boundaries_takes_linear_time(unit):
     parsed = document(((unit * (1_000_000 // len(unit))).strip(), None, ""))
-    began = time.perf_counter()
+    began = time.thread_time()  # which others at work do not lengthen
     check(parsed)
-    assert time.perf_counter() - began < 4  # the splitter alone: 2 to 60 s
+    assert time.thread_time() - began < 4  # the splitter alone: 2 to 60 s
