@@ -66,9 +66,14 @@ def shown(bulk: BulkAction, count: int) -> list[UUID]:
     return first.documents[:count] if first else []
 
 
+def is_number(typed: str) -> bool:
+    """Of a row, as an address may have it: digits of a bigint."""
+    return typed.isascii() and typed.isdigit() and len(typed) < 19
+
+
 def frozen_before(number: str, action: str, by: Any, **where: Any) -> BulkAction | None:
     """The set of this number, if it is this person's and was frozen for that."""
-    if not (number.isascii() and number.isdigit() and len(number) < 19):  # digits of a bigint
+    if not is_number(number):
         return None
     return BulkAction.objects.filter(pk=int(number), action=action, by_id=by.pk, **where).first()
 

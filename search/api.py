@@ -2,7 +2,6 @@
 
 import time
 from datetime import date
-from itertools import islice
 from typing import Annotated, Any
 from unicodedata import normalize
 from uuid import UUID
@@ -124,7 +123,7 @@ def search_passages(request: HttpRequest, data: SearchIn) -> Any:
         if data.grouped:
             groups = grouped(found.passages, end, folds=query.has_words)
         else:
-            groups = [Group([passage]) for passage in islice(found.passages, end)]
+            groups = [Group([passage]) for passage in found.best(end)]
     except ProcessingError as error:
         raise _refused(error) from error
     shown = groups[data.offset : end - 1]

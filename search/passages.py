@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from documents.models import Chunk, Document
+from processing.index import terms
 
 from .relevance import FLOOR, Asked, can_tell, relevance
 
@@ -26,6 +27,10 @@ class Passage:
     def said(self) -> str:
         """Its text, below what it needs to be understood."""
         return f"{self.document.filename}\n{self.chunk.in_context()}"
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return frozenset(terms.lexemes(self.chunk.text))
 
     @cached_property
     def relevance(self) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
@@ -97,15 +96,10 @@ def _first_that_says(passage: Passage, groups: Iterable[Group]) -> Group | None:
 
 def _say_the_same(one: Passage, other: Passage) -> bool:
     """But for a few words; another number is another invoice."""
-    words, others = _words(one.chunk.text), _words(other.chunk.text)
+    words, others = one.words, other.words
     different = words ^ others
     if not different:
         return True
     if any(character.isdigit() for word in different for character in word):
         return False
     return len(words & others) >= ALIKE * len(words | others)
-
-
-@lru_cache(maxsize=1000)
-def _words(text: str) -> frozenset[str]:
-    return frozenset(terms.lexemes(text))

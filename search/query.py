@@ -20,12 +20,12 @@ MAX_LENGTH = 2000  # characters
 _OPEN, _CLOSE = '"“”„‟«»「『＂', '"“”‟«»」』＂'
 _WITHIN = r"(?<=[א-ת])[\"”](?=[א-ת])"  # of a Hebrew abbreviation
 _QUOTED = rf"[{_OPEN}]((?:[^{_OPEN}{_CLOSE}]|{_WITHIN})+)[{_CLOSE}]"
-_AFTER_A_WORD = r"(?<=[\d\u0041-\u0fff])(?<=\w)"  # 19" is a measure; no space goes before 「
+_APART = r"(?<![^\W\u1000-\U0010ffff])"  # 19" is a measure; no space goes before 「
 _DEGREES = r"\d+(?:[.,]\d+)?\s*(?:[°℃℉%‰]|(?:[CFKV]|dB|mV)\b)"  # below -20 °C excludes nothing
 _PART = re.compile(  # the last group that takes part is the value
     rf"(?:(?<=\s)|^)(?P<no>[-−])?(?P<key>name|type|tag|kb|after|before)[:：](?:{_QUOTED}|(\S+))"
     rf"|(?:(?<=\s)|^(?!-\d))(?P<not>-(?!{_DEGREES})|−(?!\d))(?=[^\s\-])(?:{_QUOTED}|(\S+))"
-    rf"|(?!{_AFTER_A_WORD}){_QUOTED}",
+    rf"|{_APART}{_QUOTED}",
     re.IGNORECASE,
 )
 _DATE = re.compile(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?", re.ASCII)

@@ -81,8 +81,8 @@ class Found:
     passages: Iterator[Passage]
     only_words: OnlyWords | None = None
 
-    def best(self, limit: int, offset: int = 0) -> list[Passage]:
-        return list(islice(self.passages, offset, offset + limit))
+    def best(self, limit: int) -> list[Passage]:
+        return list(islice(self.passages, limit))
 
 
 def search(user: Any, query: Query, wanted: int = 10) -> Found:

@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from documents import counts
-from documents.bulk import confirm, freeze, frozen_before, shown
+from documents.bulk import confirm, freeze, frozen_before, is_number, shown
 from documents.figures import PERIODS
 from documents.listing import Pages, kept_count
 from documents.models import (
@@ -94,10 +94,6 @@ class FinishedFilter(admin.SimpleListFilter):
         return queryset.finished_within(period) if period else queryset
 
 
-def _is_number(value: str) -> bool:
-    return value.isascii() and value.isdigit() and len(value) < 19  # digits of a bigint
-
-
 class KnowledgeBaseFilter(admin.SimpleListFilter):
     """One of the first, or the one whose number the address says: the list of knowledge bases
     links to it. More than a screen of them would be no choice.
@@ -109,7 +105,7 @@ class KnowledgeBaseFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         wanted = request.GET.get(self.parameter_name, "")
-        chosen = KnowledgeBase.objects.filter(pk=wanted) if _is_number(wanted) else []
+        chosen = KnowledgeBase.objects.filter(pk=wanted) if is_number(wanted) else []
         first = KnowledgeBase.objects.all()[: self.SHOWN]
         return [
             (str(pk), name)
@@ -120,7 +116,7 @@ class KnowledgeBaseFilter(admin.SimpleListFilter):
         value = self.value()
         if not value:
             return queryset
-        return queryset.filter(knowledge_base=value) if _is_number(value) else queryset.none()
+        return queryset.filter(knowledge_base=value) if is_number(value) else queryset.none()
 
 
 class DeletedFilter(admin.SimpleListFilter):

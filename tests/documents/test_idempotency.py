@@ -62,9 +62,7 @@ def test_the_same_file_with_other_tags_is_another_request(client: Client) -> Non
     assert Document.objects.get().tags == ["one", "two"]
 
 
-def test_who_may_not_see_it_any_more_is_not_told_how_it_is(
-    client: Client, editor: User, make_user: Callable[..., User]
-) -> None:
+def test_who_may_not_see_it_any_more_is_not_told_how_it_is(client: Client) -> None:
     document = Document.objects.get(pk=send(client).json()["id"])
     other = KnowledgeBase.objects.create(name="Secret", slug="secret")
     Document.objects.filter(pk=document.pk).update(knowledge_base=other)

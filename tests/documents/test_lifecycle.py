@@ -450,16 +450,22 @@ def replaced(pending: Document, claimed: Claim, make_document: MakeDocument) -> 
     """`pending`, indexed and then replaced by the document that this gives."""
     lifecycle.succeed(claimed, chunks(pending))
     OutboxMessage.objects.all().delete()
-    new = Document(
-        knowledge_base=pending.knowledge_base,
-        filename=pending.filename,
-        content_type=pending.content_type,
-        size=1,
-        sha256="0" * 64,
-        uploaded_by=pending.uploaded_by,
-    )
+    new = next_version(pending)
     assert lifecycle.replace(pending, new)
     return new
+
+
+def next_version(document: Document) -> Document:
+    """Stored, and not registered yet."""
+    return Document(
+        knowledge_base=document.knowledge_base,
+        filename=document.filename,
+        content_type=document.content_type,
+        size=1,
+        sha256="0" * 64,
+        tags=document.tags,
+        uploaded_by=document.uploaded_by,
+    )
 
 
 def test_the_old_document_is_searchable_until_its_replacement_is_ready(
@@ -476,16 +482,9 @@ def test_the_old_document_is_searchable_until_its_replacement_is_ready(
 
 
 def test_a_replacement_has_the_tags_that_were_put_on_while_it_was_stored(
-    pending: Document, make_document: MakeDocument
+    pending: Document,
 ) -> None:
-    new = Document(
-        knowledge_base=pending.knowledge_base,
-        filename=pending.filename,
-        content_type=pending.content_type,
-        size=1,
-        sha256="0" * 64,
-        tags=pending.tags,
-    )
+    new = next_version(pending)
     Document.objects.filter(pk=pending.pk).update(tags=["signed"])
     assert lifecycle.replace(pending, new)
     assert Document.objects.get(pk=new.pk).tags == ["signed"]

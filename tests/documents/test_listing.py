@@ -117,7 +117,7 @@ def test_whoever_goes_from_page_to_page_sees_each_once_in_its_order(
     sort: str, page: Client, knowledge_base: KnowledgeBase, editor: User
 ) -> None:
     many.make_documents("pending", 60)
-    names = listing.sorted_by(Document.objects.all(), sort).values_list("pk", flat=True)
+    expected = listing.sorted_by(Document.objects.all(), sort).values_list("pk", flat=True)
     at, seen = page.get(LIST, {"sort": sort}).context["page"], []
     while True:
         seen += [each.pk for each in at]
@@ -129,7 +129,7 @@ def test_whoever_goes_from_page_to_page_sees_each_once_in_its_order(
         assert [each.pk for each in page.get(LIST, link).context["page"]] == [
             each.pk for each in before
         ]
-    assert seen == list(names)
+    assert seen == list(expected)
 
 
 def test_a_link_leads_on_where_it_was_although_others_have_come(

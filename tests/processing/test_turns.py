@@ -11,8 +11,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
-from documents import kept, lifecycle, texts
-from documents.models import Chunk, Document, OutboxMessage, TextPart
+from documents import kept, lifecycle, outages, texts
+from documents.models import Chunk, Document, Outage, OutboxMessage, TextPart
 from processing import actors, fingerprint, parsing, pipeline
 from processing.errors import RetryableError
 from processing.index import embeddings, terms, vectors
@@ -212,6 +212,33 @@ def test_an_outage_in_the_middle_costs_no_passage_and_no_try(
     indexed = sum(texts_of(embedded).values()) - BATCH  # what the outage refused
     assert indexed == len(assert_exact(document))
     assert parses == ["read"]
+
+
+def test_a_probe_that_goes_on_with_what_was_read_ends_no_outage_of_the_storage(
+    make_document: MakeDocument, embedded: Stub, short_turns: None, parses: list[str]
+) -> None:
+    document = make_document(content=LONG)
+    process(document)
+    process(document)
+    assert parses == ["read"]
+    for service in ("embedding", "storage"):
+        outages.failed(service, "no answer.", None, is_probe=False)
+    let_outages_pass()
+    process(document)
+    assert [each.service for each in Outage.objects.all()] == ["storage"]
+
+
+def test_the_pace_of_a_document_is_measured_anew_when_it_is_requeued(
+    make_document: MakeDocument, editor: User
+) -> None:
+    document = make_document()
+    claim = lifecycle.claim(document.pk)
+    assert claim
+    assert lifecycle.progress(claim, "embed", 3, 12, keep=True)
+    assert lifecycle.fail(claim, "broken", "It is broken.")
+    assert lifecycle.requeue(document.pk, editor)
+    document.refresh_from_db()
+    assert document.paced_since is None
 
 
 def test_a_failed_document_that_is_requeued_goes_on_where_it_ended(
