@@ -40,6 +40,10 @@ THINGS = {
     ),
     "locked_part": ("part is encrypted", "parts are encrypted"),
     "damaged_part": ("part is damaged", "parts are damaged"),
+    "slow_part": (
+        "part takes too long to read and was not read to its end",
+        "parts take too long to read and were not read to their end",
+    ),
     "included_file": (
         "file that it names as a part of it was not read",
         "files that it names as parts of it were not read",
@@ -71,6 +75,7 @@ LABELS = {
     "locked_file": "Embedded files with a password",
     "locked_part": "Encrypted parts",
     "damaged_part": "Damaged parts",
+    "slow_part": "Parts that take too long",
     "included_file": "Included files",
     "hidden_sheet": "Hidden sheets",
     "hidden_row": "Hidden rows",

@@ -2,7 +2,7 @@
 it, writes what it reads as it goes on, and ends.
 
 Its files are open when it begins: 0 the document, 1 and 2 for what libraries print, ANSWER for the
-answer, in lines of JSON: `{"at"}`, where it is; `{"text", "sections", "passed", "unit", "place"}`,
+answer, in lines of JSON: `{"at", "part"}`, where it is; `{"text", "sections", "passed", "unit", "place"}`,
 a piece; `{"picture", ...}`, a page as it looks, if one was asked for; or `{"error": [code,
 sentence], "passed"}` for what no other try would change. It ends after the last piece, or when it
 has had enough: then another goes on. Anything else (a signal, exit status 1 with a traceback) is
@@ -20,7 +20,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -63,6 +63,7 @@ def main(
     cpu_seconds: int,
     memory_bytes: int,
     page: int = 0,
+    pass_over: Collection[int] = (),
 ) -> NoReturn:
     """Read the document on file descriptor 0, from unit `start` on (see `Draft`); or, of a page,
     draw that and nothing else. Does not return.
@@ -87,6 +88,7 @@ def main(
                     chars=chars,
                     limits=Limits(**limits),
                     pause_after=cpu_seconds / 2,
+                    pass_over=pass_over,
                 )
         status = 0
     except BaseException:
@@ -149,7 +151,7 @@ def hand_over(file: IO[bytes], content_type: str, stream: IO[bytes], **options: 
 
     draft = Draft(
         hand_over=write_piece,
-        tell=lambda place: _write(stream, _encoded({"at": place})),
+        tell=lambda place, part: _write(stream, _encoded({"at": place, "part": part})),
         **options,
     )
     try:

@@ -1,8 +1,9 @@
 """Collects a document's sections while a reader walks through it, and keeps the heading path."""
 
 import re
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ MAX_SECTIONS = 200_000  # of a piece; the longest good documents that we know ha
 # A piece is handed over at the first cut behind so many characters, or seconds of the processor.
 PIECE_CHARS = 80_000  # with a page more it still is one object of documents/texts.py
 PIECE_SECONDS = 5.0
+PART_UNITS = 1024  # that a part has, whether it needs them or not; at PIECE_CHARS each 80 million
 MAX_TITLE_CHARS = 200
 MAX_PATH_CHARS = 500
 SEPARATOR = "\n\n"
@@ -115,13 +117,16 @@ class Draft:
         start: int = 1,
         chars: int = 0,
         hand_over: Callable[[Piece], None] | None = None,
-        tell: Callable[[str], None] = lambda place: None,
+        tell: Callable[[str, int], None] = lambda place, part: None,
         pause_after: float = float("inf"),
+        pass_over: Collection[int] = (),
     ) -> None:
         """`start`: the unit at which to begin, behind `chars` characters of others.
 
-        `hand_over` takes the pieces as they come; `tell` hears where the reader is; `cut` raises
-        Paused after so many seconds of the processor.
+        `hand_over` takes the pieces as they come; `tell` hears where the reader is, and the number
+        of the part that it is in (0: in none); `cut` raises Paused after so many seconds of the
+        processor. `pass_over`: the numbers of parts that are not to be read, as `tell` heard them
+        when all began at the same unit.
         """
         self.depth: int = around.depth + 1 if around else 0
         self.allowance: Allowance = around.allowance if around else Allowance()
@@ -131,11 +136,14 @@ class Draft:
         self._hand_over = hand_over
         self._tell = tell
         self._pause_after = pause_after
+        self._pass_over = pass_over
         self._handed_over_at = time.process_time()
         self._unit = 0  # the last that began
         self._given = start  # the last before which all was handed over
         self._is_cut = False  # by the reader; else each section is a unit
-        self._is_whole = False  # the unit, whatever is added
+        self._part = 0  # the number of the part that is being read
+        self._parts_begun = 0
+        self._part_chars = 0  # since its last unit began
         self._is_costly = False  # what is there to be handed over
         self._is_kept = start > 1  # what comes now is there already
         self._has_text = chars > 0  # in what was handed over
@@ -156,20 +164,45 @@ class Draft:
         self._is_cut = True
         return self._begin_cut(place)
 
+    def uncut(self) -> None:
+        """The last unit that the reader names by `cut` has ended."""
+        self._is_cut = False
+
     @contextmanager
-    def costly(self, place: str) -> Iterator[bool]:
-        """A unit that takes long to read, in a document whose sections are units; the same as `cut`
-        for what is added within the block.
+    def part(self, place: str) -> Iterator[bool]:
+        """Something that can be read without what comes before it, and may take long (a message, a
+        file inside of this one, a picture), in a document whose sections are units. Says whether
+        to read it: not when all of it is there already; nor when it alone has used up a process,
+        which is reported. In another part, or between two cuts, it is none of its own.
+
+        Raises Paused, with all before this handed over.
         """
         if self._is_cut:
             yield not self._is_kept
             return
-        is_read = self._begin_cut(place)
-        self._is_whole = True
+        around, last = self._part, self._unit
+        self._parts_begun += 1
+        self._part = self._parts_begun
         try:
-            yield is_read
+            if around:
+                yield self._is_to_be_read(place)
+                return
+            first = (self._unit // PART_UNITS + 1) * PART_UNITS
+            last = first + PART_UNITS - 1
+            if last < self._start:
+                self._is_kept = True
+                self.count += 1
+                yield False
+                return
+            self._unit = first - 1
+            self._part_chars = 0
+            self._begin_cut(place)
+            yield self._is_to_be_read(place)
         finally:
-            self._is_whole = False
+            self._part = around
+            self._unit = self._unit if around else last
+            if not isinstance(sys.exception(), MemoryError):  # which is of the part
+                self._tell("", around)
 
     def costs(self) -> None:
         """The unit under way has taken long: it waits for no other one to be handed over with, and
@@ -209,7 +242,9 @@ class Draft:
                     recognised=recognised,
                 )
             return
-        if not self._is_cut and not self._is_whole:
+        if self._part:
+            self._add_to_part(len(text))
+        elif not self._is_cut:
             behind = f"character {self._length:,}" if self._length else ""
             self._begin_unit(f"page {page}" if page else heading or behind)
         self.count += 1
@@ -324,6 +359,25 @@ class Draft:
             raise Paused
         return True
 
+    def _is_to_be_read(self, place: str) -> bool:
+        self._tell(place, self._part)
+        if self._part not in self._pass_over:
+            return True
+        self._is_kept = False
+        self._unit = max(self._unit, self._start)  # what of it is there already stays
+        self.unread("slow_part", place)
+        # Nobody is to come here again: at the end of the part, and not before, it is handed over.
+        self._part_chars = -self.limits.chars
+        self.costs()
+        return False
+
+    def _add_to_part(self, chars: int) -> None:
+        """A part has units, too; how it is divided depends on nothing but its text."""
+        if self._part_chars >= PIECE_CHARS and (self._unit + 1) % PART_UNITS:
+            self._part_chars = 0
+            self._begin_unit("")
+        self._part_chars += chars
+
     def _begin_unit(self, place: str) -> None:
         self._unit += 1
         self._is_kept = self._unit < self._start
@@ -331,8 +385,8 @@ class Draft:
             return
         if self._length - self._base >= PIECE_CHARS and not self._ends_with_a_title():
             self._give(place)
-        if place:
-            self._tell(place)
+        if place and not self._part:
+            self._tell(place, 0)
 
     def _ends_with_a_title(self) -> bool:
         """What says nothing without that which follows; but no piece has only such."""

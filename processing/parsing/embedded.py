@@ -27,19 +27,30 @@ def read_embedded(
     """Append the sections of an embedded file, `below` a heading and its name; what cannot be read
     is reported. `media_type` helps where the name does not say what it is.
 
-    Its own page numbers are none of the document's: see `Draft.append`. Raises as `Draft.add`.
+    Its own page numbers are none of the document's: see `Draft.append`. It is a part of the
+    document (`Draft.part`). Raises as `Draft.add`.
     """
     title = one_line(name.replace("\\", "/").rpartition("/")[2]) or "attachment"
+    place = f"{below} > {title}" if below else title
+    if not (data and draft.depth < MAX_DEPTH and draft.allowance.takes(len(data))):
+        draft.unread("embedded_file", place)
+        return
+    with draft.part(place) as is_read:
+        if is_read:
+            _read_below(place, title, data, draft, below, media_type)
+
+
+def _read_below(
+    place: str, title: str, data: bytes, draft: Draft, below: str, media_type: str
+) -> None:
     inner = Draft(draft)
     kind, page = "embedded_file", "page"
-    if data and inner.depth <= MAX_DEPTH and draft.allowance.takes(len(data)):
-        suffix = PurePosixPath(title).suffix.lower()
-        if suffix in _ARCHIVES or (data.startswith(b"PK\x03\x04") and suffix not in BY_EXTENSION):
-            kind = _read_archive(data, inner) or kind
-        elif format := _format(suffix, media_type, data):
-            page = format.page
-            kind = _read(format, data, inner) or kind
-    place = f"{below} > {title}" if below else title
+    suffix = PurePosixPath(title).suffix.lower()
+    if suffix in _ARCHIVES or (data.startswith(b"PK\x03\x04") and suffix not in BY_EXTENSION):
+        kind = _read_archive(data, inner) or kind
+    elif format := _format(suffix, media_type, data):
+        page = format.page
+        kind = _read(format, data, inner) or kind
     if below and media_type == _MESSAGE and not inner.is_empty:
         place = below  # a message has its subject
     if inner.is_empty and not inner.has_said:

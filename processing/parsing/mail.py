@@ -12,7 +12,6 @@ import email.parser
 import email.policy
 import email.utils
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import IO
@@ -56,15 +55,20 @@ _RAW = email.policy.compat32.clone(max_line_length=0, mangle_from_=False)
 
 def read(file: IO[bytes], draft: Draft) -> None:
     """Each message below its subject. Raises PermanentError: `corrupt`, `too_large`."""
-    data = file.read()
-    for count, message in enumerate(_messages(data)):
-        if count == MAX_MESSAGES:
-            raise PermanentError(
-                "too_large",
-                f"This mailbox has more than {MAX_MESSAGES:,} messages; "
-                "split it and upload the parts.",
-            )
-        _read_message(message, draft)
+    data = file.read().lstrip(b"\xef\xbb\xbf\r\n")
+    messages = _messages(data)
+    if len(messages) > MAX_MESSAGES:
+        raise PermanentError(
+            "too_large",
+            f"This mailbox has more than {MAX_MESSAGES:,} messages; split it and upload the parts.",
+        )
+    if len(messages) == 1:
+        _read_message(_unquoted(data, *messages[0]), draft)
+        return
+    for number, (start, end) in enumerate(messages, 1):
+        with draft.part(f"message {number:,}") as is_read:
+            if is_read:
+                _read_message(_unquoted(data, start, end), draft)
 
 
 def header(message: email.message.Message, name: str) -> str:
@@ -75,19 +79,22 @@ def header(message: email.message.Message, name: str) -> str:
     return ""
 
 
-def _messages(data: bytes) -> Iterator[bytes]:
-    """The messages of a mailbox; a file that does not begin as one is a single message."""
-    data = data.lstrip(b"\xef\xbb\xbf\r\n")
+def _messages(data: bytes) -> list[tuple[int, int]]:
+    """Where the messages of a mailbox begin and end; a file that does not begin as one is a single
+    message.
+    """
     if not data.startswith(b"From "):
-        yield data
-        return
+        return [(0, len(data))]
     starts = [match.span() for match in _FROM_LINE.finditer(data) if _is_start(data, match.start())]
-    if not starts:
-        yield data.partition(b"\n")[2]
-        return
+    starts = starts or [(0, len(data.partition(b"\n")[0]) + 1)]
     ends = [start for start, _ in starts[1:]] + [len(data)]
-    for (_, start), end in zip(starts, ends, strict=True):
-        yield _QUOTED_FROM.sub(rb"\1", data[start:end])
+    return [(start, end) for (_, start), end in zip(starts, ends, strict=True)]
+
+
+def _unquoted(data: bytes, start: int, end: int) -> bytes:
+    """A message as it was before it came into a mailbox, if it is in one."""
+    message = data[start:end]
+    return _QUOTED_FROM.sub(rb"\1", message) if start else message
 
 
 def _is_start(data: bytes, at: int) -> bool:

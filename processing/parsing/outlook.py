@@ -12,9 +12,9 @@ from typing import IO
 
 from processing.errors import PermanentError
 from processing.parsing.decoding import decode
-from processing.parsing.draft import Draft
+from processing.parsing.draft import Draft, one_line
 from processing.parsing.html import decode_markup
-from processing.parsing.letter import Attachment, Letter, add_letter
+from processing.parsing.letter import NO_SUBJECT, Attachment, Letter, add_letter
 from processing.parsing.mail import header
 from processing.parsing.ole import Container
 from processing.parsing.rtf import html_of, text_of
@@ -83,12 +83,15 @@ def _read(container: Container, folder: str, draft: Draft, depth: int) -> None:
         letter.attachments = []
     add_letter(letter, draft)
     for name in inner:
+        subject = _Properties(container, name, 24).text(_SUBJECT)
         if depth == MAX_NESTED:
-            draft.unread("embedded_file", _Properties(container, name, 24).text(_SUBJECT))
+            draft.unread("embedded_file", subject)
             continue
-        below = Draft(draft)
-        _read(container, name, below, depth + 1)
-        draft.append(below, letter.subject or "")
+        with draft.part(one_line(subject) or NO_SUBJECT) as is_read:
+            if is_read:
+                below = Draft(draft)
+                _read(container, name, below, depth + 1)
+                draft.append(below, letter.subject or "")
 
 
 class _Properties:

@@ -96,11 +96,11 @@ def add_shown(data: bytes, draft: Draft, *, page: int | None = None, heading: st
                 return "wordless"
             draft.allowance.pictures += 1
             number = draft.allowance.pictures
-            with draft.costly(f"picture {number}") as is_read:
+            if not recognised.may(draft, number):
+                return "unread"
+            with draft.part(f"picture {number}") as is_read:
                 if not is_read:
                     return "read"
-                if not recognised.may(draft, number):
-                    return "unread"
                 picture = _sized(_prepared(image, "L"), _dpi(image))
                 found = recognised.add_text(picture, draft, page=page, heading=heading)
     except (PermanentError, *_BROKEN):

@@ -46,6 +46,7 @@ MAX_CPU_SECONDS = 45
 MAX_COMPLAINT_BYTES = 16 * 1024
 MAX_PAGE_BYTES = 32 * 1024**2  # of the answer with a page's picture
 MAX_DEATHS = 3  # at one piece: then the next one would die there, too
+MAX_PASSED_OVER = 5  # parts in a row that use up a child each
 
 # Signals that a process gets for what it did itself. SIGKILL is another's: an operator, or the
 # kernel when the machine runs out of memory.
@@ -97,7 +98,8 @@ def pieces(
     `passed` over come before it), in child processes. Each has at most `timeout` seconds by the
     clock while it is waited for, MAX_CPU_SECONDS of the processor and `memory_bytes` of address
     space. A child that has used up one of these at a later piece than its first is followed by
-    another.
+    another; and one that has used it up in a part of the document (`Draft.part`), by one that
+    passes over that.
 
     `check` is called about every 0.1 s while a child is waited for, and `moved` with each place
     where it begins a unit. When one raises, or the generator is closed, the child is killed. Raises
@@ -192,6 +194,8 @@ class _Reading:
     memory_bytes: int
     place: str = ""
     _got_on: bool = field(default=False, init=False)  # this child
+    _part: int = field(default=0, init=False)  # in which it is
+    _pass_over: list[int] = field(default_factory=list, init=False)  # parts from this unit on
 
     def by_one_child(
         self, check: Callable[[], None], moved: Callable[[str], None]
@@ -203,8 +207,10 @@ class _Reading:
             "limits": asdict(self.limits),
             "cpu_seconds": min(math.ceil(self.timeout), MAX_CPU_SECONDS),
             "memory_bytes": self.memory_bytes,
+            "pass_over": self._pass_over,
         }
         self._got_on = False
+        self._part = 0
         began = time.monotonic()
         last: Piece | None = None
         error: list[str] | None = None
@@ -217,7 +223,8 @@ class _Reading:
                     lines = child.lines(ours.fileno(), self.timeout, MAX_ANSWER_BYTES)
                     for line in map(_line, lines):
                         if "at" in line:
-                            self.place = line["at"]
+                            self._part = int(line["part"])
+                            self.place = line["at"] or self.place
                             moved(self.place)
                         elif "error" in line:
                             error = self._error(line)
@@ -236,7 +243,7 @@ class _Reading:
                 sentence = at(self.place, TOO_SLOW)
                 raise RetryableError("parser_timeout", sentence, tries=2) from slow
             self._log(began, ending, _tail(complaints))
-        if self._is_spent(ending, error) and self._got_on:
+        if self._is_spent(ending, error) and (self._got_on or self._can_pass_over()):
             return
         if error:
             raise PermanentError(*error)
@@ -258,6 +265,7 @@ class _Reading:
         if piece.unit and piece.unit <= self.unit:
             raise ValueError("it does not get on")
         self.unit = piece.unit
+        self._pass_over = []
         self.passed = list(compact([*self.passed, *piece.passed]))
         self._got_on = bool(piece.unit)
         return piece
@@ -274,6 +282,13 @@ class _Reading:
         """Did it use up what one child has?"""
         is_short_of_memory = error is not None and error[1] == TOO_MUCH_MEMORY
         return ending.status == -signal.SIGXCPU or is_short_of_memory or self._burst(ending)
+
+    def _can_pass_over(self) -> bool:
+        """Was it in a part? Then the next child goes on without that."""
+        if not self._part or len(self._pass_over) == MAX_PASSED_OVER:
+            return False
+        self._pass_over.append(self._part)
+        return True
 
     def _burst(self, ending: Ending) -> bool:
         """Libraries in C end the process when they get no more memory; the last step is a big

@@ -30,7 +30,8 @@ class Styles:
     def __init__(self, root: Any = None) -> None:
         elements = [] if root is None else list(root.iter(f"{W}style"))
         by_id = {element.get(f"{W}styleId"): element for element in elements}
-        self._styles = {id: _with_bases(element, by_id) for id, element in by_id.items()}
+        own = {id: (_own(element), value(element, "basedOn")) for id, element in by_id.items()}
+        self._styles = {id: _with_bases(id, own) for id in own}
         usual = (e for e in elements if e.get(f"{W}default") == "1" and value(e, "type") != "x")
         paragraph = next((e for e in usual if e.get(f"{W}type") == "paragraph"), None)
         self._default = None if paragraph is None else paragraph.get(f"{W}styleId")
@@ -76,17 +77,17 @@ def outline_level(properties: Any) -> int | None:
     return level + 1 if level < BODY_LEVEL else -1
 
 
-def _with_bases(element: Any, by_id: dict[str, Any]) -> Style:
+def _with_bases(id: str | None, styles: dict[str, tuple[Style, str | None]]) -> Style:
+    """`styles`: what each says itself, and the one that it is based on."""
     level = list_ = list_level = hides = None
     for _ in range(MAX_BASES):
-        if element is None:
+        if id not in styles:
             break
-        own = _own(element)
+        own, id = styles[id]
         level = own.level if level is None else level
         list_ = own.list if list_ is None else list_
         list_level = own.list_level if list_level is None else list_level
         hides = own.hides if hides is None else hides
-        element = by_id.get(value(element, "basedOn") or "")
     return Style(level, list_, list_level, hides)
 
 

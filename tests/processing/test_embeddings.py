@@ -149,7 +149,7 @@ def test_an_answer_that_does_not_come_ends_at_the_timeout(settings: Any) -> None
     settings.EMBEDDING_TIMEOUT = 0.3
     began = time.monotonic()
     error = failure(settings, hanging)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert isinstance(error, ServiceUnavailable)
     assert error.reason == "no answer in time"
 

@@ -34,6 +34,37 @@ MakeDocument = Callable[..., Document]
 
 SENTENCE = "The heron of part {} stands in the reeds and waits. "
 PARTS = [f"Part {n}: " + SENTENCE.format(n) * 6 for n in range(40)]
+LETTER = """From: ada@example.org
+Subject: {subject}
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="x"
+
+--x
+Content-Type: text/plain
+
+{text}
+"""
+FILE = """--x
+Content-Type: text/{kind}; name="{name}"
+Content-Disposition: attachment
+
+{text}
+"""
+
+
+def letter(subject: str, text: str, *attached: tuple[str, str, str]) -> str:
+    """`attached`: (kind, name, text) of each."""
+    files = (FILE.format(kind=kind, name=name, text=text) for kind, name, text in attached)
+    return LETTER.format(subject=subject, text=text) + "".join(files) + "--x--\n"
+
+
+ATTACHED = [("plain", f"note {n}.txt", part) for n, part in enumerate(PARTS)]
+MAILBOX = "\n".join(
+    f"From ada@example.org Mon Nov  2 10:00:00 2026\n"
+    + letter(f"Letter {n}", part, ("plain", "more.txt", part * 4), ("plain", "end.txt", "The end."))
+    for n, part in enumerate(PARTS[:12])
+)
+
 LONG = {
     files.TEXT: "\n\n".join(PARTS).encode(),
     files.MARKDOWN: "\n\n".join(f"# Part {n}\n\n{part}" for n, part in enumerate(PARTS)).encode(),
@@ -44,6 +75,10 @@ LONG = {
     files.XLSX: files.xlsx({"People": [["name", "born"], *([f"Ada {n}", n] for n in range(900))]}),
     files.DOCX: files.docx([(f"Heading {1}", part) for part in PARTS]),
     files.EPUB: files.epub([f"<h1>Part {n}</h1><p>{part}</p>" for n, part in enumerate(PARTS)]),
+    files.EML: letter(
+        "Notes", SENTENCE, *ATTACHED, ("plain", "long.txt", "\n\n".join(PARTS))
+    ).encode(),
+    files.MBOX: MAILBOX.encode(),
 }
 
 
@@ -124,6 +159,27 @@ def test_a_recognised_page_waits_for_no_other_one(content_type: str) -> None:
     assert [f"Sheet {n}" in piece.text for n, piece in enumerate(found)] == [True] * 3
 
 
+@pytest.mark.parametrize("content_type", [files.EML, files.MBOX, files.PDF])
+def test_a_part_that_is_there_already_is_not_read_again(
+    content_type: str, small_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from processing.parsing import embedded, mail
+
+    data = LONG.get(content_type, b"")
+    if content_type == files.PDF:
+        data = pdfs.with_files({f"{n:02}.txt": part.encode() for n, part in enumerate(PARTS)})
+    numbers: list[str] = []
+    module, name = (mail, "_read_message") if content_type == files.MBOX else (embedded, "_read")
+    reads = getattr(module, name)
+    monkeypatch.setattr(module, name, lambda *args: numbers.append("one") or reads(*args))
+    *before, last = read(data, content_type)
+    count = len(numbers)
+    numbers.clear()
+    chars = sum(len(piece.text) for piece in before)
+    assert read(data, content_type, before[-1].unit, chars) == [last]
+    assert len(numbers) <= count / 5
+
+
 def test_what_says_nothing_is_not_handed_over_before_something_does(small_pieces: None) -> None:
     dots = ". " * 3000
     pages = [dots, dots, dots]
@@ -190,11 +246,15 @@ def two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def parser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Makes parsers do something at page 20; `child.number` counts them from 1."""
+    """Makes parsers do something at page 20, if that is no whole program; `child.number` counts
+    them from 1.
+    """
     made: list[ForkServer] = []
 
     def make(at_20: str) -> None:
-        made.append(ForkServer(("-c", PROGRAM.format(pages=PAGES, at_20=at_20))))
+        is_program = "server.main()" in at_20
+        program = at_20 if is_program else PROGRAM.format(pages=PAGES, at_20=at_20)
+        made.append(ForkServer(("-c", program)))
         monkeypatch.setattr(sandbox, "_fork_server", made[-1])
 
     yield make
@@ -308,6 +368,64 @@ def test_memory_that_one_child_has_used_up_is_not_the_documents_fault(
     with pytest.raises(PermanentError) as caught:
         parse(file, files.PDF, memory_bytes=512 * 1024**2)
     assert caught.value.code == "too_large"
+
+
+PARTS_PROGRAM = """
+import time
+from processing.parsing import child, draft, server
+{before}
+def spend(seconds):
+    while time.process_time() < seconds: pass
+def read(file, draft):
+    draft.add("The head.")
+    for number in range(1, 13):
+        with draft.part(f"message {{number}}") as is_read:
+            if is_read:
+                draft.add(f"Message {{number}}. " + "word " * 300)
+                for file in range({files}):
+                    with draft.part(f"file {{file}} of message {{number}}") as is_read:
+                        if is_read:
+                            if number in {slow}:
+                                {what}
+                            draft.add(f"File {{number}}. " + "word " * 300)
+                draft.add(f"Behind file {{number}}.")
+child.reader = lambda content_type: (read, "Nothing.")
+server.preload = lambda: None
+server.main()
+"""
+
+
+@pytest.mark.parametrize("before", ["", "draft.PIECE_CHARS = 1000"], ids=["", "small pieces"])
+@pytest.mark.parametrize("what", ["spend(60)", "bytearray(600 * 1024**2)"])
+def test_a_part_that_uses_up_a_child_by_itself_is_passed_over_and_said(
+    what: str,
+    before: str,
+    file: Path,
+    parser: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a part of it that is one itself, only that."""
+    monkeypatch.setattr(sandbox, "MAX_CPU_SECONDS", 1)
+    parser(PARTS_PROGRAM.format(files=1, slow={4, 5}, what=what, before=before))
+    found = list(pieces(file, files.EML, timeout=300, memory_bytes=512 * 1024**2))
+    text = "".join(piece.text for piece in found)
+    for number in range(1, 13):
+        assert text.count(f"Message {number}. ") == 1
+        assert text.count(f"Behind file {number}.") == 1
+        assert text.count(f"File {number}. ") == (number not in {4, 5})
+    passed = [(entry.kind, entry.place) for piece in found for entry in piece.passed]
+    assert passed == [("slow_part", f"file 0 of message {n}") for n in (4, 5)]
+
+
+def test_but_not_very_many_in_a_row(
+    file: Path, parser: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "MAX_PASSED_OVER", 2)
+    monkeypatch.setattr(sandbox, "MAX_CPU_SECONDS", 1)
+    parser(PARTS_PROGRAM.format(files=3, slow={4}, what="spend(60)", before=""))
+    with pytest.raises(PermanentError) as caught:
+        parse(file, files.EML, timeout=300)
+    assert "too long at file 2 of message 4;" in caught.value.sentence
 
 
 # --- Kept by the worker --------------------------------------------------------------------------

@@ -302,7 +302,7 @@ def test_an_answer_that_does_not_come_ends_at_the_timeout(call: str, settings: A
     began = time.monotonic()
     with qdrant_stub(settings, hanging), pytest.raises(ServiceUnavailable) as caught:
         CALLS[call]()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert caught.value.reason == "no answer in time"
 
 

@@ -89,7 +89,8 @@ def read(file: IO[bytes], draft: Draft) -> None:
         _add_page(page, number, bookmarks[number], outline, table, draft)
         for name, content in page.annotations.files:
             read_embedded(name, content, draft)
-    if raw.FPDFDoc_GetAttachmentCount(document) and draft.cut("the files inside of it"):
+    draft.uncut()
+    if raw.FPDFDoc_GetAttachmentCount(document):
         _read_attachments(document, data, draft)
 
 
