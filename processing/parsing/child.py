@@ -2,11 +2,11 @@
 it, writes what it reads as it goes on, and ends.
 
 Its files are open when it begins: 0 the document, 1 and 2 for what libraries print, ANSWER for the
-answer, in lines of JSON: `{"at", "part"}`, where it is; `{"text", "sections", "passed", "unit", "place"}`,
-a piece; `{"picture", ...}`, a page as it looks, if one was asked for; or `{"error": [code,
-sentence], "passed"}` for what no other try would change. It ends after the last piece, or when it
-has had enough: then another goes on. Anything else (a signal, exit status 1 with a traceback) is
-not the document's fault.
+answer, in lines of JSON: `{"at", "part"}`, where it is; `{"text", "sections", "passed", "unit",
+"place"}`, a piece; `{"picture", ...}`, a page as it looks, if one was asked for; or `{"error":
+[code, sentence], "passed"}` for what no other try would change. It ends after the last piece, or
+when it has had enough: then another goes on. Anything else (a signal, exit status 1 with a
+traceback) is not the document's fault.
 """
 
 import base64

@@ -60,7 +60,7 @@ def letter(subject: str, text: str, *attached: tuple[str, str, str]) -> str:
 
 ATTACHED = [("plain", f"note {n}.txt", part) for n, part in enumerate(PARTS)]
 MAILBOX = "\n".join(
-    f"From ada@example.org Mon Nov  2 10:00:00 2026\n"
+    "From ada@example.org Mon Nov  2 10:00:00 2026\n"
     + letter(f"Letter {n}", part, ("plain", "more.txt", part * 4), ("plain", "end.txt", "The end."))
     for n, part in enumerate(PARTS[:12])
 )
