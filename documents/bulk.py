@@ -7,6 +7,7 @@ meanwhile goes first.
 """
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,14 +19,16 @@ from django.db.models.functions import Now
 from . import lifecycle, limits
 from .failpoints import failpoint
 from .models import BulkAction, BulkSlice, Document, KnowledgeBase, OutboxMessage
+from .permissions import may_edit
 from .refusals import Refused
 
+OPERATE = "documents.change_document"  # who may act on documents in the admin
 AT_ONCE = 1000
 SLICE = 250  # a relay's: 0.1 s, for which what somebody uploads meanwhile waits
 
 Action = BulkAction.Action
 Priority = OutboxMessage.Priority
-Act = Callable[[Collection[UUID], BulkAction, int], list[UUID]]
+Act = Callable[[BulkSlice, BulkAction, int], list[UUID]]
 
 FREEZE = """
     INSERT INTO documents_bulkslice (bulk_id, documents)
@@ -105,7 +108,7 @@ def _carry_out(slices: Any, priority: int) -> bool:
     if each is None:
         return False
     bulk = each.bulk
-    changed = len(ACTS[bulk.action](_still_there(each), bulk, priority))
+    changed = len(ACTS[bulk.action](each, bulk, priority)) if _may_still(bulk) else 0
     failpoint("bulk.changed")
     # First this, which makes relays that have the last two slices wait for one another.
     BulkAction.objects.filter(pk=bulk.pk).update(
@@ -117,42 +120,52 @@ def _carry_out(slices: Any, priority: int) -> bool:
     return True
 
 
-def _still_there(part: BulkSlice) -> list[UUID]:
+def _may_still(bulk: BulkAction) -> bool:
+    """Whether who confirmed it would be let do it now: who left, or lost the right, goes no
+    further.
+    """
+    if bulk.by is None or not bulk.by.is_active:
+        return False
+    if bulk.knowledge_base is None:
+        return bulk.by.is_staff and bulk.by.has_perm(OPERATE)
+    return may_edit(bulk.by, bulk.knowledge_base)
+
+
+def _still_there(ids: Collection[UUID], bulk: BulkAction) -> list[UUID]:
     """Without those that were moved out of its knowledge base, and are no business of its people
     any more; none is until this transaction ends.
     """
-    if part.bulk.knowledge_base_id is None:
-        return list(part.documents)
-    of_base = Document.objects.filter(
-        pk__in=part.documents, knowledge_base=part.bulk.knowledge_base_id
-    )
+    if bulk.knowledge_base_id is None:
+        return list(ids)
+    of_base = Document.objects.filter(pk__in=ids, knowledge_base=bulk.knowledge_base_id)
     locked = of_base.order_by("pk").select_for_update(no_key=True)
     return list(locked.values_list("pk", flat=True))
 
 
-def _requeue(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID]:
+def _requeue(part: BulkSlice, bulk: BulkAction, priority: int) -> list[UUID]:
     """Finished ones anew; those that wait or whose worker vanished, at once.
 
     What has changed since the set was frozen has been requeued by another click, say.
     """
-    frozen = bulk.created_at
+    frozen, ids = bulk.created_at, _still_there(part.documents, bulk)
     requeued = lifecycle.requeue_all(ids, bulk.by, bulk.which, priority, frozen)
     others = set(ids).difference(requeued)
     return requeued + lifecycle.unstick_all(others, bulk.by, priority, frozen)
 
 
-def _unstick(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID]:
+def _unstick(part: BulkSlice, bulk: BulkAction, priority: int) -> list[UUID]:
+    ids = _still_there(part.documents, bulk)
     return lifecycle.unstick_all(ids, bulk.by, priority, bulk.created_at)
 
 
-def _delete(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID]:
-    return lifecycle.soft_delete_all(ids, bulk.by)
+def _delete(part: BulkSlice, bulk: BulkAction, priority: int) -> list[UUID]:
+    return lifecycle.soft_delete_all(_still_there(part.documents, bulk), bulk.by)
 
 
-def _restore(ids: Collection[UUID], bulk: BulkAction, priority: int) -> list[UUID]:
+def _restore(part: BulkSlice, bulk: BulkAction, priority: int) -> list[UUID]:
     """None of a slice for which there is no room."""
     try:
-        return limits.restore_all(ids, bulk.by)
+        return limits.restore_all(part.documents, bulk.by, partial(_still_there, bulk=bulk))
     except Refused:
         return []
 

@@ -6,7 +6,7 @@ so of two at the last free place one gets in. Where there is none, nothing is as
 waits. What is counted is there anyway: `DocumentCount`. Deleted documents do not count.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -112,10 +112,17 @@ def restore(document_id: UUID, by: Any) -> bool:
         return lifecycle.restore(document_id, by)
 
 
-def restore_all(document_ids: Collection[UUID], by: Any) -> list[UUID]:
-    """`lifecycle.restore_all`, of all or of none where there is a limit. Raises Refused."""
+def restore_all(
+    document_ids: Collection[UUID],
+    by: Any,
+    still: Callable[[Collection[UUID]], Collection[UUID]] = lambda ids: ids,
+) -> list[UUID]:
+    """`lifecycle.restore_all`, of all or of none where there is a limit. Raises Refused.
+
+    `still` chooses, and may hold, some of them: after the limits, as all do that hold both.
+    """
     with kept(_of_documents(document_ids)):
-        return lifecycle.restore_all(document_ids, by)
+        return lifecycle.restore_all(still(document_ids), by)
 
 
 def _of_documents(document_ids: Collection[UUID]) -> list[Bound]:

@@ -48,8 +48,8 @@ def selection(request: HttpRequest, slug: str) -> HttpResponseBase:
     except Refused as refused:
         messages.error(request, str(refused))
         return back
-    if action == "delete":
-        request.session[UNDO] = [slug, [str(each.pk) for each in chosen]]
+    if action == "delete" and (live := [each for each in chosen if each.deleted_at is None]):
+        request.session[UNDO] = [slug, [str(each.pk) for each in live]]
     messages.success(request, _sentence(done, len(chosen), what))
     return back
 

@@ -6,7 +6,7 @@ No database connection is held in any of them: each takes one for its short stat
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +19,6 @@ from django.core.files.storage import default_storage
 
 from documents import kept, lifecycle, outages, pictures, texts
 from documents.connections import release
-from documents.deadlines import within
 from documents.failpoints import failpoint
 from documents.kept import Kept
 from documents.models import Chunk, Document, Stage
@@ -127,8 +126,9 @@ def move(document_id: UUID) -> None:
     release()
 
 
-def fetch(document: Document, copy: IO[bytes]) -> None:
-    """Copy the original; what is missing or changed there can never be processed.
+def fetch(document: Document, copy: IO[bytes], moved: Callable[[], None] = lambda: None) -> None:
+    """Copy the original; what is missing or changed there can never be processed. However long that
+    takes: `moved` is called for each block, and each has its own deadline.
 
     Raises PermanentError and ServiceUnavailable.
     """
@@ -137,6 +137,7 @@ def fetch(document: Document, copy: IO[bytes]) -> None:
         try:
             with default_storage.open(document.storage_key) as original:
                 for block in original.chunks():
+                    moved()
                     digest.update(block)
                     copy.write(block)
             copy.flush()
@@ -162,10 +163,11 @@ def limits_for(document: Document) -> parsing.Limits:
 
 @contextmanager
 def storage() -> Iterator[None]:
-    """Says of what the storage raises that a service is away."""
+    """Says of what the storage raises that a service is away. Each of its calls, and each block of
+    a body, has a deadline (lumikb/storage.py).
+    """
     try:
-        with within(settings.S3_TIMEOUT):  # with the body, whose blocks have a deadline each
-            yield
+        yield
     except OSError as error:  # what Django's file storage and ours for S3 raise
         log.warning("the storage: %s", error)
         reasons = (reason for kind, reason in STORAGE_REASONS.items() if isinstance(error, kind))
@@ -179,7 +181,7 @@ def _read(lease: Lease, document: Document, work: Kept) -> tuple[Kept, list[Chun
     """
     chunks: list[Chunk] = []
     with TemporaryFile() as copy:  # it has no name: a killed worker leaves none behind
-        fetch(document, copy)
+        fetch(document, copy, lease.moved)
         failpoint("worker.fetched")
         lease.progress(Stage.PARSE)
         pieces = parsing.pieces(

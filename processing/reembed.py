@@ -137,8 +137,10 @@ def _pass(filling: Generation, index: Index, until: float) -> int:
         undone = [pk for pk, count in expected.items() if there.get(pk, 0) != count]
         progress.add(sum(expected.values()) - sum(expected[pk] for pk in undone), 0)
         missing += len(undone)
-        for document_id in undone:
-            vectors.trim(document_id, expected[document_id], index.collection)
+        for document in Document.objects.filter(pk__in=undone):
+            release()
+            if kept.is_idle(document):  # else the points are of what is being read anew
+                vectors.trim(document.pk, expected[document.pk], index.collection)
         waiting = _chunks(undone)
         while chunks := list(islice(waiting, settings.EMBEDDING_BATCH_SIZE)):
             if time.monotonic() > until or not generations.is_wanted(filling):

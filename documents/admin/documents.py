@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from documents import counts
-from documents.bulk import confirm, freeze, frozen_before, is_number, shown
+from documents.bulk import OPERATE, confirm, freeze, frozen_before, is_number, shown
 from documents.figures import PERIODS
 from documents.listing import Pages, kept_count
 from documents.models import (
@@ -323,7 +323,7 @@ class DocumentAdmin(Buttons, ReadOnly, admin.ModelAdmin):
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Reading documents is `view`; acting on them needs the model's `change` permission."""
-        return request.user.has_perm("documents.change_document")
+        return request.user.has_perm(OPERATE)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Let "requeue all stuck" be chosen without ticking a document."""

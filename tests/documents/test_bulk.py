@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.db.models import Count
 from django.test import Client
@@ -43,7 +43,7 @@ def failed(knowledge_base: KnowledgeBase, editor: User) -> Any:
 
 
 def frozen(action: str, documents: Any, by: User) -> BulkAction:
-    return bulk.freeze(action, documents, by, "status failed")
+    return bulk.freeze(action, documents, by, "status failed", KnowledgeBase.objects.get())
 
 
 def requeued() -> dict[int, int]:
@@ -231,8 +231,9 @@ def test_a_thousand_cost_as_many_statements_as_ten(
     frozen_now.refresh_from_db()
     assert frozen_now.by == editor
     for some in (ids[:10], ids[10:]):
+        part = BulkSlice(bulk=frozen_now, documents=some)
         with CaptureQueriesContext(connection) as captured:
-            changed = bulk.ACTS[action](some, frozen_now, OutboxMessage.Priority.BULK)
+            changed = bulk.ACTS[action](part, frozen_now, OutboxMessage.Priority.BULK)
         assert len(changed) == (0 if action == "unstick" else len(some))
         counts.append(len(captured))
     assert counts[0] == counts[1]
@@ -282,6 +283,45 @@ def test_a_viewer_and_a_stranger_cannot(
         for asked in ({"action": "delete"}, {"action": "delete", "bulk": action.pk}):
             assert browser.post(BULK, asked).status_code == 404
     assert failed.live().count() == 35
+
+
+@pytest.mark.parametrize("lost", ["the role", "the account", "the person", "nothing"])
+def test_who_loses_the_right_gets_no_further(
+    lost: str,
+    failed: Any,
+    knowledge_base: KnowledgeBase,
+    editor: User,
+    slices_of_ten: None,
+) -> None:
+    action = bulk.confirm(frozen("delete", failed, editor))
+    assert bulk.carry_out_slice()
+    if lost == "the role":
+        knowledge_base.membership_set.filter(user=editor).update(role="viewer")
+    elif lost == "the account":
+        User.objects.filter(pk=editor.pk).update(is_active=False)
+    elif lost == "the person":
+        BulkAction.objects.update(by=None)  # as it is left
+    while bulk.carry_out_slice():
+        pass
+    action.refresh_from_db()
+    done = 35 if lost == "nothing" else 10
+    assert (action.done, action.skipped, bool(action.finished_at)) == (done, 35 - done, True)
+    assert Document.objects.exclude(deleted_at=None).count() == done
+
+
+def test_nor_does_an_operator(
+    failed: Any, admin_user: User, slices_of_ten: None, make_user: Callable[..., User]
+) -> None:
+    operator = make_user("oscar", is_staff=True)
+    right = Permission.objects.get(codename="change_document", content_type__app_label="documents")
+    operator.user_permissions.add(right)
+    action = bulk.confirm(bulk.freeze("delete", failed, operator, "all"))
+    assert bulk.carry_out_slice()
+    operator.user_permissions.clear()
+    while bulk.carry_out_slice():
+        pass
+    action.refresh_from_db()
+    assert (action.done, action.skipped) == (10, 25)
 
 
 def test_nobody_confirms_what_another_was_shown(

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -251,7 +251,7 @@ def test_what_is_restored_needs_a_place(
     ticked = {"action": "restore", "id": [pk]}
     assert "may have 1" in page.post("/kb/handbook/selection", ticked, follow=True).text
     deleted = Document.objects.exclude(deleted_at=None)
-    everything = bulk.freeze("restore", deleted, editor, "all")
+    everything = bulk.freeze("restore", deleted, editor, "all", KnowledgeBase.objects.get())
     assert bulk.confirm(everything).skipped == 1
     assert Document.objects.live().count() == 1
     settings.PERSON_LIMITS = {"documents": 2}
@@ -410,6 +410,24 @@ def test_who_restores_and_who_uploads_do_not_both_get_the_last_place(
         wait_until_blocked()
     assert refused(loser.result(10))[1] == "limit_reached"
     assert Document.objects.live().get() == deleted
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_that_are_restored_hold_no_document_while_they_wait_for_the_limits(
+    upload: Upload, editor: User, settings: Any
+) -> None:
+    """Who restores one has the limits first, and then waits for the document: for ever, else."""
+    settings.PERSON_LIMITS = {"documents": 9}
+    upload("a.md")
+    deleted, base = Document.objects.get(), KnowledgeBase.objects.get()
+    lifecycle.soft_delete(deleted.pk, editor)
+    everything = bulk.freeze("restore", Document.objects.all(), editor, "all", base)
+    with transaction.atomic():
+        limits._lock(limits.of(base, editor))
+        many = in_thread(bulk.confirm, everything)
+        wait_until_blocked()
+        assert Document.objects.select_for_update(nowait=True).get(pk=deleted.pk) == deleted
+    assert many.result(10).done == 1
 
 
 @pytest.mark.django_db(transaction=True)

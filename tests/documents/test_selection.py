@@ -45,6 +45,15 @@ def test_the_chosen_are_deleted_and_undo_brings_them_back(
     assert live() == {"a.md", "b.md", "c.md"}
 
 
+def test_undo_brings_back_nothing_that_was_deleted_before(
+    page: Client, make_document: MakeDocument, make_user: Callable[..., User]
+) -> None:
+    a, b = make_document("a.md"), make_document("b.md")
+    lifecycle.soft_delete(a.pk, make_user("other"))  # while the list was on the screen
+    assert post(page, "delete", a, b).context["undo"] == [str(b.pk)]
+    assert post(page, "delete", a, b).context["undo"] == []
+
+
 def test_who_cannot_be_restored_hinders_no_other(page: Client, make_document: MakeDocument) -> None:
     a, b = make_document("a.md"), make_document("b.md")
     post(page, "delete", a, b)

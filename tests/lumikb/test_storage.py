@@ -31,7 +31,7 @@ from urllib3.exceptions import SSLError
 from deploy.local.servers import free_ports
 from documents.models import Document, OutboxMessage, Status
 from lumikb import checks
-from lumikb.storage import FileStorage, S3Storage
+from lumikb.storage import BLOCK, FileStorage, S3Storage
 from processing import actors, pipeline, reconcile, relay
 from processing.errors import ServiceUnavailable
 from processing.index import embeddings, vectors
@@ -515,6 +515,30 @@ def test_a_body_that_stops_coming_is_a_timeout(faulty):
     faulty.behave = stall_midway
     with faulty.storage.open("key") as file, pytest.raises(TimeoutError):
         file.read()
+
+
+@pytest.mark.django_db
+def test_a_body_that_comes_slowly_comes_however_long_it_takes(
+    faulty, make_document, settings, monkeypatch
+):
+    content = b"x" * 4 * BLOCK
+
+    def trickle(request):
+        _answer(request, 200, b"", length=len(content))
+        for _ in range(4):
+            request.wfile.write(content[:BLOCK])
+            request.wfile.flush()
+            time.sleep(0.3)
+
+    faulty.behave = trickle
+    settings.S3_TIMEOUT = 0.5
+    document = make_document(content=content)
+    monkeypatch.setattr(pipeline, "default_storage", S3Storage(**faulty.options))
+    moved = []
+    with tempfile.TemporaryFile() as copy:
+        pipeline.fetch(document, copy, lambda: moved.append("one"))
+        assert copy.tell() == len(content)
+    assert len(moved) >= 4
 
 
 def test_a_tls_error_in_a_body_is_a_connection_error(storage, monkeypatch):

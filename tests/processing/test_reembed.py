@@ -9,10 +9,11 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 from django.urls import reverse
 
+from documents import lifecycle
 from documents.models import Chunk, Document, Generation, Status
 from processing import pipeline, reembed
 from processing.errors import ServiceUnavailable
-from processing.index import embeddings, generations, terms, tokens, vectors
+from processing.index import embeddings, generations, points, terms, tokens, vectors
 from search import retrieval
 from search.query import parse
 from tests.conftest import process
@@ -105,6 +106,30 @@ def test_search_goes_on_with_the_old_model_until_the_new_index_is_whole(
     point = stored(herons)
     [expected] = embeddings.embed([Chunk.objects.get(document=herons).in_context()])
     assert point == pytest.approx(expected, abs=1e-3)
+
+
+def test_points_of_what_is_read_anew_meanwhile_are_left_to_its_worker(
+    make_ready: MakeDocument, editor: User, settings: Any
+) -> None:
+    """It has more of them than search shows; without them it would be READY with holes."""
+    document = make_ready(content=HERONS)
+    change_model(settings)
+    filling = reembed._begin()
+    assert filling
+    lifecycle.requeue(document.pk, editor)
+    assert lifecycle.claim(document.pk)
+    index = generations.index_of(filling)
+    further = []
+    for number in range(3):
+        chunk = Chunk.objects.get(document=document)
+        chunk.pk, chunk.position = Chunk.id_for(document.pk, number), number
+        chunk.document = document
+        further.append(chunk)
+    vectors.upsert(
+        document.knowledge_base_id, document.pk, points.of(index, further), index.collection
+    )
+    reembed.work(5)
+    assert vectors.counts([document.pk], index.collection) == {document.pk: 3}
 
 
 def stored(document: Document) -> list[float]:

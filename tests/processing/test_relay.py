@@ -401,7 +401,8 @@ def test_where_there_is_always_something_to_post_many_are_requeued_all_the_same(
     """Workers that are as quick as the relay leave no post without a message."""
     many.make_bases(1, 1)
     many.make_documents("failed", 2500)
-    action = bulk.freeze("requeue", Document.objects.filter(status="failed"), None, "all")
+    operator = User.objects.create_superuser("oscar")
+    action = bulk.freeze("requeue", Document.objects.filter(status="failed"), operator, "all")
     bulk.confirm(action)
     monkeypatch.setattr(relay, "post_due", lambda rounds: 1)
     with running():
