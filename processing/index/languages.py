@@ -26,11 +26,14 @@ STEMMERS = {
     "da": "danish", "nl": "dutch", "en": "english", "eo": "esperanto", "et": "estonian",
     "fi": "finnish", "fr": "french", "de": "german", "el": "greek", "hi": "hindi",
     "hu": "hungarian", "id": "indonesian", "ga": "irish", "it": "italian", "lt": "lithuanian",
-    "ne": "nepali", "no": "norwegian", "nn": "norwegian", "fa": "persian", "pl": "polish",
+    "ms": "indonesian", "ne": "nepali", "no": "norwegian", "nn": "norwegian", "fa": "persian",
+    "pl": "polish",
     "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "hr": "serbian",
     "bs": "serbian", "sh": "serbian", "es": "spanish", "sv": "swedish", "ta": "tamil",
     "tr": "turkish", "uk": "russian", "yi": "yiddish",
 }  # fmt: skip
+# The detector spreads a text's probability over these: that it is of one of them is what is sure.
+_KIN = [{"da", "no", "sv"}, {"cs", "sk"}, {"es", "ca", "gl", "pt"}, {"nl", "af"}, {"ru", "be"}]
 NONE = ""
 HEBREW = "he"
 _STEMMED = STEMMERS.keys() | {HEBREW}
@@ -61,10 +64,12 @@ def language_of(text: str) -> str:
     """The code of the language that most of the text is written in; of its script's most common one
     when that cannot be told; `NONE` when no words of it have stems.
     """
-    ranked = _ranked(text)
-    if ranked and ranked[0][1] >= SURE:
+    ranked = _by_stemmer(text)
+    if ranked:
         code = ranked[0][0]
-        return code if code in _STEMMED else NONE
+        kin = next((each for each in _KIN if code in each), {code})
+        if sum(probability for each, probability in ranked if each in kin) >= SURE:
+            return code if code in _STEMMED else NONE
     return _default(text)
 
 
@@ -73,7 +78,7 @@ def languages_of_query(text: str) -> tuple[str, ...]:
     """The languages that these few words may be of, likeliest first: a single word is one of many
     languages, and English words are in everybody's queries.
     """
-    ranked = [code for code, probability in _ranked(text) if probability >= POSSIBLE]
+    ranked = [code for code, probability in _by_stemmer(text) if probability >= POSSIBLE]
     codes = [code for code in ranked if code in _STEMMED][:MOST]
     default = _default(text)
     if default and default not in codes:
@@ -144,6 +149,18 @@ def _ranked(text: str) -> list[tuple[str, float]]:
         return []
     found = _detector().detect(words, model="lite", k=5)
     return [(str(each["lang"]), float(each["score"])) for each in found]
+
+
+def _by_stemmer(text: str) -> list[tuple[str, float]]:
+    """The same, those with one stemmer (Serbian and Croatian, Ukrainian and Russian) together,
+    under the likeliest of them.
+    """
+    found: dict[str, tuple[str, float]] = {}
+    for code, probability in _ranked(text):
+        stemmer = STEMMERS.get(code, code)
+        first, before = found.get(stemmer, (code, 0.0))
+        found[stemmer] = first, before + probability
+    return sorted(found.values(), key=lambda each: -each[1])
 
 
 def _default(text: str) -> str:

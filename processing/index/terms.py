@@ -8,7 +8,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 
 import regex
 
@@ -16,7 +16,7 @@ from .folding import Run, bare, fold, runs
 from .languages import guessed_stems, language_of, languages_of_query, stem
 from .stopwords import STOP_PAIRS, STOP_WORDS
 
-VERSION = 4
+VERSION = 5
 """Other terms than before: what was indexed under another number is to be indexed again."""
 
 # Robertson's BM25 with the usual constants. The average length is a constant too, in words (or
@@ -105,24 +105,27 @@ def marked(text: str) -> set[str]:
 
 def lexemes(text: str) -> list[str]:
     """The words as they are written, one after the other: what an exact phrase is compared with."""
-    return [bare(part) for run in runs(text) for part, _, _ in run.parts]
+    return [word for word, _, _, _ in _written(text)]
 
 
 def standing(phrase: str, text: str) -> Iterator[tuple[int, int]]:
     """Where the phrase stands in the text, its words of no meaning of their own included."""
-    wanted = lexemes(phrase)
-    words = [(bare(part), start, end) for run in runs(text) for part, start, end in run.parts]
-    written = [word for word, _, _ in words]
+    wanted = [signed for _, signed, _, _ in _written(phrase)]
+    words = list(_written(text))
     for first in range(len(words) - len(wanted) + 1) if wanted else ():
-        if written[first : first + len(wanted)] == wanted:
-            yield words[first][1], words[first + len(wanted) - 1][2]
+        there = words[first : first + len(wanted)]
+        if all(each in word[:2] for each, word in zip(wanted, there, strict=True)):
+            yield there[0][2], there[-1][3]
 
 
 def tsvector(text: str) -> str:
-    """The lexemes as PostgreSQL's text search takes them, each with its place."""
+    """The lexemes as PostgreSQL's text search takes them, each with its place; those with a sign
+    (C++, § 12) without it, too.
+    """
     places: dict[str, list[int]] = {}
-    for place, lexeme in enumerate(lexemes(text)[:MOST_PLACES], start=1):
-        places.setdefault(lexeme, []).append(place)
+    for place, (word, signed, _, _) in enumerate(islice(_written(text), MOST_PLACES), start=1):
+        for lexeme in {word, signed}:
+            places.setdefault(lexeme, []).append(place)
     return " ".join(
         f"{_quoted(lexeme)}:{','.join(map(str, at[:MOST_PLACES_EACH]))}"
         for lexeme, at in places.items()
@@ -134,14 +137,31 @@ def tsquery(phrase: str) -> str:
 
     Where a letter and a digit meet there may be a space or none: 5 kg, 5kg, HX-4471-K9, HX4471K9.
     """
-    written = lexemes(phrase)
+    words = list(_written(phrase))
+    written = [signed for _, signed, _, _ in words]
     ways = [written]
     numbers = sum(bool(_DIGIT.search(word)) for word in written)
     if numbers:
-        ways.append([piece for word in written for piece in _LETTERS_OR_DIGITS.findall(word)])
+        ways.append([piece for word, signed, _, _ in words for piece in _divided(word, signed)])
     if numbers and (len(list(runs(phrase))) == 1 or (len(written), numbers) == (2, 1)):
         ways.append(["".join(written)])
     return " | ".join(dict.fromkeys(" <-> ".join(map(_quoted, way)) for way in ways if way))
+
+
+def _written(text: str) -> Iterator[tuple[str, str, int, int]]:
+    """(word, the same with its sign if it has one, start, end) of each."""
+    for run in runs(text):
+        for part, start, end in run.parts:
+            word = bare(part)
+            if run.suffix and end == run.parts[-1][2]:
+                is_before = run.suffix == "§"
+                yield word, _signed(run), run.start if is_before else start, run.end
+            else:
+                yield word, word, start, end
+
+
+def _divided(word: str, signed: str) -> list[str]:
+    return _LETTERS_OR_DIGITS.findall(word) if word == signed else [signed]
 
 
 def _quoted(lexeme: str) -> str:

@@ -5,10 +5,11 @@ import sys
 import unicodedata
 
 import pytest
+from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processing.index import terms
+from processing.index import languages, terms
 from processing.index.folding import bare
 from processing.index.languages import language_of, languages_of_query
 from tests.texts import SAMPLES
@@ -243,6 +244,29 @@ def test_a_word_inside_a_text_without_spaces_is_found(query: str, text: str) -> 
     assert score(query, text) > 0
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("phrase", "text", "marked"),
+    [
+        ("C++", "They write C++ and C.", ["C++"]),
+        ("C", "They write C++ and C.", ["C++", "C"]),
+        ("C#", "They write C++ and C.", []),
+        ("a C++ compiler", "a C++ compiler, a C compiler", ["a C++ compiler"]),
+        ("§ 12", "Nach §12 und Seite 12", ["§12"]),
+        ("§ 12 BGB", "Nach § 12 BGB", ["§ 12 BGB"]),
+        ("12 BGB", "Nach § 12 BGB", ["§ 12 BGB"]),
+        ("15 %", "15% of 15", ["15%"]),
+        ("a-a++", "a-a", []),
+    ],
+)
+def test_a_sign_belongs_to_its_word_in_a_phrase(phrase: str, text: str, marked: list[str]) -> None:
+    assert [text[start:end] for start, end in terms.standing(phrase, text)] == marked
+    with connection.cursor() as cursor:
+        asked = [terms.tsvector(text), terms.tsquery(phrase)]
+        cursor.execute("SELECT %s::tsvector @@ %s::tsquery", asked)
+        assert cursor.fetchone() == (bool(marked),)
+
+
 # --- Languages -----------------------------------------------------------------------------------
 
 
@@ -250,6 +274,30 @@ def test_a_word_inside_a_text_without_spaces_is_found(query: str, text: str) -> 
 def test_the_language_of_a_passage_is_told(language: str) -> None:
     expected = "" if language in ("zh", "th", "ja", "ko") else language
     assert language_of(SAMPLES[language]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "stemmer"),
+    [
+        ("Ugovor o radu mora biti u pisanom obliku i potpisan od obje strane.", "serbian"),
+        ("Sva ljudska bića rađaju se slobodna i jednaka u dostojanstvu i pravima.", "serbian"),
+        ("Sastanak je odgođen za sljedeću sedmicu zbog bolesti.", "serbian"),
+        ("Møtet er utsett til neste veke fordi leiaren er sjuk.", "norwegian"),
+        ("Rekninga skal betalast innan tretti dagar.", "norwegian"),
+        ("Regningen skal betales innen tretti dager.", "norwegian"),
+        ("Pelanggan berhak atas pengembalian uang.", "indonesian"),
+        ("Semua orang dilahirkan merdeka dan mempunyai martabat yang sama.", "indonesian"),
+        ("Stretnutie je odložené na budúci týždeň.", ""),  # Slovak, not English
+    ],
+)  # fmt: skip
+def test_a_language_with_sisters_is_told_from_english(text: str, stemmer: str) -> None:
+    """The detector divides its belief among them, so that none has half of it."""
+    assert languages.STEMMERS.get(language_of(text), "") == stemmer
+
+
+def test_a_query_in_one_of_them_leaves_room_for_others() -> None:
+    codes = languages_of_query("ugovor o radu mora biti")
+    assert len({languages.STEMMERS[code] for code in codes}) == len(codes)
 
 
 def test_what_cannot_be_told_is_the_commonest_of_its_script() -> None:
