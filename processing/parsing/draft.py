@@ -16,7 +16,7 @@ MAX_SECTIONS = 200_000  # of a piece; the longest good documents that we know ha
 # A piece is handed over at the first cut behind so many characters, or seconds of the processor.
 PIECE_CHARS = 80_000  # with a page more it still is one object of documents/texts.py
 PIECE_SECONDS = 5.0
-PART_UNITS = 1024  # that a part has, whether it needs them or not; at PIECE_CHARS each 80 million
+PART_UNITS = 32_768  # that a part has, whether it needs them or not: PIECE_CHARS, or a page, each
 MAX_TITLE_CHARS = 200
 MAX_PATH_CHARS = 500
 SEPARATOR = "\n\n"
@@ -144,6 +144,11 @@ class Draft:
         self._part = 0  # the number of the part that is being read
         self._parts_begun = 0
         self._part_chars = 0  # since its last unit began
+        self._is_part_cut = False  # by the units of a document inside of it
+        self._outer: Draft | None = None  # whose units are those of this one, too
+        self._begin_outer: Callable[[str], bool] = lambda place: True
+        self._is_held = False  # what there is, until the part has ended
+        self.is_taken = False  # something of it, by the document around it
         self._is_costly = False  # what is there to be handed over
         self._is_kept = start > 1  # what comes now is there already
         self._has_text = chars > 0  # in what was handed over
@@ -162,7 +167,7 @@ class Draft:
         Raises Paused, with all before this handed over.
         """
         self._is_cut = True
-        return self._begin_cut(place)
+        return self._begin_outer(place) if self._outer else self._begin_cut(place)
 
     def uncut(self) -> None:
         """The last unit that the reader names by `cut` has ended."""
@@ -184,31 +189,47 @@ class Draft:
         self._parts_begun += 1
         self._part = self._parts_begun
         try:
-            if around:
-                yield self._is_to_be_read(place)
-                return
-            first = (self._unit // PART_UNITS + 1) * PART_UNITS
-            last = first + PART_UNITS - 1
-            if last < self._start:
-                self._is_kept = True
-                self.count += 1
-                yield False
-                return
-            self._unit = first - 1
-            self._part_chars = 0
-            self._begin_cut(place)
+            if not around:
+                first = (self._unit // PART_UNITS + 1) * PART_UNITS
+                last = first + PART_UNITS - 1
+                if last < self._start:
+                    self._is_kept = True
+                    self.count += 1
+                    yield False
+                    return
+                self._unit = first - 1
+                self._part_chars = 0
+                self._begin_cut(place)
             yield self._is_to_be_read(place)
+            if around and self._is_part_cut:
+                self._begin_unit("")  # what comes now is not of the other document's last unit
+                self._part_chars = 0
         finally:
             self._part = around
-            self._unit = self._unit if around else last
+            self._is_part_cut = False
+            if not around:
+                self._unit = last
+                self._is_held = False
             if not isinstance(sys.exception(), MemoryError):  # which is of the part
                 self._tell("", around)
+
+    def inside(self, heading: str, page: str) -> "Draft":
+        """A document inside of this one, to be appended below this heading. In a part its units are
+        units of this one: what it has of each is appended when the next one begins.
+        """
+        inner = Draft(self)
+        if self._part:
+            inner._outer = self
+            inner._begin_outer = lambda place: self._begin_unit_of(inner, heading, page, place)
+        return inner
 
     def costs(self) -> None:
         """The unit under way has taken long: it waits for no other one to be handed over with, and
         who is killed at the next one has not lost it.
         """
         self._is_costly = True
+        if self._outer:
+            self._outer.costs()
 
     def add(
         self,
@@ -296,11 +317,12 @@ class Draft:
             self.add(
                 text,
                 heading=" > ".join(filter(None, (own, section.heading))),
-                apart=section.apart or (apart and not number),
+                apart=section.apart or apart,
                 context="\n".join(filter(None, (context, section.context))),
                 separator=part[: len(part) - len(text)] if number else None,
                 recognised=section.recognised,
             )
+            apart = False
         for entry in inner._passed:
             if entry.kind == "lost_letter":
                 continue  # said again with the text
@@ -308,6 +330,9 @@ class Draft:
             if entry.place:
                 place = f"{heading} > {entry.place}" if heading else entry.place
             self.unread(entry.kind, place, entry.count)
+        inner.is_taken = inner.is_taken or bool(inner._sections or inner._passed)
+        inner._base = inner._length
+        inner._parts, inner._sections, inner._passed = [], [], []
 
     @property
     def text(self) -> str:
@@ -317,7 +342,8 @@ class Draft:
     @property
     def is_empty(self) -> bool:
         """Whether there is no letter and no digit in it yet."""
-        return not any(any(map(str.isalnum, part)) for part in self._parts)
+        has_some = any(any(map(str.isalnum, part)) for part in self._parts)
+        return not (has_some or self.is_taken)
 
     @property
     def has_said(self) -> bool:
@@ -340,6 +366,8 @@ class Draft:
     @property
     def is_in_pieces(self) -> bool:
         """Whether another process goes on where this one has had enough."""
+        if self._outer:
+            return self._is_cut and self._outer.is_in_pieces
         return self._hand_over is not None
 
     @property
@@ -349,8 +377,9 @@ class Draft:
 
     def _begin_cut(self, place: str) -> bool:
         self._begin_unit(place)
-        if self._is_kept or self._hand_over is None or self._unit == self._start:
-            return not self._is_kept  # of one process at least a unit
+        is_first = self._unit == self._start  # of one process at least a unit
+        if self._is_kept or self._hand_over is None or self._is_held or is_first:
+            return not self._is_kept
         spent = time.process_time()
         is_late = spent > self._pause_after
         if is_late or self._is_costly or spent - self._handed_over_at > PIECE_SECONDS:
@@ -366,13 +395,27 @@ class Draft:
         self._is_kept = False
         self._unit = max(self._unit, self._start)  # what of it is there already stays
         self.unread("slow_part", place)
-        # Nobody is to come here again: at the end of the part, and not before, it is handed over.
-        self._part_chars = -self.limits.chars
+        # Nobody is to come here again: at the end of all this, and not before, it is handed over.
+        self._is_held = True
         self.costs()
         return False
 
+    def _begin_unit_of(self, inner: "Draft", heading: str, page: str, place: str) -> bool:
+        """As `cut`, for a document inside of a part."""
+        self.append(inner, heading, page, apart=not inner.is_taken)
+        self._is_part_cut = True
+        if (self._unit + 1) % PART_UNITS:
+            self._begin_cut(place)
+        if self._is_kept:
+            inner.is_taken = True
+            return False
+        self._tell(f"{heading}, {place}", self._part)
+        return True
+
     def _add_to_part(self, chars: int) -> None:
         """A part has units, too; how it is divided depends on nothing but its text."""
+        if self._is_part_cut:
+            return
         if self._part_chars >= PIECE_CHARS and (self._unit + 1) % PART_UNITS:
             self._part_chars = 0
             self._begin_unit("")
@@ -390,12 +433,13 @@ class Draft:
 
     def _ends_with_a_title(self) -> bool:
         """What says nothing without that which follows; but no piece has only such."""
-        is_short = not self._is_cut and len(self._parts[-1]) < MAX_TITLE_CHARS
+        is_cut = self._is_cut or self._is_part_cut
+        is_short = not is_cut and len(self._parts[-1]) < MAX_TITLE_CHARS
         return is_short and self._length - self._base < 2 * PIECE_CHARS
 
     def _give(self, place: str, anyhow: bool = False) -> None:
         """Hand over what there is. Not what says nothing: that is decided of the whole."""
-        if self._hand_over is None or self._unit == self._given:
+        if self._hand_over is None or self._unit == self._given or self._is_held:
             return
         if not (anyhow or self._has_text or self._says_something()):
             return

@@ -43,14 +43,18 @@ def read_embedded(
 def _read_below(
     place: str, title: str, data: bytes, draft: Draft, below: str, media_type: str
 ) -> None:
-    inner = Draft(draft)
     kind, page = "embedded_file", "page"
     suffix = PurePosixPath(title).suffix.lower()
     if suffix in _ARCHIVES or (data.startswith(b"PK\x03\x04") and suffix not in BY_EXTENSION):
+        inner = Draft(draft)
         kind = _read_archive(data, inner) or kind
     elif format := _format(suffix, media_type, data):
         page = format.page
+        inner = draft.inside(place, page)
         kind = _read(format, data, inner) or kind
+    else:
+        draft.unread(kind, place)
+        return
     if below and media_type == _MESSAGE and not inner.is_empty:
         place = below  # a message has its subject
     if inner.is_empty and not inner.has_said:
@@ -58,7 +62,7 @@ def _read_below(
         return
     if kind != "embedded_file":
         inner.unread(kind)
-    draft.append(inner, place, page)
+    draft.append(inner, place, page, apart=not inner.is_taken)
 
 
 def read_object(package: Package, part: str, place: str, draft: Draft) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple
 from datetime import timedelta
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,88 @@ def test_the_report_of_all_pieces_is_one() -> None:
     kept = compact([*compact(first), *second])
     assert merged(kept) == merged([*first, *second])
     assert len(kept) == 3
+
+
+# --- Documents inside of a part ------------------------------------------------------------------
+
+
+def with_attached(*attached: tuple[str, bytes], subject: str = "Scans") -> bytes:
+    message = EmailMessage()
+    message["From"], message["Subject"] = "ada@example.org", subject
+    message.set_content("See below.")
+    for name, content in attached:
+        message.add_attachment(content, maintype="application", subtype="pdf", filename=name)
+    return message.as_bytes()
+
+
+PAGES_PDF = files.pdf(["\n".join([part] * 6) for part in PARTS[:12]])
+INSIDE = {
+    "a mail": (with_attached(("a.pdf", PAGES_PDF), ("b.pdf", PAGES_PDF)), files.EML, 24),
+    "a mailbox": (
+        b"".join(
+            b"From ada@example.org Mon Nov  2 10:00:00 2026\n"
+            + with_attached(("a.pdf", PAGES_PDF), ("b.txt", PARTS[n].encode()), subject=f"Nr {n}")
+            + b"\n"
+            for n in range(3)
+        ),
+        files.MBOX,
+        36,
+    ),
+    "a PDF": (pdfs.with_files({"a.pdf": PAGES_PDF, "b.pdf": PAGES_PDF}), files.PDF, 25),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_no_page_of_a_document_inside_of_another_is_read_twice(
+    name: str, small_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from processing.parsing import pdf
+
+    data, content_type, pages = INSIDE[name]
+    numbers, read_page = [], pdf._read_page
+    monkeypatch.setattr(
+        pdf, "_read_page", lambda *args: numbers.append(args[1]) or read_page(*args)
+    )
+    whole: Any = child.answer(io.BytesIO(data), content_type)
+    assert len(numbers) == pages
+    found = read(data, content_type)
+    assert "".join(piece.text for piece in found) == whole["text"]
+    assert len(found) >= pages / 3
+    sections, chars = [], 0
+    for number, piece in enumerate(found):
+        sections += [astuple(section.moved(chars)) for section in piece.sections]
+        chars += len(piece.text)
+        if not piece.unit:
+            break
+        numbers.clear()
+        assert read(data, content_type, piece.unit, chars) == found[number + 1 :]
+        assert len(numbers) <= pages - number, "those of the pieces that are there are not"
+    assert sections == whole["sections"]
+
+
+@pytest.mark.parametrize("around", ["a mail", "a PDF"])
+def test_all_pages_of_a_scan_that_is_attached_are_read_by_as_many_processes_as_it_takes(
+    around: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process has time for a page or two."""
+    scan = scans.pdf([scans.page(f"{scans.ENGLISH}\n\nSheet {n}") for n in range(4)])
+    data = with_attached(("scan.pdf", scan))
+    if around == "a PDF":
+        data = pdfs.with_files({"scan.pdf": scan})
+    path = tmp_path / "document"
+    path.write_bytes(data)
+    monkeypatch.setattr(sandbox, "MAX_CPU_SECONDS", 8)
+    children, start = [], ForkServer.start
+    monkeypatch.setattr(
+        ForkServer, "start", lambda *args: children.append(args[1]["start"]) or start(*args)
+    )
+    content_type = files.EML if around == "a mail" else files.PDF
+    parsed = parse(path, content_type, limits=Limits(recognised_pages=10))
+    assert [f"Sheet {n}" in parsed.text for n in range(4)] == [True] * 4
+    assert not parsed.unread
+    assert {section.heading for section in parsed.sections if section.recognised} == {
+        f"{'Scans > ' if around == 'a mail' else ''}scan.pdf, page {n}" for n in range(1, 5)
+    }
 
 
 # --- One child after the other -------------------------------------------------------------------
@@ -415,6 +498,59 @@ def test_a_part_that_uses_up_a_child_by_itself_is_passed_over_and_said(
         assert text.count(f"File {number}. ") == (number not in {4, 5})
     passed = [(entry.kind, entry.place) for piece in found for entry in piece.passed]
     assert passed == [("slow_part", f"file 0 of message {n}") for n in (4, 5)]
+
+
+PAGES_PROGRAM = """
+import time
+from contextlib import nullcontext
+from processing.parsing import child, draft, server
+{before}
+def spend(seconds):
+    while time.process_time() < seconds: pass
+def read(file, draft):
+    draft.add("The head.")
+    for number in range(1, 6):
+        with draft.part(f"message {{number}}") if {in_mailbox} else nullcontext(True) as is_read:
+            if not is_read:
+                continue
+            with draft.part(f"file {{number}}") as is_read:
+                if is_read:
+                    inner = draft.inside(f"file {{number}}", "page")
+                    for page in range(1, 6):
+                        if inner.cut(f"page {{page}}"):
+                            if number in (2, 3) and page == 3:
+                                spend(60)
+                            inner.add(f"File {{number}} page {{page}}. " + "word " * 300, page=page)
+                    draft.append(inner, f"file {{number}}", apart=not inner.is_taken)
+            draft.add(f"Behind file {{number}}.")
+child.reader = lambda content_type: (read, "Nothing.")
+server.preload = lambda: None
+server.main()
+"""
+
+
+@pytest.mark.parametrize("in_mailbox", [False, True])
+@pytest.mark.parametrize("before", ["", "draft.PIECE_CHARS = 1000"], ids=["", "small pieces"])
+def test_the_pages_before_one_that_uses_up_a_child_stay(
+    in_mailbox: bool,
+    before: str,
+    file: Path,
+    parser: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sandbox, "MAX_CPU_SECONDS", 1)
+    parser(PAGES_PROGRAM.format(in_mailbox=in_mailbox, before=before))
+    found = list(pieces(file, files.EML, timeout=300))
+    text = "".join(piece.text for piece in found)
+    for number in range(1, 6):
+        assert text.count(f"Behind file {number}.") == 1
+        pages = [page for page in range(1, 6) if f"File {number} page {page}. " in text]
+        assert pages in ([[1, 2], []] if number in (2, 3) else [[1, 2, 3, 4, 5]])
+        assert not (before and not pages), "what was handed over stays"
+        for page in pages:
+            assert text.count(f"File {number} page {page}. ") == 1
+    passed = [(entry.kind, entry.place) for piece in found for entry in piece.passed]
+    assert passed == [("slow_part", f"file {n}") for n in (2, 3)]
 
 
 def test_but_not_very_many_in_a_row(
