@@ -24,6 +24,7 @@ from .downloads import original
 from .forms import KnowledgeBaseForm
 from .listing import NEWEST_FIRST, SORTS, Asked, Pages
 from .models import BulkAction, Document, KnowledgeBase, Membership, Status
+from .models.querysets import NEWEST, is_short
 from .permissions import (
     MAY_EDIT,
     document_for,
@@ -95,6 +96,7 @@ def documents(request: HttpRequest, slug: str) -> HttpResponse:
         "page": page,
         "filters": filters,
         "statuses": Status.choices,
+        "newest_only": _newest_only(filters["q"], numbers),
         "undo": [] if request.htmx else undo_of(request, knowledge_base),  # type: ignore[attr-defined]
         "here": f"?{request.GET.urlencode()}",
         # Not with each poll: somebody may be writing a tag there.
@@ -279,6 +281,12 @@ def _act(
     except refusals.Refused as refused:
         messages.error(request, str(refused))
     return redirect(target)
+
+
+def _newest_only(q: str, numbers: counts.Counts) -> int:
+    """So many are looked through for a name, if not all."""
+    count = sum(numbers.get(state, 0) for state in counts.LIVE)
+    return NEWEST if is_short(q) and count > NEWEST else 0
 
 
 def _with_link(refused: refusals.Refused, name: str = "") -> str:

@@ -94,7 +94,7 @@ def retry_after(
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        if response.status_code == 503:
+        if response.status_code in (429, 503):
             response.headers.setdefault("Retry-After", RETRY_AFTER_SECONDS)
         return response
 

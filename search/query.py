@@ -28,6 +28,7 @@ _PART = re.compile(  # the last group that takes part is the value
     rf"|{_APART}{_QUOTED}",
     re.IGNORECASE,
 )
+_MARKS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # of a direction
 _DATE = re.compile(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?", re.ASCII)
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", re.ASCII)
 
@@ -93,7 +94,7 @@ class Query:
 
 def parse(text: str) -> Query:
     """What the text asks for. Any text is a query."""
-    text = _sendable(text)[:MAX_LENGTH]
+    text = _MARKS.sub("", _sendable(text))[:MAX_LENGTH]
     words: list[str] = []
     found: dict[str, list[str]] = {
         key: [] for key in ("phrase", "not", "name", "type", "tag", "kb", "after", "before")
@@ -103,6 +104,8 @@ def parse(text: str) -> Query:
     for match in _PART.finditer(text):
         key = (match["not"] and "not") or (match["key"] and match["key"].lower()) or "phrase"
         value = match[match.lastindex or 0]
+        if match["key"]:
+            value = value.lstrip(_OPEN)  # of a quotation that does not end
         if not _means_something(key, value):
             continue
         is_quoted = match[0][-1] in _CLOSE

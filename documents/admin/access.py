@@ -153,6 +153,8 @@ class LimitForm(forms.ModelForm):
 
     def clean_person(self) -> str:
         name: str = self.cleaned_data["person"]
+        if name and name == self.initial.get("person"):
+            return name  # who may have left meanwhile
         try:
             self.instance.user = find_user(name) if name else None
         except Refused as refused:

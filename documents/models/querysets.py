@@ -64,6 +64,11 @@ AHEAD = """
 """
 
 
+def is_short(q: str) -> bool:
+    """Whether only the `NEWEST` names are looked through for this: no index finds it."""
+    return 0 < len(normalize("NFC", q)) < TRIGRAM
+
+
 class PostgresStartedAt(Func):
     function = "pg_postmaster_start_time"
     output_field = models.DateTimeField()
@@ -114,7 +119,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         """Those in whose names this stands; all for nothing."""
         if not (q := normalize("NFC", q)):
             return self
-        if len(q) < TRIGRAM:
+        if is_short(q):
             newest = self.values("pk")[:NEWEST]
             return self.filter(pk__in=newest, filename__icontains=q)
         return self.filter(filename__icontains=q)

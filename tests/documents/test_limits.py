@@ -287,6 +287,10 @@ def test_on_the_page_too(page: Client, settings: Any) -> None:
     assert said.status_code == 409
     assert "You have 1 document, and may have 1." in said.text
     assert "data-retry" in said.text
+    settings.PERSON_LIMITS = {"waiting": 1}
+    files = {"file": [SimpleUploadedFile("new.md", NOTES)]}
+    said = page.post("/kb/handbook/upload", files, headers={"HX-Request": "true"})
+    assert (said.status_code, said.headers["Retry-After"]) == (429, "5")
 
 
 # --- Uploads at a time ----------------------------------------------------------------------------
@@ -410,6 +414,16 @@ def test_who_restores_and_who_uploads_do_not_both_get_the_last_place(
         wait_until_blocked()
     assert refused(loser.result(10))[1] == "limit_reached"
     assert Document.objects.live().get() == deleted
+
+
+def test_the_limit_of_who_has_left_can_be_changed(admin_client: Client, editor: User) -> None:
+    limit = Limit.objects.create(user=editor, documents=1)
+    User.objects.filter(pk=editor.pk).update(is_active=False)
+    asked = {"person": editor.get_username(), "base": "", "documents": 2}
+    answer = admin_client.post(f"/admin/documents/limit/{limit.pk}/change/", asked)
+    assert answer.status_code == 302, answer.context["errors"]
+    limit.refresh_from_db()
+    assert limit.documents == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -184,6 +184,19 @@ def test_the_list_is_filtered(
     assert {document.filename for document in response.context["page"]} == shown
 
 
+@pytest.mark.parametrize("q", ["no", "报告", "zz", "not"])
+def test_a_short_part_of_a_name_says_that_not_all_were_looked_through(
+    q: str, page: Client, make_document: MakeDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_document("notes.md")
+    make_document("报告.md")
+    said = "Only the 1 newest"
+    assert said not in page.get(LIST, {"q": q}).text
+    monkeypatch.setattr("documents.views.NEWEST", 1)
+    assert (said in page.get(LIST, {"q": q}).text) == (len(q) < 3)
+    assert said not in page.get(LIST).text
+
+
 @pytest.mark.parametrize(
     ("number", "shown"),
     [("1", 1), ("2", 2), ("99", 2), ("9" * 5000, 1), ("0", 1), ("-1", 1), ("x", 1), ("", 1)],

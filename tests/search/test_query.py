@@ -61,6 +61,10 @@ from search.query import MAX_LENGTH, Query, parse
         ("filename:x", Query("filename:x")),
         ("-!", Query("-!")),
         ("\ud800 a\x00b", Query("? a b")),
+        ("heron \u200f-eagle", Query("heron", excluded=("eagle",))),
+        ("\u2067שלום\u2069 \u200fname:דוח", Query("שלום", names=("דוח",))),
+        ('name:"report', Query(names=("report",))),
+        ('name:" heron', Query('name:" heron')),
     ],
 )  # fmt: skip
 def test_what_is_typed_is_understood(text: str, query: Query) -> None:
