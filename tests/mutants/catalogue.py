@@ -63,6 +63,9 @@ OF_HEARTBEAT = "tests/processing/test_heartbeat.py::"
 OF_PAGES = "tests/processing/test_pages.py::"
 OF_PICTURES = "tests/documents/test_pictures.py::"
 OF_PIECES = "tests/processing/test_pieces.py::"
+OF_BULK = "tests/documents/test_bulk.py::"
+OF_SELECTION = "tests/documents/test_selection.py::"
+OF_REEMBED = "tests/processing/test_reembed.py::"
 OF_PIPELINE = "tests/processing/test_pipeline.py::"
 OF_PROCESSING_GUARDS = "tests/processing/test_guards.py::"
 OF_RECONCILE = "tests/processing/test_reconcile.py::"
@@ -677,9 +680,47 @@ MUTANTS = [
     Mutant(
         "a parser that has used up its time ends the document",
         SANDBOX,
-        "if self._is_spent(ending, error) and self._got_on:",
+        "if self._is_spent(ending, error) and (self._got_on or self._can_pass_over()):",
         "if False:",
         (OF_PIECES + "test_memory_that_one_child_has_used_up_is_not_the_documents_fault",),
+    ),
+    Mutant(
+        "a part that takes too long ends the document",
+        SANDBOX,
+        " or self._can_pass_over()):",
+        "):",
+        (OF_PIECES + "test_a_part_that_uses_up_a_child_by_itself_is_passed_over_and_said",),
+    ),
+    Mutant(
+        "parts are passed over without end",
+        SANDBOX,
+        " or len(self._pass_over) == MAX_PASSED_OVER",
+        "",
+        (OF_PIECES + "test_but_not_very_many_in_a_row",),
+    ),
+    Mutant(
+        "what was passed over is come to again",
+        DRAFT,
+        "        self._is_held = True\n",
+        "",
+        (
+            OF_PIECES + "test_a_part_that_uses_up_a_child_by_itself_is_passed_over_and_said",
+            OF_PIECES + "test_the_pages_before_one_that_uses_up_a_child_stay",
+        ),
+    ),
+    Mutant(
+        "a part that is there already is read again",
+        DRAFT,
+        "                if last < self._start:\n",
+        "                if False:\n",
+        (OF_PIECES + "test_a_part_that_is_there_already_is_not_read_again",),
+    ),
+    Mutant(
+        "pages of what is attached are read again",
+        DRAFT,
+        "return self._begin_outer(place) if self._outer else self._begin_cut(place)",
+        "return self._begin_cut(place)",
+        (OF_PIECES + "test_no_page_of_a_document_inside_of_another_is_read_twice",),
     ),
     Mutant(
         "a parser's first death at a place is its last",
@@ -1015,9 +1056,46 @@ MUTANTS = [
     Mutant(
         "what is moved is moved by a set of those it has left",
         "documents/bulk.py",
-        "        pk__in=part.documents, knowledge_base=part.bulk.knowledge_base_id",
-        "        pk__in=part.documents",
+        "pk__in=ids, knowledge_base=bulk.knowledge_base_id",
+        "pk__in=ids",
         (OF_MOVING + "test_a_set_that_was_frozen_before_is_no_business_of_its_people_any_more",),
+    ),
+    Mutant(
+        "who has lost the right goes on with many documents",
+        "documents/bulk.py",
+        " if _may_still(bulk) else 0\n",
+        "\n",
+        (
+            OF_BULK + "test_who_loses_the_right_gets_no_further",
+            OF_BULK + "test_nor_does_an_operator",
+        ),
+    ),
+    Mutant(
+        "many that are restored wait for one that is, and it for them",
+        LIMITS,
+        "    with kept(_of_documents(document_ids)):\n"
+        "        return lifecycle.restore_all(still(document_ids), by)\n",
+        "    chosen = still(document_ids)\n"
+        "    with kept(_of_documents(document_ids)):\n"
+        "        return lifecycle.restore_all(chosen, by)\n",
+        (
+            OF_LIMITS
+            + "test_many_that_are_restored_hold_no_document_while_they_wait_for_the_limits",
+        ),
+    ),
+    Mutant(
+        "undo brings back what another one deleted",
+        "documents/selection.py",
+        "[each for each in chosen if each.deleted_at is None]",
+        "chosen",
+        (OF_SELECTION + "test_undo_brings_back_nothing_that_was_deleted_before",),
+    ),
+    Mutant(
+        "a new index takes the points of what is being read",
+        "processing/reembed.py",
+        "            if kept.is_idle(document):  # else",
+        "            if True:  # else",
+        (OF_REEMBED + "test_points_of_what_is_read_anew_meanwhile_are_left_to_its_worker",),
     ),
     Mutant(
         "what is moved goes with what it has left",
