@@ -103,7 +103,7 @@ def proxy(broken: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 170
     while not _answers(url):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()

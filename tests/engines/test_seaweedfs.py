@@ -96,7 +96,7 @@ class Server:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # with what the script has begun beside it
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 170
         while not self._answers():
             assert self.process.poll() is None, (self.home / "log").read_text()[-3000:]
             assert time.monotonic() < deadline, "SeaweedFS does not start"
