@@ -94,6 +94,10 @@ class Allowance:
         self.bytes -= size
         return True
 
+    def renewed(self) -> "Allowance":
+        """That of a document beside this one, in the same file."""
+        return Allowance(pictures=self.pictures, began_at=self.began_at)
+
 
 class Paused(BaseException):
     """Enough for one process: the next one goes on. No reader takes it for an error of the file."""

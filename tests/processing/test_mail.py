@@ -159,6 +159,15 @@ def test_what_lies_too_deep_or_is_too_much_is_said(monkeypatch):
     assert "two" in document.text
 
 
+def test_each_message_of_a_mailbox_may_bring_along_as_much_as_one_alone(monkeypatch):
+    began_at = Allowance.__init__.__defaults__[2:]
+    monkeypatch.setattr(Allowance.__init__, "__defaults__", (2, 1_000, *began_at))
+    one = b"From ada@example.org Mon Nov  2 10:00:00 2026\n" + mail(a_txt=b"one", b_txt=b"two")
+    document = read(one + b"\n" + one + b"\n" + one, files.MBOX)
+    assert (document.text.count("one"), document.text.count("two")) == (3, 3)
+    assert not document.unread
+
+
 def test_headers_that_are_wrong_do_not_hinder():
     raw = (
         b"Subject: =?utf-8?b?R3LD?= =?x-unknown?q?=FC?= \xfcber\nFrom: <<>>,,;\nDate: never\n\nText"
