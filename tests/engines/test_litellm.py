@@ -58,8 +58,8 @@ def broken() -> Iterator[Stub]:
 
 @pytest.fixture(scope="module")
 def proxy(broken: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a proxy with our model as "minilm" too; its start takes 6 s, its first one minutes
-    where the processor has much else to do: all of it is compiled then.
+    """The address of a proxy with our model as "minilm" too. Its start takes 6 s, its first one
+    minutes where the processor has much else to do: all of it is compiled then.
     """
     home = tmp_path_factory.mktemp("litellm")
     configuration = yaml.safe_load((REPOSITORY / "deploy/litellm/config.yaml").read_text())
