@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -19,6 +20,7 @@ from django.core.files.storage import default_storage
 
 from documents import kept, lifecycle, outages, pictures, texts
 from documents.connections import release
+from documents.deadlines import within
 from documents.failpoints import failpoint
 from documents.kept import Kept
 from documents.models import Chunk, Document, Stage
@@ -127,13 +129,15 @@ def move(document_id: UUID) -> None:
 
 
 def fetch(document: Document, copy: IO[bytes], moved: Callable[[], None] = lambda: None) -> None:
-    """Copy the original; what is missing or changed there can never be processed. However long that
-    takes: `moved` is called for each block, and each has its own deadline.
+    """Copy the original; what is missing or changed there can never be processed. `moved` is called
+    for each block, which has a deadline of its own; all of it has so long that what comes behind
+    it can still be silent for STALL within TIME_LIMIT, which would charge the document.
 
     Raises PermanentError and ServiceUnavailable.
     """
     digest = hashlib.sha256()
-    with storage():
+    longest = settings.TIME_LIMIT - settings.STALL
+    with storage(), within(longest.total_seconds()):
         try:
             with default_storage.open(document.storage_key) as original:
                 for block in original.chunks():
@@ -181,7 +185,7 @@ def _read(lease: Lease, document: Document, work: Kept) -> tuple[Kept, list[Chun
     """
     chunks: list[Chunk] = []
     with TemporaryFile() as copy:  # it has no name: a killed worker leaves none behind
-        fetch(document, copy, lease.moved)
+        fetch(document, copy, partial(_go_on, lease))
         failpoint("worker.fetched")
         lease.progress(Stage.PARSE)
         pieces = parsing.pieces(
@@ -207,6 +211,11 @@ def _read(lease: Lease, document: Document, work: Kept) -> tuple[Kept, list[Chun
         lease.check()
         lease.end_turn()
     return work, chunks
+
+
+def _go_on(lease: Lease) -> None:
+    lease.moved()
+    lease.check()
 
 
 def _take_over(

@@ -27,10 +27,9 @@ STEMMERS = {
     "fi": "finnish", "fr": "french", "de": "german", "el": "greek", "hi": "hindi",
     "hu": "hungarian", "id": "indonesian", "ga": "irish", "it": "italian", "lt": "lithuanian",
     "ms": "indonesian", "ne": "nepali", "no": "norwegian", "nn": "norwegian", "fa": "persian",
-    "pl": "polish",
-    "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "hr": "serbian",
-    "bs": "serbian", "sh": "serbian", "es": "spanish", "sv": "swedish", "ta": "tamil",
-    "tr": "turkish", "uk": "russian", "yi": "yiddish",
+    "pl": "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian",
+    "hr": "serbian", "bs": "serbian", "sh": "serbian", "es": "spanish", "sv": "swedish",
+    "ta": "tamil", "tr": "turkish", "uk": "russian", "yi": "yiddish",
 }  # fmt: skip
 # The detector spreads a text's probability over these: that it is of one of them is what is sure.
 _KIN = [{"da", "no", "sv"}, {"cs", "sk"}, {"es", "ca", "gl", "pt"}, {"nl", "af"}, {"ru", "be"}]

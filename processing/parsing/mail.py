@@ -66,7 +66,7 @@ def read(file: IO[bytes], draft: Draft) -> None:
         _read_message(_unquoted(data, *messages[0]), draft)
         return
     for number, (start, end) in enumerate(messages, 1):
-        draft.allowance = draft.allowance.renewed()  # a mailbox has no number of attachments
+        draft.allowance = draft.allowance.renewed()  # each has its own
         with draft.part(f"message {number:,}") as is_read:
             if is_read:
                 _read_message(_unquoted(data, start, end), draft)

@@ -310,7 +310,7 @@ def test_who_loses_the_right_gets_no_further(
 
 
 def test_nor_does_an_operator(
-    failed: Any, admin_user: User, slices_of_ten: None, make_user: Callable[..., User]
+    failed: Any, slices_of_ten: None, make_user: Callable[..., User]
 ) -> None:
     operator = make_user("oscar", is_staff=True)
     right = Permission.objects.get(codename="change_document", content_type__app_label="documents")

@@ -518,7 +518,7 @@ def test_a_body_that_stops_coming_is_a_timeout(faulty):
 
 
 @pytest.mark.django_db
-def test_a_body_that_comes_slowly_comes_however_long_it_takes(
+def test_a_body_that_comes_slowly_has_more_time_than_a_call_and_is_an_outage_in_the_end(
     faulty, make_document, settings, monkeypatch
 ):
     content = b"x" * 4 * BLOCK
@@ -538,7 +538,10 @@ def test_a_body_that_comes_slowly_comes_however_long_it_takes(
     with tempfile.TemporaryFile() as copy:
         pipeline.fetch(document, copy, lambda: moved.append("one"))
         assert copy.tell() == len(content)
-    assert len(moved) >= 4
+        assert len(moved) >= 4
+        settings.TIME_LIMIT = settings.STALL + timedelta(seconds=0.5)
+        with pytest.raises(ServiceUnavailable, match="no answer in time"):
+            pipeline.fetch(document, copy)
 
 
 def test_a_tls_error_in_a_body_is_a_connection_error(storage, monkeypatch):

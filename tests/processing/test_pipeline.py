@@ -21,6 +21,8 @@ from qdrant_client import models
 from documents import lifecycle, texts
 from documents.models import Chunk, Document, KnowledgeBase, Outage, Status
 from processing import actors, parsing, pipeline, relay
+from processing.errors import LeaseLost
+from processing.heartbeat import Lease
 from processing.index import generations, vectors
 from tests.conftest import let_lease_expire, let_outages_pass, process
 
@@ -90,6 +92,20 @@ def test_each_format_becomes_ready_with_an_exact_index(
     filename, content = samples()[content_type]
     chunks = assert_exact(make_ready(filename, content, content_type))
     assert any("Lovelace" in chunk.text for chunk in chunks)
+
+
+def test_who_has_lost_the_lease_fetches_no_further(
+    make_document: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    monkeypatch.setattr(pipeline, "failpoint", steps.append)
+
+    def lost(lease: Lease) -> None:
+        raise LeaseLost
+
+    monkeypatch.setattr(Lease, "check", lost)
+    process(make_document())
+    assert steps == []
 
 
 def test_a_long_document_is_embedded_in_batches_and_says_how_far_it_is(
